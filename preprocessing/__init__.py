@@ -1,0 +1,1 @@
+"""Bars to windows: read, validate, add indicators, cut, split, write."""

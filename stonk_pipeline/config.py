@@ -1,0 +1,398 @@
+"""Every setting of the pipeline, typed and checked before anything heavy is loaded.
+
+A recipe (`recipes/*.yaml`) holds only what differs from the defaults here; the resolved settings of a run lie in its
+`config.json`. Each stage receives its own small slice (the classes ending in `Stage`), so that a change of one stage's
+settings leaves the finished work of the stages before it valid.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stonk_pipeline.errors import ConfigError
+
+EMBEDDED = "embedded"
+"""Value of `DataConfig.data_dir` that stands for the generated market."""
+RECIPES = Path(__file__).parent / "recipes"
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseModel):
+    """Base: unknown names are refused, and the text under a field is its description (and its help in the UI)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class MarketConfig(Settings):
+    """The generated market with a known answer (`stonk_pipeline.market`)."""
+
+    kind: Literal["predictable", "random_walk"] = "predictable"
+    """`predictable`: momentum and reversion under changing volatility. `random_walk`: its twin without either."""
+    tickers: PositiveInt = 12
+    """How many tickers to generate."""
+    days: Annotated[int, Field(ge=300)] = 1500
+    """Trading days a ticker."""
+    seed: int = 7
+    """Seed of the generator; the pipeline's own seed does not change the bars."""
+
+
+class IndicatorPeriods(Settings):
+    """Look-back periods, in bars."""
+
+    sma: PositiveInt = 20
+    ema: PositiveInt = 50
+    mom: PositiveInt = 10
+    stoch: PositiveInt = 14
+    stoch_smooth: PositiveInt = 3
+    rsi: PositiveInt = 14
+    macd_fast: PositiveInt = 12
+    macd_slow: PositiveInt = 26
+    willr: PositiveInt = 14
+    cci: PositiveInt = 20
+    adx: PositiveInt = 14
+    bbands: PositiveInt = 20
+    bbands_width: Annotated[float, Field(gt=0)] = 2.0
+    """Half-width of the Bollinger bands in standard deviations."""
+
+
+class DataConfig(Settings):
+    """Which bars, and how they become windows."""
+
+    data_dir: str = EMBEDDED
+    """Folder with one CSV or Parquet file a stock (`AAPL.csv`), or one such file; `embedded`: the generated market."""
+    stocks: Annotated[list[str], Field(min_length=1)] = ["all"]
+    """Symbols to use; `all` takes every file of the folder."""
+    market: MarketConfig = MarketConfig()
+    adjust: bool = True
+    """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
+    window: Annotated[int, Field(ge=5, le=250)] = 10
+    """Bars of context in a window."""
+    horizon: Annotated[int, Field(ge=1, le=60)] = 10
+    """Closes to forecast."""
+    stride: PositiveInt = 1
+    """Bars between the starts of neighbouring windows."""
+    normalisation: Literal["rebased", "standard", "raw"] = "rebased"
+    """`rebased`: the last close of each window is 100. `standard`: mean 0, deviation 1, fitted on the training part of
+    each stock. `raw`: prices."""
+    train_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.7
+    """Share of the calendar (the union of all stocks' dates) before the validation part."""
+    val_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Share of the calendar in the validation part; the rest is the test part."""
+    val_start: str | None = None
+    """First date of the validation part (ISO); replaces the shares when given together with `test_start`."""
+    test_start: str | None = None
+    """First date of the test part (ISO)."""
+    periods: IndicatorPeriods = IndicatorPeriods()
+    warm_up: Annotated[int, Field(ge=0)] = 100
+    """Bars at the start of each history that are used for the indicators but not for windows: recursive averages have
+    forgotten their start by then."""
+    volatility_window: Annotated[int, Field(ge=5)] = 20
+    """Daily returns that the window's volatility is computed from."""
+    max_gap_days: PositiveInt = 10
+    """Calendar days without a bar that are reported as a gap."""
+    split_ratio: Annotated[float, Field(gt=1.0)] = 1.8
+    """A jump between two closes by more than this factor (up or down) is taken for an unadjusted split and refused."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.train_share + self.val_share >= 1.0:
+            raise ValueError("train_share + val_share must leave room for a test part (below 1)")
+        if (self.val_start is None) != (self.test_start is None):
+            raise ValueError("give val_start and test_start together, or neither")
+        if self.val_start and self.test_start and self.val_start >= self.test_start:
+            raise ValueError("val_start must be before test_start")
+        if self.periods.macd_fast >= self.periods.macd_slow:
+            raise ValueError("periods.macd_fast must be below periods.macd_slow")
+        return self
+
+
+class PromptConfig(Settings):
+    """What the model is shown."""
+
+    decimals: Annotated[int, Field(ge=0, le=6)] = 2
+    """Decimals of prices in the prompt."""
+    indicators: bool = True
+    """Show the technical indicators."""
+    statistics: bool = True
+    """Show the statistics of the window."""
+    show_ticker: bool = False
+    """Name the stock. Off, so that a model cannot recite history that it read in its pre-training."""
+    show_dates: bool = False
+    """Give the date of the last close. Off for the same reason."""
+
+
+class ModelConfig(Settings):
+    """The language model, and how it is loaded."""
+
+    name: str = "stonk-tiny"
+    """`stonk-tiny` (in the package), a local directory, or a Hugging Face name."""
+    backend: Literal["auto", "unsloth", "peft"] = "auto"
+    """Who loads it for training; `auto` takes Unsloth where it can be imported."""
+    load_in_4bit: bool = False
+    """Quantise the frozen weights to 4 bits while training (needs CUDA and bitsandbytes)."""
+    max_seq_length: Annotated[int, Field(ge=64)] = 2048
+    """Tokens of prompt and answer together."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=0.98)] = 0.4
+    """Share of the accelerator's memory that vLLM may take."""
+
+
+class LoraConfig(Settings):
+    """Low-rank adapters on all linear layers."""
+
+    rank: PositiveInt = 32
+    alpha: PositiveInt | None = None
+    """Scaling numerator; the rank if not given, so that the scale is 1."""
+    dropout: Share = 0.0
+
+
+class RewardWeights(Settings):
+    """Weights of the reward's components; each component lies within -1 and 1 before weighting."""
+
+    skill: Annotated[float, Field(ge=0)] = 1.0
+    """Forecast error against persistence."""
+    direction: Annotated[float, Field(ge=0)] = 0.1
+    """Sign of the move to the last day."""
+    trading: Annotated[float, Field(ge=0)] = 0.1
+    """Return of trading the forecast, after costs."""
+    form: Annotated[float, Field(ge=0)] = 0.1
+    """A readable answer."""
+
+
+class GRPOConfig(Settings):
+    """One GRPO run. Both use the same code with their own settings."""
+
+    steps: PositiveInt = 200
+    prompts_per_step: PositiveInt = 8
+    """Windows in one optimizer step."""
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Answers sampled for each window."""
+    micro_batch: PositiveInt = 16
+    """Answers in one forward and backward pass; lower it when memory runs out."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    max_completion_length: PositiveInt = 256
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL divergence from the model the run started from; 0 leaves it out."""
+    loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = "dr_grpo"
+    scale_rewards: Literal["none", "group", "batch"] = "none"
+    """Division of advantages by the spread of rewards. `none`: dividing by it makes forecasts of noisy outcomes
+    over-confident (arXiv 2508.11800)."""
+    epsilon_high: Annotated[float, Field(gt=0)] = 0.28
+    """Upper clip range (arXiv 2503.14476); the lower one is 0.2."""
+    rewards: RewardWeights = RewardWeights()
+    cost_bps: Annotated[float, Field(ge=0)] = 5.0
+    """Cost of one trade in basis points, for the trading reward."""
+    save_steps: PositiveInt = 50
+    """Optimizer steps between checkpoints; each is validated, and the best is kept."""
+    validation_windows: PositiveInt = 128
+    validation_samples: PositiveInt = 4
+
+
+class SamplingConfig(Settings):
+    """Rejection sampling: how many answers, and which are kept."""
+
+    engine: Literal["auto", "vllm", "transformers"] = "auto"
+    windows: PositiveInt = 2000
+    """Training windows to sample, spread evenly over stocks and dates."""
+    samples: Annotated[int, Field(ge=1)] = 8
+    """Answers for each window."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: PositiveInt = 256
+    min_skill: Annotated[float, Field(lt=1)] = 0.1
+    """Smallest accepted skill over persistence, 1 - MAE / MAE of persistence."""
+    keep_per_window: PositiveInt = 1
+    """Most answers kept of one window."""
+    max_examples: PositiveInt = 4000
+    """Most examples in the set."""
+
+
+class SFTConfig(Settings):
+    """Supervised fine-tuning on the kept answers."""
+
+    epochs: Annotated[float, Field(gt=0)] = 2.0
+    batch_size: PositiveInt = 16
+    micro_batch: PositiveInt = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Latest share of the example dates that is held out to watch the loss."""
+    evaluations: PositiveInt = 6
+    """How often the held-out loss is measured in the run."""
+    divergence: Annotated[float, Field(gt=0)] = 0.1
+    """Stop when the held-out loss is above its best by this share at two measurements in a row."""
+
+
+class ComparisonConfig(Settings):
+    """How the models are compared."""
+
+    engine: Literal["auto", "vllm", "transformers"] = "auto"
+    windows: PositiveInt = 400
+    """Test windows, spread evenly over stocks and dates; the same for every model."""
+    samples: PositiveInt = 8
+    """Answers for each window; the forecast is their median."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    max_tokens: PositiveInt = 256
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap resamples of blocks of dates."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    min_dates: PositiveInt = 20
+    """Fewer distinct test dates than this are too little data for a verdict."""
+
+
+class PreprocessStage(Settings):
+    """Settings of the preprocessing stage."""
+
+    data: DataConfig
+    seed: int
+
+
+class GRPOStage(Settings):
+    """Settings of a GRPO stage."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    lora: LoraConfig
+    grpo: GRPOConfig
+    seed: int
+
+
+class SamplingStage(Settings):
+    """Settings of the rejection-sampling stage."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    sampling: SamplingConfig
+    seed: int
+
+
+class SFTStage(Settings):
+    """Settings of the supervised stage."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    lora: LoraConfig
+    sft: SFTConfig
+    seed: int
+
+
+class ComparisonStage(Settings):
+    """Settings of the comparison."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    comparison: ComparisonConfig
+    seed: int
+
+
+class PipelineConfig(Settings):
+    """All settings of one run."""
+
+    data: DataConfig = DataConfig()
+    prompt: PromptConfig = PromptConfig()
+    model: ModelConfig = ModelConfig()
+    lora: LoraConfig = LoraConfig()
+    grpo_first: GRPOConfig = GRPOConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    sft: SFTConfig = SFTConfig()
+    grpo_second: GRPOConfig = GRPOConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
+    seed: int = 0
+    """Seed of everything that is drawn at random, the generated bars excepted."""
+    results_dir: str = "results"
+    models_dir: str = "models"
+    cuda_devices: str | None = None
+    """Value of CUDA_VISIBLE_DEVICES for every stage; not given: as the shell has it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        longest = max(
+            self.grpo_first.max_completion_length, self.grpo_second.max_completion_length, self.sampling.max_tokens
+        )
+        if longest >= self.model.max_seq_length:
+            raise ValueError(
+                f"model.max_seq_length ({self.model.max_seq_length}) must exceed the longest answer ({longest} tokens)"
+            )
+        for name in ("grpo_first", "grpo_second"):
+            grpo: GRPOConfig = getattr(self, name)
+            if (grpo.prompts_per_step * grpo.group_size) % grpo.micro_batch:
+                raise ValueError(f"{name}: prompts_per_step * group_size must be a multiple of micro_batch")
+        return self
+
+    def preprocess_stage(self) -> PreprocessStage:
+        """Settings of the first stage."""
+        return PreprocessStage(data=self.data, seed=self.seed)
+
+    def grpo_stage(self, which: Literal["first", "second"]) -> GRPOStage:
+        """Settings of the first or the second GRPO run."""
+        grpo = self.grpo_first if which == "first" else self.grpo_second
+        return GRPOStage(model=self.model, prompt=self.prompt, lora=self.lora, grpo=grpo, seed=self.seed)
+
+    def sampling_stage(self) -> SamplingStage:
+        """Settings of the rejection sampling."""
+        return SamplingStage(model=self.model, prompt=self.prompt, sampling=self.sampling, seed=self.seed)
+
+    def sft_stage(self) -> SFTStage:
+        """Settings of the supervised stage."""
+        return SFTStage(model=self.model, prompt=self.prompt, lora=self.lora, sft=self.sft, seed=self.seed)
+
+    def comparison_stage(self) -> ComparisonStage:
+        """Settings of the comparison."""
+        return ComparisonStage(model=self.model, prompt=self.prompt, comparison=self.comparison, seed=self.seed)
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A new mapping: `over` laid on `base`, nested mappings joined."""
+    out = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        out[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out
+
+
+def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> PipelineConfig:
+    """Resolves a recipe's name or YAML file, with overrides on top.
+
+    Raises:
+        ConfigError: no such recipe, the file is not YAML, or a setting is unknown or out of its bounds.
+    """
+    path = RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        raise ConfigError(f"no recipe {recipe!r}: give one of {', '.join(recipe_names())}, or a .yaml file")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
+    return make_config(merge(settings, overrides or {}), source=str(path))
+
+
+def make_config(settings: dict[str, Any], *, source: str) -> PipelineConfig:
+    """Validates settings.
+
+    Raises:
+        ConfigError: names each wrong field, its value and what is allowed.
+    """
+    try:
+        return PipelineConfig.model_validate(settings)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']} (got {item['input']!r:.80})"
+            for item in error.errors()
+        ]
+        raise ConfigError(f"{source}: wrong settings\n" + "\n".join(lines)) from error

@@ -1,0 +1,35 @@
+"""Errors that a person can act on.
+
+    PipelineError
+    ├── ConfigError      a setting is wrong, or two settings contradict each other
+    ├── DataError        a file of bars cannot be used; names file, row or column, and the remedy
+    ├── PromptError      a prompt does not fit the model
+    ├── EngineError      a library or a device that a setting asks for is not there
+    └── StageError       a stage cannot run, or its outputs are missing or damaged
+
+Each keeps a single message, so that it survives pickling between processes.
+"""
+
+
+class PipelineError(Exception):
+    """Base of every error this project raises on purpose; the message names the thing and the remedy."""
+
+
+class ConfigError(PipelineError):
+    """A setting is wrong, or two settings contradict each other."""
+
+
+class DataError(PipelineError):
+    """A file of bars cannot be used."""
+
+
+class PromptError(PipelineError):
+    """A prompt does not fit the model."""
+
+
+class EngineError(PipelineError):
+    """A library or a device that a setting asks for is not there."""
+
+
+class StageError(PipelineError):
+    """A stage cannot run, or its outputs are missing or damaged."""

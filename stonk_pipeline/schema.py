@@ -1,0 +1,126 @@
+"""The contract between the stages: column names and the values that walk through the pipeline.
+
+A `Window` is everything a model may see. It has no future in it: the closes to be forecast are a `Target`, another
+object, which only rewards, selection and metrics receive. So a prompt that leaks the future is a type error.
+
+All numbers of a window and its target are on the *prompt scale* (rebased, standardised or raw, see
+`DataConfig.normalisation`); `price = price_offset + price_unit * value` leads back to prices.
+"""
+
+from dataclasses import dataclass
+
+DATE, OPEN, HIGH, LOW, CLOSE, VOLUME = "date", "open", "high", "low", "close", "volume"
+BAR_COLUMNS = (DATE, OPEN, HIGH, LOW, CLOSE, VOLUME)
+"""Columns of a clean frame of bars: lower case, RangeIndex, `date` as datetime64 without zone, the rest float64."""
+
+INDICATORS = (
+    "sma",
+    "ema",
+    "mom",
+    "stoch_k",
+    "stoch_d",
+    "rsi",
+    "macd",
+    "willr",
+    "cci",
+    "adx",
+    "bbands_upper",
+    "bbands_middle",
+    "bbands_lower",
+)
+"""Technical indicators, each at the close of the window's last bar."""
+
+LEVEL_INDICATORS = ("sma", "ema", "bbands_upper", "bbands_middle", "bbands_lower")
+"""Indicators that are prices: they are moved to the prompt scale as a price is."""
+
+DIFFERENCE_INDICATORS = ("mom", "macd")
+"""Indicators that are differences of prices: they are divided by `price_unit` alone."""
+
+STATISTICS = (
+    "min",
+    "min_timestep",
+    "max",
+    "max_timestep",
+    "mean",
+    "median",
+    "median_timestep",
+    "trend_slope",
+    "trend_strength",
+    "trend_direction",
+    "lag_1",
+    "lag_2",
+    "lag_3",
+)
+"""Statistics of the window's closes on the prompt scale; time steps count from 1 (the oldest bar).
+
+`trend_slope` is the least-squares slope a bar, `trend_strength` the R2 of that line (0 to 1), `trend_direction` -1, 0 or
++1, `lag_k` the correlation of the closes with themselves k bars earlier (NaN for constant closes).
+"""
+
+SPLITS = ("train", "val", "test", "full")
+
+X_COLUMNS = (
+    "stock",
+    "date",
+    "context_start",
+    "sequence",
+    *INDICATORS,
+    *STATISTICS,
+    "volatility",
+    "price_offset",
+    "price_unit",
+)
+Y_COLUMNS = ("stock", "date", "target_start", "target_end", "sequence")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the model may know at the close of `date`."""
+
+    stock: str
+    date: str
+    """Date of the last bar in the context (ISO): the decision date."""
+    context: tuple[float, ...]
+    """Closes on the prompt scale, oldest first."""
+    indicators: dict[str, float]
+    statistics: dict[str, float]
+    volatility: float
+    """Standard deviation of one day's change of the close, on the prompt scale, from past returns alone."""
+    price_offset: float
+    price_unit: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(stock, date): identifies the window in every file."""
+        return self.stock, self.date
+
+    @property
+    def last(self) -> float:
+        """The last close, on the prompt scale: the persistence forecast of every day ahead."""
+        return self.context[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What came after a window. Never given to a prompt."""
+
+    start: str
+    """Date of the first forecast close (ISO)."""
+    end: str
+    """Date of the last forecast close (ISO)."""
+    values: tuple[float, ...]
+    """The next closes on the prompt scale of the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A model's answer, read: the next closes on the prompt scale."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An answer that is not a forecast, and why: `reason` is one of `forecast.REASONS`."""
+
+    reason: str
