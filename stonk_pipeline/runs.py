@@ -32,7 +32,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cp
 Progress = Callable[[int, int, str], None]
 """Receives (steps done, steps in all, a short note)."""
 Body = Callable[[Any, Mapping[str, Path], Path, Progress], dict[str, Any]]
-"""What a stage does: (settings, input directories, output directory, progress) -> numbers to report."""
+"""What a stage does: (settings, input files and directories, output directory, progress) -> numbers to report."""
 
 
 class StageResult(BaseModel):
@@ -116,14 +116,15 @@ def output_files(directory: Path) -> dict[str, str]:
     return files
 
 
-def directory_digest(directory: Path) -> str:
-    """Digest of an input: what a finished stage's manifest says, or of the files themselves."""
-    manifest = directory / MANIFEST
-    if manifest.is_file():
-        return verify(directory).digest
-    if not directory.is_dir():
-        raise StageError(f"{directory}: no such directory; run the stage that makes it first")
-    return json_digest(output_files(directory))
+def input_digest(path: Path) -> str:
+    """Digest of an input: of a file, of what a finished stage's manifest lists, or of a plain directory's files."""
+    if path.is_file():
+        return file_digest(path)
+    if not path.is_dir():
+        raise StageError(f"{path}: no such file or directory; run the stage that makes it first")
+    if (path / MANIFEST).is_file():
+        return verify(path).digest
+    return json_digest(output_files(path))
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -159,7 +160,7 @@ def verify(directory: Path) -> Manifest:
 
 def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
     """What a stage's outputs follow from: (digest, the inputs' digests)."""
-    digests = {name: directory_digest(path) for name, path in inputs.items()}
+    digests = {name: input_digest(path) for name, path in inputs.items()}
     return json_digest([stage.name, config.model_dump(mode="json"), digests]), digests
 
 
