@@ -36,6 +36,8 @@ class MarketConfig(Settings):
     """How many tickers to generate."""
     days: Annotated[int, Field(ge=300)] = 1500
     """Trading days a ticker."""
+    daily_sd: Annotated[float, Field(gt=0, le=0.1)] = 0.012
+    """Long-run standard deviation of a day's shock; 0.012 is about 19 % a year, as a large company's share has."""
     seed: int = 7
     """Seed of the generator; the pipeline's own seed does not change the bars."""
 

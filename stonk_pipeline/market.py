@@ -4,7 +4,7 @@ For each ticker, with d[t] the log close minus its own 50-day exponential mean:
 
     r[t]   = MOMENTUM * r[t-1] - REVERSION * d[t-1] + v[t] * e[t]      log return
     d[t]   = DECAY * (d[t-1] + r[t])                                   DECAY = 1 - 2 / 51
-    v[t]^2 = (1 - 0.08 - 0.90) * DAILY_SD^2 + 0.08 * (v[t-1] e[t-1])^2 + 0.90 * v[t-1]^2
+    v[t]^2 = (1 - 0.08 - 0.90) * daily_sd^2 + 0.08 * (v[t-1] e[t-1])^2 + 0.90 * v[t-1]^2
 
 The shocks e[t] are standard normal, with a correlation of CORRELATION between tickers on the same day; the last line is
 GARCH(1,1) (Bollerslev 1986), the usual description of volatility that comes in clusters. The first two make a price
@@ -24,8 +24,6 @@ MOMENTUM = 0.3
 REVERSION = 0.3
 MEAN_SPAN = 50
 DECAY = 1 - 2 / (MEAN_SPAN + 1)
-DAILY_SD = 0.012
-"""Long-run standard deviation of a day's shock: about 19 % a year, as a large company's share has."""
 ARCH, GARCH = 0.08, 0.90
 CORRELATION = 0.3
 FIRST_DAY = "2018-01-02"
@@ -44,7 +42,7 @@ def generate(config: MarketConfig) -> dict[str, pd.DataFrame]:
     common = rng.standard_normal((days, 1))
     own = rng.standard_normal((days, tickers))
     shocks = np.sqrt(CORRELATION) * common + np.sqrt(1 - CORRELATION) * own
-    returns, volatility = _returns(shocks, predictable=config.kind == "predictable")
+    returns, volatility = _returns(shocks, config)
     start = rng.uniform(20.0, 200.0, tickers)
     close = start * np.exp(np.cumsum(returns, axis=0))
     dates = pd.bdate_range(FIRST_DAY, periods=days).to_series(index=range(days))
@@ -54,15 +52,15 @@ def generate(config: MarketConfig) -> dict[str, pd.DataFrame]:
     }
 
 
-def _returns(shocks: Floats, *, predictable: bool) -> tuple[Floats, Floats]:
+def _returns(shocks: Floats, config: MarketConfig) -> tuple[Floats, Floats]:
     """Log returns and volatilities, each (days, tickers), from standard normal shocks."""
-    momentum, reversion = (MOMENTUM, REVERSION) if predictable else (0.0, 0.0)
+    momentum, reversion = (MOMENTUM, REVERSION) if config.kind == "predictable" else (0.0, 0.0)
     returns, volatility = np.empty_like(shocks), np.empty_like(shocks)
     tickers = shocks.shape[1]
     previous, deviation, shock = np.zeros(tickers), np.zeros(tickers), np.zeros(tickers)
-    variance = np.full(tickers, DAILY_SD**2)
+    variance = np.full(tickers, config.daily_sd**2)
     for day, row in enumerate(shocks):
-        variance = (1 - ARCH - GARCH) * DAILY_SD**2 + ARCH * shock**2 + GARCH * variance
+        variance = (1 - ARCH - GARCH) * config.daily_sd**2 + ARCH * shock**2 + GARCH * variance
         shock = np.sqrt(variance) * row
         previous = momentum * previous - reversion * deviation + shock
         deviation = DECAY * (deviation + previous)

@@ -1,0 +1,154 @@
+"""The forecast contract: what the model is asked, and how its answer is read.
+
+`messages` is the only place that words a question and `parse` the only one that reads an answer; GRPO, sampling, SFT,
+comparison and forecasting all use them. The messages go through the model's own chat template.
+"""
+
+import math
+import re
+
+from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.schema import Forecast, Unreadable, Window
+
+Messages = list[dict[str, str]]
+
+REASONS = {
+    "no thinking": "the answer does not begin with <think>…</think>",
+    "no answer": "there is no <answer>…</answer> after the thinking",
+    "several answers": "a tag of the form appears more than once",
+    "text outside": "there is text outside the two blocks",
+    "not a list": "the answer is not a list in square brackets",
+    "not a number": "an element is not a plain decimal number",
+    "wrong length": "the list has not one value for each day",
+    "out of range": "a value is not a possible price",
+}
+"""Why an answer is not a forecast; `Unreadable.reason` is one of the keys."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
+_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+
+SYSTEM = (
+    "You forecast the daily closes of a stock. Think briefly, then give one number for each day ahead, "
+    "on the scale of the closes shown. Answer in this form:\n"
+    "<think>reasoning</think>\n"
+    "<answer>[v1, v2, ...]</answer>"
+)
+
+_OSCILLATORS = ("stoch_k", "stoch_d", "rsi", "willr", "cci", "adx")
+_DIRECTIONS = {-1: "down", 0: "flat", 1: "up"}
+
+
+def messages(window: Window, prompt: PromptConfig, horizon: int) -> Messages:
+    """The question about one window, as chat messages.
+
+    Args:
+        window: what may be known at the close of `window.date`.
+        prompt: what of it to show.
+        horizon: closes to ask for.
+
+    Returns:
+        A system and a user message.
+    """
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question(window, prompt, horizon)}]
+
+
+def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
+    """The user message: closes, indicators and statistics of one window, on its prompt scale."""
+    about = []
+    if prompt.show_ticker:
+        about.append(f"Stock: {window.stock}")
+    if prompt.show_dates:
+        about.append(f"Last close: {window.date}")
+    about.append(f"Closes, oldest first: {join(window.context, prompt.decimals)}")
+    if prompt.indicators:
+        about.append(f"Indicators: {_indicators(window.indicators, prompt.decimals)}")
+    if prompt.statistics:
+        about.append(f"Statistics: {_statistics(window, prompt.decimals)}")
+    about.append(f"Forecast the next {horizon} closes.")
+    return "\n".join(about)
+
+
+def join(values: tuple[float, ...], decimals: int) -> str:
+    """Numbers as the form wants them: `[v1, v2, …]`."""
+    return "[" + ", ".join(number(value, decimals) for value in values) + "]"
+
+
+def answer(thinking: str, values: tuple[float, ...], decimals: int) -> str:
+    """An answer in the form that `parse` reads."""
+    return f"<think>{thinking}</think>\n<answer>{join(values, decimals)}</answer>"
+
+
+def thinking(completion: str) -> str:
+    """The reasoning in an answer, or the whole text where the form is broken."""
+    head, found, _ = completion.partition("</think>")
+    return head.replace("<think>", "", 1).strip() if found else completion.strip()
+
+
+def parse(completion: str, horizon: int, *, lowest: float = -math.inf) -> Forecast | Unreadable:
+    """Reads an answer. Strict and total: any text gives a forecast or a named reason, never an exception.
+
+    Args:
+        completion: the model's own text, without the prompt.
+        horizon: how many closes were asked for.
+        lowest: values at or below this are no prices (`-price_offset / price_unit` of the window).
+
+    Returns:
+        The forecast on the window's prompt scale, or `Unreadable` with a key of `REASONS`.
+    """
+    body = completion.strip()
+    if not body.startswith("<think>") or "</think>" not in body:
+        return Unreadable("no thinking")
+    if any(body.count(tag) > 1 for tag in _TAGS):
+        return Unreadable("several answers")
+    after = body.partition("</think>")[2].strip()
+    if "<answer>" not in after or "</answer>" not in after:
+        return Unreadable("no answer")
+    if not (after.startswith("<answer>") and after.endswith("</answer>")):
+        return Unreadable("text outside")
+    inner = after.removeprefix("<answer>").removesuffix("</answer>").strip()
+    if not (inner.startswith("[") and inner.endswith("]")):
+        return Unreadable("not a list")
+    return _values(inner[1:-1], horizon, lowest)
+
+
+def _values(inner: str, horizon: int, lowest: float) -> Forecast | Unreadable:
+    parts = [part.strip() for part in inner.split(",")]
+    if not all(_NUMBER.fullmatch(part) for part in parts):
+        return Unreadable("not a number")
+    if len(parts) != horizon:
+        return Unreadable("wrong length")
+    values = tuple(float(part) for part in parts)
+    if any(value <= lowest for value in values):
+        return Unreadable("out of range")
+    return Forecast(values)
+
+
+def lowest_value(window: Window) -> float:
+    """Value on the window's prompt scale that stands for a price of zero."""
+    return -window.price_offset / window.price_unit
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with fixed decimals, without a negative zero."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _indicators(values: dict[str, float], decimals: int) -> str:
+    shown = [f"{name.upper()} {number(values[name], decimals)}" for name in ("sma", "ema", "mom", "macd")]
+    shown += [f"{name.upper()} {number(values[name], 0)}" for name in _OSCILLATORS]
+    bands = " ".join(number(values[f"bbands_{band}"], decimals) for band in ("upper", "middle", "lower"))
+    return ", ".join([*shown, f"BBANDS {bands}"])
+
+
+def _statistics(window: Window, decimals: int) -> str:
+    values = window.statistics
+    places = ", ".join(
+        f"{name} {number(values[name], decimals)} at {values[f'{name}_timestep']:.0f}" for name in ("min", "max", "median")
+    )
+    lags = " ".join("none" if math.isnan(values[f"lag_{k}"]) else number(values[f"lag_{k}"], 1) for k in (1, 2, 3))
+    return (
+        f"{places}, mean {number(values['mean'], decimals)}, "
+        f"trend {_DIRECTIONS[int(values['trend_direction'])]} {number(values['trend_slope'], 2)} a day, "
+        f"strength {values['trend_strength']:.1f}, lags {lags}, volatility {number(window.volatility, 2)}"
+    )
