@@ -1,0 +1,232 @@
+"""The preprocessing stage: files of bars in, the dataset of windows out."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from preprocessing.formatting import bar_columns, csv_lines, sequences, write_lines, x_columns, y_columns
+from preprocessing.indicators import add_indicators
+from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol
+from preprocessing.splits import SplitDates, members, share_bounds, split_dates
+from preprocessing.windows import Scale, Windows, cut_windows, fit_scale
+from stonk_pipeline.config import EMBEDDED, DataConfig, PreprocessStage
+from stonk_pipeline.errors import DataError
+from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.schema import DATE, SPLITS
+
+DATASET = "dataset.json"
+BEST_POSSIBLE = "best_possible.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One stock, ready to be written."""
+
+    bars: Bars
+    scale: Scale | None
+    windows: Windows
+    parts: dict[str, slice]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Windows in each part."""
+        return {name: len(range(*piece.indices(len(self.windows)))) for name, piece in self.parts.items()}
+
+
+def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
+    """Reads all bars, cuts windows and writes the dataset.
+
+    Args:
+        config: settings; `config.data.data_dir` says whether bars are read or generated.
+        inputs: symbol -> file of bars (`ohlcv.find_files`); empty for the embedded market.
+        out: directory for `{STOCK}_{train,val,test,full}_{x,y}.csv`, `{STOCK}_bars.csv`, `dataset.json` and, on the
+            predictable embedded market, `best_possible.csv`.
+        progress: told after each stock.
+
+    Returns:
+        Stocks, windows in each part, repaired rows, what was left out, and the dates of the split.
+
+    Raises:
+        DataError: files cannot be used (all such files are named), or there is too little history.
+    """
+    data = config.data
+    market = load_bars(data, inputs)
+    dates = split_dates((bars.frame[DATE].to_numpy() for bars in market), data)
+    prepared: list[Prepared] = []
+    left_out: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for done, bars in enumerate(market, start=1):
+        try:
+            stock = prepare(bars, dates, data)
+        except ValueError as reason:
+            left_out[bars.stock] = str(reason)
+        else:
+            prepared.append(stock)
+            digests[bars.stock] = write_stock(stock, out)
+        progress(done, len(market), bars.stock)
+    totals = {name: sum(stock.counts[name] for stock in prepared) for name in SPLITS}
+    _require_windows(totals, left_out, market, dates, data)
+    if data.data_dir == EMBEDDED and data.market.kind == "predictable":
+        write_best_possible(prepared, data, out / BEST_POSSIBLE)
+    record = describe(prepared, digests, left_out, dates, data)
+    write_atomic(out / DATASET, json.dumps(record, indent=2) + "\n")
+    return {
+        "stocks": len(prepared),
+        "windows": totals,
+        "repaired_rows": sum(repair.rows for bars in market for repair in bars.repairs if repair.changed),
+        "left_out": left_out,
+        "val_start": str(dates.val_start),
+        "test_start": str(dates.test_start),
+    }
+
+
+STAGE = Stage("preprocessing", PreprocessStage, preprocess)
+
+
+def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> list[Bars]:
+    """All bars, by symbol: read from files, or generated.
+
+    Raises:
+        DataError: names every file that cannot be used, not the first alone.
+    """
+    if data.data_dir == EMBEDDED:
+        return _generated(data)
+    bars, errors = [], []
+    for stock in sorted(inputs):
+        try:
+            bars.append(read_bars(inputs[stock], data))
+        except DataError as error:
+            errors.append(str(error))
+    if errors:
+        raise DataError("\n".join(errors))
+    return bars
+
+
+def _generated(data: DataConfig) -> list[Bars]:
+    from stonk_pipeline.market import generate
+
+    frames = generate(data.market)
+    wanted = sorted(frames) if data.stocks == ["all"] else [clean_symbol(stock) for stock in data.stocks]
+    for stock in wanted:
+        if stock not in frames:
+            raise unknown_symbol(stock, frames, "the embedded market")
+    return [Bars(stock, frames[stock], adjusted=False, repairs=()) for stock in sorted(set(wanted))]
+
+
+def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
+    """Windows of one stock and the parts they belong to.
+
+    Raises:
+        ValueError: the stock gives no window; says why.
+    """
+    scale = fit_scale(bars.frame, dates.val_start, data)
+    windows = cut_windows(add_indicators(bars.frame, data.periods), data, scale)
+    stock = Prepared(bars, scale, windows, members(windows, dates))
+    if not any(stock.counts[name] for name in ("train", "val", "test")):
+        least = data.warm_up + data.window + data.horizon
+        raise ValueError(
+            f"{len(bars.frame)} bars give no window within one part of the split; one window takes {least} bars "
+            f"(warm_up {data.warm_up} + window {data.window} + horizon {data.horizon}) that end within one part"
+        )
+    return stock
+
+
+def write_stock(stock: Prepared, out: Path) -> str:
+    """Writes one stock's files.
+
+    Returns:
+        SHA-256 of its file of clean bars.
+    """
+    name = stock.bars.stock
+    for letter, columns in (("x", x_columns(name, stock.windows)), ("y", y_columns(name, stock.windows))):
+        header, lines = csv_lines(columns)
+        for part, piece in stock.parts.items():
+            write_lines(out / f"{name}_{part}_{letter}.csv", header, lines[piece])
+    header, lines = csv_lines(bar_columns(stock.bars.frame))
+    write_lines(out / f"{name}_bars.csv", header, lines)
+    return hashlib.sha256(header + b"".join(lines)).hexdigest()
+
+
+def write_best_possible(prepared: list[Prepared], data: DataConfig, path: Path) -> None:
+    """Writes the generator's own forecast for every window, on the window's prompt scale."""
+    from stonk_pipeline.market import best_possible
+
+    header, lines = b"", []
+    for stock in prepared:
+        windows = stock.windows
+        prices = best_possible(stock.bars.frame, data.market, data.horizon)[windows.last]
+        offset, unit = (windows.features[name][:, None] for name in ("price_offset", "price_unit"))
+        columns = x_columns(stock.bars.stock, windows)
+        header, rows = csv_lines(
+            {"stock": columns["stock"], "date": columns["date"], "sequence": sequences((prices - offset) / unit)}
+        )
+        lines += rows
+    write_lines(path, header, lines)
+
+
+def describe(
+    prepared: list[Prepared], digests: dict[str, str], left_out: dict[str, str], dates: SplitDates, data: DataConfig
+) -> dict[str, Any]:
+    """Content of `dataset.json`."""
+    return {
+        "val_start": str(dates.val_start),
+        "test_start": str(dates.test_start),
+        "window": data.window,
+        "horizon": data.horizon,
+        "normalisation": data.normalisation,
+        "stocks": {stock.bars.stock: _describe_stock(stock, digests) for stock in prepared},
+        "left_out": left_out,
+    }
+
+
+def _describe_stock(stock: Prepared, digests: dict[str, str]) -> dict[str, Any]:
+    days = stock.bars.frame[DATE].to_numpy().astype("datetime64[D]")
+    return {
+        "bars": len(days),
+        "first": str(days[0]),
+        "last": str(days[-1]),
+        "adjusted": stock.bars.adjusted,
+        "windows": stock.counts,
+        "undefined_windows": stock.windows.flat,
+        "scale": asdict(stock.scale) if stock.scale else None,
+        "bars_sha256": digests[stock.bars.stock],
+        "repairs": [asdict(repair) for repair in stock.bars.repairs],
+    }
+
+
+def _require_windows(
+    totals: dict[str, int], left_out: dict[str, str], market: list[Bars], dates: SplitDates, data: DataConfig
+) -> None:
+    """Refuses a dataset that lacks one of its parts."""
+    missing = [name for name in ("train", "val", "test") if not totals[name]]
+    if not missing:
+        return
+    reasons = "".join(f"\n  {stock}: {reason}" for stock, reason in left_out.items())
+    days = len(np.unique(np.concatenate([bars.frame[DATE].to_numpy() for bars in market])))
+    if data.val_start:
+        remedy = (
+            f"move data.val_start ({dates.val_start}) or data.test_start ({dates.test_start}), or give more history"
+        )
+    else:
+        remedy = f"give at least {days_needed(data)} bars (the longest calendar here has {days}), or lower data.warm_up"
+    raise DataError(
+        f"{', '.join(bars.stock for bars in market)}: no window in the {' and '.join(missing)} part of the split; "
+        f"{remedy}{reasons}"
+    )
+
+
+def days_needed(data: DataConfig) -> int:
+    """Fewest bars of a single stock that give each part of the split a window, when it is split by shares."""
+    span = data.window + data.horizon
+    days = data.warm_up + 3 * span
+    while True:
+        val, test = share_bounds(days, data)
+        if val >= data.warm_up + span and test - val >= span and days - test >= span:
+            return days
+        days += 1

@@ -1,0 +1,117 @@
+"""Bars with indicators to windows and their targets, for all windows of a stock at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
+
+from preprocessing.statistics import window_statistics
+from stonk_pipeline.config import DataConfig
+from stonk_pipeline.schema import CLOSE, DATE, DIFFERENCE_INDICATORS, INDICATORS, LEVEL_INDICATORS
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From prices to the prompt scale: value = (price - offset) / unit."""
+
+    offset: float
+    unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """N windows of one stock, oldest first. Numbers are on the prompt scale."""
+
+    last: np.ndarray
+    """(N,) row of each window's last bar in the stock's frame."""
+    date: np.ndarray
+    """(N,) day of the last bar (datetime64[D]): the decision date."""
+    context_start: np.ndarray
+    """(N,) day of the first bar."""
+    target_start: np.ndarray
+    """(N,) day of the first close to forecast."""
+    target_end: np.ndarray
+    """(N,) day of the last close to forecast."""
+    context: np.ndarray
+    """(N, L) closes."""
+    target: np.ndarray
+    """(N, H) closes to forecast."""
+    features: dict[str, np.ndarray]
+    """Name -> (N,): the indicators, the statistics, `volatility`, `price_offset` and `price_unit`."""
+    flat: int
+    """Windows left out because an indicator or the volatility is not defined there."""
+
+    def __len__(self) -> int:
+        return len(self.last)
+
+
+def fit_scale(frame: pd.DataFrame, val_start: np.datetime64, data: DataConfig) -> Scale | None:
+    """The stock's own scale, fitted on the bars before the validation part alone.
+
+    Returns:
+        Mean and deviation (ddof 0) of the training closes for `standard`, the unit scale for `raw`; None for
+        `rebased`, where each window has its own.
+
+    Raises:
+        ValueError: `standard`, and the stock has no two different closes before `val_start`.
+    """
+    if data.normalisation == "rebased":
+        return None
+    if data.normalisation == "raw":
+        return Scale(0.0, 1.0)
+    closes = frame.loc[frame[DATE] < val_start, CLOSE].to_numpy()
+    if len(closes) < 2 or closes.min() == closes.max():
+        raise ValueError(f"no two different closes before {val_start} to fit data.normalisation: standard on")
+    return Scale(float(closes.mean()), float(closes.std()))
+
+
+def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> Windows:
+    """Cuts every window that has its target.
+
+    Args:
+        frame: T bars with indicators, oldest first (`indicators.add_indicators`).
+        data: window, horizon, stride, warm-up, volatility window.
+        scale: the stock's scale; None rebases each window to 100 at its last close.
+
+    Returns:
+        The windows whose first bar comes after the warm-up. A window whose indicators or volatility are not defined
+        at its last bar (prices that stand still, periods longer than the warm-up) is left out and counted.
+    """
+    length, horizon = data.window, data.horizon
+    closes, days = frame[CLOSE].to_numpy(), frame[DATE].to_numpy().astype("datetime64[D]")
+    indicators = frame[list(INDICATORS)].to_numpy()
+    deviation = _return_deviation(closes, data.volatility_window)
+    last = np.arange(data.warm_up + length - 1, max(len(closes) - horizon, 0), data.stride)
+    defined = np.isfinite(indicators[last]).all(axis=1) & (deviation[last] > 0)
+    flat, last = int((~defined).sum()), last[defined]
+
+    final = closes[last]
+    offset = np.full(len(last), 0.0 if scale is None else scale.offset)
+    unit = final / 100.0 if scale is None else np.full(len(last), scale.unit)
+    context = (closes[last[:, None] + np.arange(1 - length, 1)] - offset[:, None]) / unit[:, None]
+    target = (closes[last[:, None] + np.arange(1, horizon + 1)] - offset[:, None]) / unit[:, None]
+    features = dict(zip(INDICATORS, indicators[last].T, strict=True))
+    features |= {name: (features[name] - offset) / unit for name in LEVEL_INDICATORS}
+    features |= {name: features[name] / unit for name in DIFFERENCE_INDICATORS}
+    features |= window_statistics(context)
+    features |= {"volatility": deviation[last] * final / unit, "price_offset": offset, "price_unit": unit}
+    return Windows(
+        last=last,
+        date=days[last],
+        context_start=days[last - length + 1],
+        target_start=days[last + 1],
+        target_end=days[last + horizon],
+        context=context,
+        target=target,
+        features=features,
+        flat=flat,
+    )
+
+
+def _return_deviation(closes: np.ndarray, count: int) -> np.ndarray:
+    """(T,) standard deviation (ddof 1) of the last `count` daily log returns; NaN where there are fewer."""
+    out = np.full(len(closes), np.nan)
+    if len(closes) > count:
+        out[count:] = sliding_window_view(np.diff(np.log(closes)), count).std(axis=1, ddof=1)
+    return out
