@@ -1,0 +1,162 @@
+"""What a comparison leaves: typed values, and the files they are written to."""
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from stonk_pipeline.runs import write_atomic
+
+Finding = Literal["evidence of skill", "no evidence of skill", "worse than persistence", "too little data to tell"]
+Kind = Literal["model", "baseline", "best possible"]
+
+
+class Result(BaseModel):
+    """Base: frozen, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Row(Result):
+    """One forecaster's scores over the same windows as all others."""
+
+    name: str
+    kind: Kind
+    mae: float
+    """Mean absolute error of the median answer, in percent of the last close."""
+    mse: float
+    """Mean squared error of the median answer, in squared percent."""
+    skill: float
+    """1 - MAE / MAE of persistence, of the median answer."""
+    skill_low: float
+    skill_high: float
+    single_skill: float
+    """The same for one answer: each scored alone, then averaged."""
+    single_low: float
+    single_high: float
+    gain: float | None
+    """Skill of the median answer less that of the first model; None for that model and for baselines."""
+    gain_low: float | None
+    gain_high: float | None
+    p_value: float | None
+    """Two-sided Diebold-Mariano p-value against persistence; None for persistence."""
+    attained: float | None
+    """Skill as a share of the best possible forecast's; None where that is not known or is no skill itself."""
+    direction: float
+    """Share of windows whose last day is on the forecast side of the last close."""
+    up_days: float
+    """Share of windows whose last day is above the last close: what a constant "up" scores as direction."""
+    up_share: float
+    """Share of answers that end above the last close."""
+    straight_share: float
+    """Share of readable answers that are straight lines; NaN-free: 0 where none is readable."""
+    unreadable_share: float
+    """Share of answers that could not be read and counted as persistence."""
+    windows: int
+    dates: int
+    stocks: int
+
+
+class DaySkill(Result):
+    """Skill of the median answer on one day ahead."""
+
+    name: str
+    day: int
+    """Days ahead, from 1."""
+    skill: float
+    low: float
+    high: float
+
+
+class MonthSkill(Result):
+    """Skill of the median answer over the windows decided in one month."""
+
+    name: str
+    month: str
+    """ISO, `2023-04`."""
+    skill: float
+    windows: int
+
+
+class Example(Result):
+    """A window worth looking at."""
+
+    kind: Literal["typical", "best", "worst"]
+    stock: str
+    date: str
+    gain: float
+    """(MAE of persistence - MAE of the final model) / volatility of one day."""
+
+
+class Verdict(Result):
+    """What the comparison says about the final model."""
+
+    model: str
+    finding: Finding
+    sentence: str
+    skill: float
+    low: float
+    high: float
+    dates: int
+    """Distinct decision dates."""
+    blocks: float
+    """Those dates divided by the length of a block: how many stretches of time hardly share anything."""
+    confidence: float
+    warnings: tuple[str, ...] = ()
+    """Signs that a model has stopped looking at its input, or cannot write a forecast."""
+
+
+class Comparison(Result):
+    """All numbers of a comparison."""
+
+    verdict: Verdict
+    rows: tuple[Row, ...]
+    by_horizon: tuple[DaySkill, ...]
+    by_month: tuple[MonthSkill, ...]
+    examples: tuple[Example, ...]
+    unreadable: dict[str, dict[str, int]]
+    """Model -> reason -> answers."""
+    first_date: str
+    last_date: str
+    horizon: int
+    samples: int
+    """Answers a window."""
+    block: int
+    """Length of a bootstrap block in decision dates."""
+    resamples: int
+    confidence: float
+    seed: int
+    windows: tuple[dict[str, str | float], ...] = Field(default=(), exclude=True)
+    """One record a window (`windows.csv`): stock, date, target_start, target_end, volatility, `mae_<name>` of the
+    median forecast, gain (see `Example`); volatility and errors in percent of the last close."""
+
+    def row(self, name: str) -> Row:
+        """The row of a model or baseline.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a frame, one column a field."""
+        return pd.DataFrame([row.model_dump() for row in self.rows])
+
+
+def write_comparison(comparison: Comparison, directory: Path) -> None:
+    """Writes `comparison.json`, `comparison.csv` (the rows), `verdict.json` and `windows.csv` into a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomic(directory / "comparison.json", comparison.model_dump_json(indent=2))
+    write_atomic(directory / "verdict.json", comparison.verdict.model_dump_json(indent=2))
+    write_atomic(directory / "comparison.csv", comparison.frame().to_csv(index=False, float_format="%.6g"))
+    frame = pd.DataFrame(list(comparison.windows))
+    write_atomic(directory / "windows.csv", frame.to_csv(index=False, float_format="%.6g"))
+
+
+def read_comparison(directory: Path) -> Comparison:
+    """Reads `comparison.json` (without the records of `windows.csv`)."""
+    return Comparison.model_validate_json((directory / "comparison.json").read_bytes())

@@ -1,0 +1,191 @@
+"""Tables of a comparison: each takes the forecasters and what they share, and returns typed rows."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+
+from stonk_pipeline.config import ComparisonConfig
+from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.evaluation.metrics import Bools, Floats, skill
+from stonk_pipeline.evaluation.results import DaySkill, Kind, MonthSkill, Row
+from stonk_pipeline.evaluation.significance import SPANS, Clusters, diebold_mariano, skill_intervals
+from stonk_pipeline.schema import Target, Window
+
+PERSISTENCE, DRIFT, BEST = "persistence", "drift", "best_possible"
+MIN_ATTAINABLE = 0.01
+"""Best possible skill below which a share of it would be noise divided by nothing."""
+
+
+class Forecaster(NamedTuple):
+    """A model's or baseline's answers to the same N windows."""
+
+    name: str
+    kind: Kind
+    samples: Floats
+    """(N, S, H), percent of the last close."""
+    readable: Bools
+    """(N, S)."""
+    straight: Bools
+    """(N, S)."""
+
+    @property
+    def median(self) -> Floats:
+        """(N, H)."""
+        return metrics.median_forecast(self.samples)
+
+
+class Setting(NamedTuple):
+    """What all forecasters share."""
+
+    windows: Sequence[Window]
+    truth: Floats
+    """(N, H), percent of the last close."""
+    flat: Floats
+    """(N, H): persistence."""
+    clusters: Clusters
+    span: int
+    """Consecutive decision dates whose targets share days."""
+    config: ComparisonConfig
+    seed: int
+
+    def intervals(self, losses: Floats, reference: Floats) -> tuple[Floats, Floats]:
+        """Date-clustered intervals of skills: losses (N, K), reference (N, K) or (N, 1) -> low and high, (K,)."""
+        return skill_intervals(
+            self.clusters.sums(losses),
+            self.clusters.sums(reference),
+            block=SPANS * self.span,
+            resamples=self.config.resamples,
+            confidence=self.config.confidence,
+            seed=self.seed,
+        )
+
+
+def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]:
+    """The table; all its intervals come from one bootstrap, so that they rest on the same resampled dates."""
+    medians = np.column_stack([metrics.mae(f.median, setting.truth) for f in forecasters])
+    singles = np.column_stack([metrics.single_mae(f.samples, setting.truth) for f in forecasters])
+    flat = metrics.mae(setting.flat, setting.truth)[:, None]
+    losses = np.column_stack([medians, singles])
+    estimates = skill(losses, flat)
+    low, high = setting.intervals(losses, flat)
+    gains = _gains(medians, flat, setting)
+    count = len(forecasters)
+    best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)
+    daily_flat = setting.clusters.means(flat[:, 0])
+    rows = []
+    for i, forecaster in enumerate(forecasters):
+        test = diebold_mariano(setting.clusters.means(medians[:, i]), daily_flat, setting.span)
+        known = best is not None and best > MIN_ATTAINABLE
+        gain = tuple(values[i] for values in gains) if forecaster.kind == "model" and i > 0 else (None, None, None)
+        rows.append(
+            Row(
+                name=forecaster.name,
+                kind=forecaster.kind,
+                mae=medians[:, i].mean(),
+                mse=metrics.mse(forecaster.median, setting.truth).mean(),
+                skill=estimates[i],
+                skill_low=low[i],
+                skill_high=high[i],
+                single_skill=estimates[count + i],
+                single_low=low[count + i],
+                single_high=high[count + i],
+                gain=gain[0],
+                gain_low=gain[1],
+                gain_high=gain[2],
+                p_value=None if forecaster.name == PERSISTENCE else test.p_value,
+                attained=float(estimates[i] / best) if known else None,
+                **_shape(forecaster, setting),
+            )
+        )
+    return rows
+
+
+def _gains(medians: Floats, flat: Floats, setting: Setting) -> tuple[Floats, Floats, Floats]:
+    """Skill less the first forecaster's, with its interval: each (K,).
+
+    The difference of two skills over the same reference is itself a skill, of the loss (flat + own - first's).
+    """
+    losses = flat + medians - medians[:, :1]
+    return skill(losses, flat), *setting.intervals(losses, flat)
+
+
+class Shape(TypedDict):
+    """Fields of a `Row` that are not errors."""
+
+    direction: float
+    up_days: float
+    up_share: float
+    straight_share: float
+    unreadable_share: float
+    windows: int
+    dates: int
+    stocks: int
+
+
+def _shape(forecaster: Forecaster, setting: Setting) -> Shape:
+    """What the forecasts look like, apart from their errors."""
+    readable = forecaster.readable.sum()
+    return {
+        "direction": metrics.direction_accuracy(forecaster.median, setting.truth),
+        "up_days": metrics.up_share(setting.truth),
+        "up_share": metrics.up_share(forecaster.samples),
+        "straight_share": float(forecaster.straight.sum() / max(readable, 1)),
+        "unreadable_share": float(1.0 - forecaster.readable.mean()),
+        "windows": len(setting.windows),
+        "dates": len(setting.clusters.dates),
+        "stocks": len({window.stock for window in setting.windows}),
+    }
+
+
+def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DaySkill]:
+    """Skill of each forecaster on each day ahead, with intervals."""
+    horizon = setting.truth.shape[1]
+    errors = np.hstack([metrics.absolute_errors(f.median, setting.truth) for f in forecasters])
+    flat = np.tile(metrics.absolute_errors(setting.flat, setting.truth), len(forecasters))
+    estimates = skill(errors, flat)
+    low, high = setting.intervals(errors, flat)
+    return [
+        DaySkill(name=f.name, day=day + 1, skill=estimates[k], low=low[k], high=high[k])
+        for i, f in enumerate(forecasters)
+        for day in range(horizon)
+        for k in [i * horizon + day]
+    ]
+
+
+def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthSkill]:
+    """Skill of each forecaster over the windows of each calendar month; a month is too short for an interval."""
+    months = np.array([window.date[:7] for window in setting.windows])
+    flat = metrics.mae(setting.flat, setting.truth)
+    out = []
+    for forecaster in forecasters:
+        own = metrics.mae(forecaster.median, setting.truth)
+        for month in np.unique(months):
+            of = months == month
+            value = float(skill(own[of], flat[of]))
+            out.append(MonthSkill(name=forecaster.name, month=str(month), skill=value, windows=int(of.sum())))
+    return out
+
+
+def window_records(
+    forecasters: Sequence[Forecaster], setting: Setting, targets: Sequence[Target], final: str
+) -> tuple[dict[str, str | float], ...]:
+    """The records of `Comparison.windows`."""
+    _, unit = metrics.percent_scale(setting.windows)
+    losses = {f.name: metrics.mae(f.median, setting.truth) for f in forecasters}
+    records: list[dict[str, str | float]] = []
+    for i, (window, target) in enumerate(zip(setting.windows, targets, strict=True)):
+        volatility = float(unit[i, 0]) * window.volatility
+        gain = (losses[PERSISTENCE][i] - losses[final][i]) / max(volatility, metrics.TINY)
+        records.append(
+            {
+                "stock": window.stock,
+                "date": window.date,
+                "target_start": target.start,
+                "target_end": target.end,
+                "volatility": volatility,
+                **{f"mae_{name}": float(loss[i]) for name, loss in losses.items()},
+                "gain": float(gain),
+            }
+        )
+    return tuple(records)

@@ -1,0 +1,134 @@
+"""Is it luck? Intervals and tests that know that windows of one date, and windows that overlap, are not independent.
+
+Stocks move together, so the windows of one decision date are one observation: their losses are summed before anything
+is resampled. Targets of neighbouring dates share days, so dates are resampled in blocks, two horizons long.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stonk_pipeline.evaluation.metrics import Floats, skill
+
+SPANS = 2
+"""Spans of a target in one bootstrap block, and in the bandwidth of the Diebold-Mariano test. Losses of targets that
+overlap are correlated over one span; blocks of just one would find two thirds of the variance (in simulations: 95 %
+intervals that cover 87 %)."""
+
+
+class Clusters(NamedTuple):
+    """Windows grouped by decision date, oldest first."""
+
+    dates: list[str]
+    """The T distinct dates."""
+    places: NDArray[np.int64]
+    """(N,) position of each window's date in `dates`."""
+
+    def sums(self, losses: Floats) -> Floats:
+        """(N, ...) -> (T, ...): sums over the windows of each date."""
+        out = np.zeros((len(self.dates), *losses.shape[1:]))
+        np.add.at(out, self.places, losses)
+        return out
+
+    def means(self, losses: Floats) -> Floats:
+        """(N,) -> (T,): means over the windows of each date."""
+        return np.asarray(self.sums(losses) / np.bincount(self.places, minlength=len(self.dates)))
+
+
+def cluster(dates: Sequence[str]) -> Clusters:
+    """Groups windows by their ISO decision dates."""
+    unique, places = np.unique(np.asarray(dates), return_inverse=True)
+    return Clusters([str(date) for date in unique], places.astype(np.int64))
+
+
+def target_span(dates: Sequence[str], ends: Sequence[str]) -> int:
+    """How many consecutive decision dates have targets that share days: a horizon, counted in decision dates.
+
+    Targets overlap when the later decision date lies before the earlier target's end, so the longest run of decision
+    dates from one date up to its target's end is what counts. With a window on every trading day that is
+    the horizon itself; where windows are spread thinner it is less.
+
+    Args:
+        dates: decision date of each window (ISO).
+        ends: last date of each window's target (ISO).
+    """
+    unique = np.unique(np.asarray(dates))
+    before = np.searchsorted(unique, np.asarray(ends), side="left") - np.searchsorted(unique, np.asarray(dates))
+    return max(1, int(before.max()))
+
+
+def skill_intervals(
+    losses: Floats, reference: Floats, *, block: int, resamples: int, confidence: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Circular block bootstrap of skills, all columns on the same resampled dates.
+
+    The percentile interval (Politis and Romano 1992, through `arch`) is widened around the estimate by the ratio of
+    Student's t to the normal quantile at T / block - 1 degrees of freedom: a percentile interval of few blocks is
+    narrower than it says.
+
+    Args:
+        losses: (T, K) summed losses of K forecasts on T dates, oldest first.
+        reference: (T, K) or (T, 1) summed losses of what each is compared with.
+        block: length of a block in dates.
+        resamples: number of bootstrap resamples.
+        confidence: coverage of the two-sided interval.
+        seed: of the resampling; the same seed gives the same interval.
+
+    Returns:
+        (low, high), each (K,).
+    """
+    from arch.bootstrap import CircularBlockBootstrap
+
+    wide = np.broadcast_to(reference, losses.shape)
+    size = min(block, len(losses))
+    bootstrap = CircularBlockBootstrap(size, losses, wide, seed=np.random.default_rng(seed))
+    low, high = bootstrap.conf_int(skill, reps=resamples, method="percentile", size=confidence)
+    centre = skill(losses, wide)
+    factor = widening(len(losses) / size, confidence)
+    return np.asarray(centre + factor * (low - centre)), np.asarray(centre + factor * (high - centre))
+
+
+def widening(blocks: float, confidence: float) -> float:
+    """Student's t over the normal quantile, for an interval that rests on so many independent blocks (at least two)."""
+    from scipy.stats import norm, t
+
+    tail = 0.5 + confidence / 2
+    return float(t.ppf(tail, max(blocks - 1.0, 1.0)) / norm.ppf(tail))
+
+
+class DieboldMariano(NamedTuple):
+    """Outcome of the test; a negative statistic says that the first forecast has the smaller loss."""
+
+    statistic: float
+    p_value: float
+    """Two-sided."""
+
+
+def diebold_mariano(first: Floats, second: Floats, steps: int) -> DieboldMariano:
+    """Test of equal accuracy (Diebold and Mariano 1995) of two series of date-averaged losses.
+
+    Long-run variance with the Bartlett kernel, whose estimate cannot be negative; small-sample factor and Student's t
+    by Harvey, Leybourne and Newbold (1997).
+
+    Args:
+        first, second: (T,) losses by date, oldest first.
+        steps: how many consecutive dates share days (`target_span`); lags up to SPANS * steps - 1 are used.
+    """
+    from scipy.stats import t
+
+    difference = np.asarray(first - second, dtype=np.float64)
+    count = len(difference)
+    if count < 3:
+        return DieboldMariano(0.0, 1.0)
+    bandwidth = min(SPANS * steps, count - 1)
+    centred = difference - difference.mean()
+    covariances = np.array([centred[lag:] @ centred[: count - lag] for lag in range(bandwidth)]) / count
+    weights = 1.0 - np.arange(bandwidth) / bandwidth
+    variance = float(covariances[0] + 2.0 * weights[1:] @ covariances[1:])
+    factor = (count + 1 - 2 * steps + steps * (steps - 1) / count) / count
+    if variance <= 0.0 or factor <= 0.0:
+        return DieboldMariano(0.0, 1.0)
+    statistic = float(difference.mean() / np.sqrt(variance / count) * np.sqrt(factor))
+    return DieboldMariano(statistic, float(2.0 * t.sf(abs(statistic), count - 1)))

@@ -1,0 +1,102 @@
+"""The rule that turns a comparison into one sentence.
+
+Written down before any result is known, so that nobody can choose the words after seeing the numbers. The subject is
+the final model's skill over persistence (median of its answers, test windows) and its date-clustered interval:
+
+    1. fewer distinct dates than `min_dates`, or fewer than MIN_BLOCKS blocks  ->  too little data to tell
+    2. the whole interval above zero                                           ->  evidence of skill
+    3. the whole interval below zero                                           ->  worse than persistence
+    4. otherwise                                                               ->  no evidence of skill
+"""
+
+from stonk_pipeline.evaluation.results import Finding, Row, Verdict
+
+MIN_BLOCKS = 5.0
+"""Stretches of time, two horizons long each, below which an interval means nothing: a market has its moods, and fewer
+stretches may all fall into the same one."""
+
+MANY_UNREADABLE = 0.05
+MANY_STRAIGHT = 0.5
+ONE_SIDED = 0.9
+
+
+def decide(low: float, high: float, dates: int, blocks: float, min_dates: int) -> Finding:
+    """The rule at the top of this file.
+
+    Args:
+        low, high: interval of the skill over persistence.
+        dates: distinct decision dates.
+        blocks: those dates divided by the length of a bootstrap block.
+        min_dates: fewest dates that a verdict may rest on.
+    """
+    if dates < min_dates or blocks < MIN_BLOCKS:
+        return "too little data to tell"
+    if low > 0.0:
+        return "evidence of skill"
+    if high < 0.0:
+        return "worse than persistence"
+    return "no evidence of skill"
+
+
+def give_verdict(row: Row, *, blocks: float, min_dates: int, confidence: float) -> Verdict:
+    """The verdict on a model's row, with its sentence.
+
+    Args:
+        row: the final model's scores.
+        blocks: distinct dates divided by the length of a bootstrap block.
+        min_dates: fewest dates that a verdict may rest on.
+        confidence: coverage of the row's intervals.
+    """
+    finding = decide(row.skill_low, row.skill_high, row.dates, blocks, min_dates)
+    return Verdict(
+        model=row.name,
+        finding=finding,
+        sentence=_sentence(row, finding, confidence),
+        skill=row.skill,
+        low=row.skill_low,
+        high=row.skill_high,
+        dates=row.dates,
+        blocks=blocks,
+        confidence=confidence,
+        warnings=warnings_of(row),
+    )
+
+
+def _sentence(row: Row, finding: Finding, confidence: float) -> str:
+    size = f"{abs(row.skill):.1%} {'smaller' if row.skill >= 0 else 'larger'}"
+    interval = f"{confidence:.0%} interval of the skill: {row.skill_low:+.1%} to {row.skill_high:+.1%}"
+    if finding == "too little data to tell":
+        return (
+            f"Too little data to tell: {row.dates} test dates cannot separate skill from luck, whatever the numbers"
+            " look like."
+        )
+    if finding == "evidence of skill":
+        return (
+            f"Evidence of skill: on {row.windows} test windows its errors are {size} than those of simply repeating the"
+            f" last price, more than luck explains ({interval})."
+        )
+    if finding == "worse than persistence":
+        return (
+            f"No skill, and worse than persistence: on {row.windows} test windows its errors are {size} than those of"
+            f" simply repeating the last price ({interval})."
+        )
+    return (
+        f"No evidence of skill: on {row.windows} test windows its errors are {size} than those of simply repeating the"
+        f" last price, which luck alone can explain ({interval})."
+    )
+
+
+def warnings_of(row: Row) -> tuple[str, ...]:
+    """Signs, in plain words, that a model has collapsed or cannot write a forecast."""
+    found = []
+    if row.unreadable_share > MANY_UNREADABLE:
+        found.append(
+            f"{row.unreadable_share:.0%} of its answers could not be read and counted as the last price repeated."
+        )
+    if row.straight_share > MANY_STRAIGHT:
+        found.append(f"{row.straight_share:.0%} of its answers are straight lines.")
+    if row.up_share > ONE_SIDED or row.up_share < 1.0 - ONE_SIDED:
+        side = "up" if row.up_share > ONE_SIDED else "down"
+        share = max(row.up_share, 1.0 - row.up_share)
+        found.append(f"{share:.0%} of its answers say {side}: it may have stopped looking at its input.")
+    return tuple(found)

@@ -1,0 +1,209 @@
+"""The comparison as a whole, and the verdict's rule."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stonk_pipeline.config import ComparisonConfig
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.compare import compare
+from stonk_pipeline.evaluation.examples import pick_examples
+from stonk_pipeline.evaluation.results import Row, read_comparison, write_comparison
+from stonk_pipeline.evaluation.verdict import decide, give_verdict
+from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+
+CONFIG = ComparisonConfig(resamples=200)
+HORIZON = 5
+
+
+def market(days=160, stocks=3, seed=0, predictable=True):
+    """Windows, targets and best forecasts of walks whose drift over the horizon is known, or nothing."""
+    rng = np.random.default_rng(seed)
+    dates = [str(date.date()) for date in pd.bdate_range("2023-01-02", periods=days + HORIZON)]
+    windows, targets, best = [], [], {}
+    for stock in range(stocks):
+        for i in range(days):
+            slope = rng.choice([-1.0, 1.0]) * (1.0 if predictable else 0.0)
+            path = 100 + slope * np.arange(1, HORIZON + 1) + rng.normal(0, 1, HORIZON).cumsum()
+            unit = 0.2 + stock
+            window = Window(f"S{stock}", dates[i], (99.0, 101.0, 100.0), {}, {}, 1.0, 0.0, unit)
+            windows.append(window)
+            targets.append(Target(dates[i + 1], dates[i + HORIZON], tuple(path)))
+            best[window.key] = tuple(100 + slope * np.arange(1, HORIZON + 1))
+    return windows, targets, best
+
+
+def noisy(windows, best, weight, noise, seed, samples=4):
+    """Answers that use `weight` of the best possible forecast, blurred."""
+    rng = np.random.default_rng(seed)
+    return [
+        [
+            Forecast(tuple(100 + weight * (np.array(best[w.key]) - 100) + rng.normal(0, noise, HORIZON)))
+            for _ in range(samples)
+        ]
+        for w in windows
+    ]
+
+
+def run(windows, targets, best, answers, config=CONFIG, **more):
+    return compare(windows, targets, answers, (windows[:50], targets[:50]), best, config, seed=0, **more)
+
+
+@pytest.fixture(scope="module")
+def skilled():
+    windows, targets, best = market()
+    answers = {"base": noisy(windows, best, 0.0, 1.0, 1), "grpo_2nd": noisy(windows, best, 0.8, 1.0, 2)}
+    return windows, targets, best, answers, run(windows, targets, best, answers)
+
+
+def test_compare_scores_equal_plain_loops(skilled):
+    windows, targets, _, answers, comparison = skilled
+    own = flat = single = 0.0
+    for window, target, samples in zip(windows, targets, answers["grpo_2nd"], strict=True):
+        for day in range(HORIZON):
+            values = sorted(answer.values[day] for answer in samples)
+            own += abs((values[1] + values[2]) / 2 - target.values[day])
+            single += sum(abs(value - target.values[day]) for value in values) / len(values)
+            flat += abs(window.context[-1] - target.values[day])
+    row = comparison.row("grpo_2nd")
+    assert row.skill == pytest.approx(1 - own / flat)
+    assert row.single_skill == pytest.approx(1 - single / flat)
+    assert row.mae == pytest.approx(own / len(windows) / HORIZON)
+    assert row.skill_low < row.skill < row.skill_high
+    assert row.gain == pytest.approx(row.skill - comparison.row("base").skill)
+    assert row.gain_low < row.gain < row.gain_high
+    assert row.attained == pytest.approx(row.skill / comparison.row("best_possible").skill)
+
+
+def test_compare_lists_models_then_baselines_and_judges_the_last_model(skilled):
+    *_, comparison = skilled
+    names = [row.name for row in comparison.rows]
+    assert names == ["base", "grpo_2nd", "persistence", "drift", "best_possible"]
+    assert comparison.verdict.model == "grpo_2nd"
+    assert comparison.verdict.finding == "evidence of skill"
+    assert comparison.row("persistence").skill == 0.0
+    assert comparison.row("base").gain is None
+    assert comparison.block == 2 * HORIZON
+
+
+def test_compare_splits_skill_by_day_and_month(skilled):
+    windows, _, _, _, comparison = skilled
+    days = [point for point in comparison.by_horizon if point.name == "grpo_2nd"]
+    assert [point.day for point in days] == [1, 2, 3, 4, 5]
+    assert all(point.low <= point.skill <= point.high for point in days)
+    months = [point for point in comparison.by_month if point.name == "grpo_2nd"]
+    assert sum(point.windows for point in months) == len(windows)
+    assert [point.month for point in months] == sorted({window.date[:7] for window in windows})
+
+
+def test_compare_of_a_random_walk_finds_no_evidence():
+    windows, targets, best = market(predictable=False, seed=5)
+    answers = {"base": noisy(windows, best, 0.0, 1.0, 1), "grpo_2nd": noisy(windows, best, 0.0, 0.02, 2)}
+    comparison = run(windows, targets, best, answers)
+    assert comparison.verdict.finding == "no evidence of skill"
+    assert comparison.row("grpo_2nd").attained is None
+    assert comparison.row("base").skill_high < 0
+
+
+def test_compare_counts_unreadable_answers_as_persistence():
+    windows, targets, best = market(days=40)
+    mute = [[Unreadable("no answer"), Unreadable("no answer"), Unreadable("wrong length")] for _ in windows]
+    comparison = run(windows, targets, best, {"base": mute})
+    row = comparison.row("base")
+    assert (row.skill, row.skill_low, row.skill_high, row.unreadable_share) == (0.0, 0.0, 0.0, 1.0)
+    assert row.mae == comparison.row("persistence").mae
+    assert row.straight_share == 0.0
+    assert comparison.unreadable["base"] == {"no answer": 2 * len(windows), "wrong length": len(windows)}
+    assert "could not be read" in comparison.verdict.warnings[0]
+
+
+def test_compare_gives_the_same_percentages_on_every_prompt_scale():
+    windows, targets, best = market(days=40)
+    answers = {"base": noisy(windows, best, 0.5, 1.0, 1)}
+    rebased = run(windows, targets, best, answers)
+
+    def move(values, window):
+        return tuple((window.price_unit * np.array(values) - 7.0) / 3.0)
+
+    moved = [
+        Window(w.stock, w.date, move(w.context, w), {}, {}, w.price_unit * w.volatility / 3.0, 7.0, 3.0)
+        for w in windows
+    ]
+    standard = run(
+        moved,
+        [Target(t.start, t.end, move(t.values, w)) for t, w in zip(targets, windows, strict=True)],
+        {w.key: move(best[w.key], w) for w in windows},
+        {"base": [[Forecast(move(a.values, w)) for a in s] for s, w in zip(answers["base"], windows, strict=True)]},
+    )
+    for one, other in zip(rebased.rows, standard.rows, strict=True):
+        assert one.mae == pytest.approx(other.mae)
+        assert one.skill_low == pytest.approx(other.skill_low, abs=1e-9)
+    for one, other in zip(rebased.windows, standard.windows, strict=True):
+        assert one["gain"] == pytest.approx(other["gain"])
+
+
+def test_compare_repeats_itself(skilled):
+    windows, targets, best, answers, comparison = skilled
+    assert run(windows, targets, best, answers) == comparison
+
+
+def test_compare_refuses_answers_that_do_not_fit():
+    windows, targets, best = market(days=10)
+    answers = noisy(windows, best, 0.0, 1.0, 1)
+    with pytest.raises(StageError, match="answered 29 of 30"):
+        run(windows, targets, best, {"base": answers[:-1]})
+    with pytest.raises(StageError, match="same number of answers"):
+        run(windows, targets, best, {"base": [answers[0][:1], *answers[1:]]})
+    with pytest.raises(StageError, match="does not have 5 values"):
+        run(windows, targets, best, {"base": [[Forecast((1.0,))] * 4, *answers[1:]]})
+    with pytest.raises(StageError, match="nothing to compare"):
+        run([], [], best, {"base": []})
+
+
+def test_write_comparison_can_be_read_back(tmp_path, skilled):
+    windows, *_, comparison = skilled
+    write_comparison(comparison, tmp_path)
+    assert read_comparison(tmp_path) == comparison.model_copy(update={"windows": ()})
+    assert json.loads((tmp_path / "verdict.json").read_text())["finding"] == "evidence of skill"
+    assert len(pd.read_csv(tmp_path / "windows.csv")) == len(windows)
+    assert list(pd.read_csv(tmp_path / "comparison.csv")["name"]) == [row.name for row in comparison.rows]
+
+
+def test_pick_examples_takes_each_stretch_of_a_stock_once():
+    days = [f"2024-03-{day:02d}" for day in range(1, 25)]
+    records = [
+        {"stock": "AAA", "date": days[i], "target_end": days[min(i + 5, 23)], "gain": float(i)} for i in range(20)
+    ]
+    found = {kind: [e for e in pick_examples(records) if e.kind == kind] for kind in ("typical", "best", "worst")}
+    assert [e.date for e in found["best"]] == [days[19], days[14], days[9]]
+    assert [e.date for e in found["worst"]] == [days[0], days[5], days[10]]
+    assert len(found["typical"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dates", "blocks", "finding"),
+    [
+        (0.01, 0.2, 200, 20, "evidence of skill"),
+        (0.0, 0.2, 200, 20, "no evidence of skill"),
+        (-0.1, 0.2, 200, 20, "no evidence of skill"),
+        (0.0, 0.0, 200, 20, "no evidence of skill"),
+        (-0.2, -0.01, 200, 20, "worse than persistence"),
+        (0.01, 0.2, 19, 19, "too little data to tell"),
+        (0.01, 0.2, 40, 4, "too little data to tell"),
+        (-0.2, -0.1, 10, 1, "too little data to tell"),
+    ],
+)
+def test_decide_follows_the_written_rule(low, high, dates, blocks, finding):
+    assert decide(low, high, dates, blocks, min_dates=20) == finding
+
+
+def test_give_verdict_begins_with_its_finding_and_warns_of_collapse(skilled):
+    *_, comparison = skilled
+    row: Row = comparison.row("grpo_2nd").model_copy(update={"straight_share": 0.8, "up_share": 0.97})
+    verdict = give_verdict(row, blocks=30.0, min_dates=20, confidence=0.95)
+    assert verdict.sentence.lower().startswith(verdict.finding)
+    assert len(verdict.warnings) == 2
+    worse = row.model_copy(update={"skill": -0.1, "skill_low": -0.2, "skill_high": -0.05})
+    assert "larger" in give_verdict(worse, blocks=30.0, min_dates=20, confidence=0.95).sentence
