@@ -25,7 +25,7 @@ REASONS = {
 """Why an answer is not a forecast; `Unreadable.reason` is one of the keys."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 SYSTEM = (
     "You forecast the daily closes of a stock. Think briefly, then give one number for each day ahead, "
@@ -98,7 +98,7 @@ def parse(completion: str, horizon: int, *, lowest: float = -math.inf) -> Foreca
     body = completion.strip()
     if not body.startswith("<think>") or "</think>" not in body:
         return Unreadable("no thinking")
-    if any(body.count(tag) > 1 for tag in _TAGS):
+    if any(body.count(tag) > 1 for tag in TAGS):
         return Unreadable("several answers")
     after = body.partition("</think>")[2].strip()
     if "<answer>" not in after or "</answer>" not in after:
