@@ -25,12 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preprocessing.parsing import ADJUSTED, ROW, Table
+from preprocessing.parsing import ADJUSTED, Table
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
-PRICES = [OPEN, HIGH, LOW, CLOSE]
+PRICES = (OPEN, HIGH, LOW, CLOSE)
+LABELS = {ADJUSTED: "Adj Close"}
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""
 FIRST_DAY = np.datetime64("1800-01-01")
@@ -68,32 +69,30 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
         DataError: names file, row and remedy.
     """
     repairs: list[Repair] = []
-    frame = table.frame.copy()
-    for name in frame.columns.difference([ROW, DATE]):
-        frame[name] = _numbers(table, frame, name, repairs)
-    adjusted = data.adjust and ADJUSTED in frame.columns
-    used = [*PRICES, ADJUSTED] if adjusted else PRICES
-    frame[DATE] = _days(table, frame, repairs)
-    frame = _drop_nulls(table, frame, used, repairs)
-    _check_days(table, frame)
-    _check_positive(table, frame, used)
-    frame = _order(table, frame, repairs)
-    frame = _widen(table, frame, repairs)
+    adjusted = data.adjust and ADJUSTED in table.columns
+    used = (*PRICES, ADJUSTED) if adjusted else PRICES
+    days = _days(table, repairs)
+    numbers = {name: _numbers(table, name, days, repairs) for name in (*used, VOLUME)}
+    table = Table(table.path, table.unit, table.rows, {DATE: days, **numbers})
+    table = _drop_nulls(table, used, repairs)
+    _check_days(table)
+    _check_positive(table, used)
+    table = _order(table, repairs)
+    table = _widen(table, repairs)
     if adjusted:
-        factor = (frame[ADJUSTED] / frame[CLOSE]).to_numpy()
-        frame = frame.assign(**{name: frame[name] * factor for name in PRICES})
-    _check_jumps(table, frame, data)
-    frame = _check_volume(table, frame, repairs)
-    _report_gaps(frame, data, repairs)
-    return frame[list(BAR_COLUMNS)].reset_index(drop=True), tuple(repairs), adjusted
+        factor = table.columns[ADJUSTED] / table.columns[CLOSE]
+        table = table.having({name: table.columns[name] * factor for name in PRICES})
+    _check_jumps(table, data)
+    table = _check_volume(table, repairs)
+    _report_gaps(table, data, repairs)
+    columns = table.columns | {DATE: table.columns[DATE].astype("datetime64[s]")}
+    return pd.DataFrame({name: columns[name] for name in BAR_COLUMNS}), tuple(repairs), adjusted
 
 
-def _refuse(table: Table, frame: pd.DataFrame, bad: pd.Series | np.ndarray, what: str, remedy: str) -> None:
-    """Raises for the first bad row, if there is one, and says how many there are."""
-    rows = frame.loc[np.asarray(bad), ROW].tolist()
-    if not rows:
-        return
-    more = f" (and {len(rows) - 1} more: {table.unit}s {_list(rows[1:])})" if len(rows) > 1 else ""
+def _refuse(table: Table, bad: np.ndarray, what: str, remedy: str) -> None:
+    """Raises for the first bad row, and says how many there are."""
+    rows = table.rows[bad].tolist()
+    more = f" (and {len(rows) - 1} more: {table.unit} {_list(rows[1:])})" if len(rows) > 1 else ""
     raise DataError(f"{table.place(rows[0])}: {what}{more}; {remedy}")
 
 
@@ -101,144 +100,149 @@ def _list(values: Sequence[object]) -> str:
     return ", ".join(str(value) for value in values[:SHOWN]) + (", …" if len(values) > SHOWN else "")
 
 
-def _report(
-    repairs: list[Repair], frame: pd.DataFrame, rows: pd.Series | np.ndarray, kind: str, what: str, changed: bool = True
-) -> None:
-    """Notes the rows of `frame`, if there are any; `what` follows `3 rows (days) `."""
-    days = [str(day)[:10] for day in frame.loc[np.asarray(rows), DATE]]
-    if days:
-        count = f"{len(days)} row{'s' * (len(days) > 1)}"
-        repairs.append(Repair(kind, len(days), tuple(days[:SHOWN]), f"{count} ({_list(days)}) {what}", changed))
+def _note(repairs: list[Repair], days: np.ndarray, kind: str, what: str, changed: bool = True) -> None:
+    """Notes rows of these days, if there are any; `what` goes on after `3 rows (days) `."""
+    if not len(days):
+        return
+    count = f"{len(days)} row{'s' if len(days) > 1 else ''}"
+    names = ["no date" if np.isnat(day) else str(day) for day in days[: SHOWN + 1]]
+    repairs.append(Repair(kind, len(days), tuple(names[:SHOWN]), f"{count} ({_list(names)}) {what}", changed))
 
 
-def _numbers(table: Table, frame: pd.DataFrame, name: str, repairs: list[Repair]) -> pd.Series:
-    """A column as float64."""
-    column = frame[name]
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        return column.astype("float64")
-    text = column.astype("str").str.strip()
-    separated = text.str.match(THOUSANDS).fillna(False).astype(bool)
-    values = pd.to_numeric(text.where(~separated, text.str.replace(",", "")), errors="coerce").astype("float64")
-    bad = values.isna() & column.notna() & ~text.isin(["", "null", "nan", "NaN", "None"])
+def _numbers(table: Table, name: str, days: np.ndarray, repairs: list[Repair]) -> np.ndarray:
+    """A column as float64; NaN where there is no value."""
+    column = table.columns[name]
+    if column.dtype.kind in "iuf":
+        return column.astype(np.float64)
+    text = pd.Series(column, dtype=object).astype("string").str.strip()
+    separated = text.str.fullmatch(THOUSANDS).fillna(False).to_numpy(dtype=bool)
+    plain = text.where(~separated, text.str.replace(",", "", regex=False))
+    values = pd.to_numeric(plain, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = (
+        np.isnan(values) & text.notna().to_numpy() & ~text.isin(["", "null", "nan", "NaN", "None"]).to_numpy(dtype=bool)
+    )
     if bad.any():
-        example = text[bad].iloc[0]
-        _refuse(table, frame, bad, f"column {name}: {example!r} is not a number", "write numbers as 1234.5")
-    _report(repairs, frame, separated, "thousands", f"had thousands separators in {name}, removed")
+        _refuse(
+            table, bad, f"{LABELS.get(name, name)} is {text[bad].iloc[0]!r}, not a number", "write numbers as 1234.5"
+        )
+    _note(repairs, days[separated], "thousands", f"with thousands separators in {LABELS.get(name, name)}; removed")
     return values
 
 
-def _days(table: Table, frame: pd.DataFrame, repairs: list[Repair]) -> pd.Series:
-    """Dates as datetime64 at midnight, without zone: the date as it is written. NaT where there is none."""
-    column = frame[DATE]
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        _report(repairs, frame, column.notna(), "time_zone", "had a time zone; the local date is kept")
-        return column.dt.tz_localize(None).dt.normalize()
-    if pd.api.types.is_datetime64_dtype(column.dtype):
-        return column.dt.normalize()
-    # Parquet may hold dates, or times of mixed zones, as objects; their text is ISO.
-    text = column.astype("str").str.strip().where(column.notna())
+def _days(table: Table, repairs: list[Repair]) -> np.ndarray:
+    """Dates as datetime64[D], as they are written, without time and zone; NaT where there is none."""
+    column = table.columns[DATE]
+    if column.dtype.kind == "M":
+        days = column.astype("datetime64[D]")
+        _note(repairs, days[days != column], "time_of_day", "with a time of day; removed")
+        return days
+    # Parquet may hold dates, or times with zones, as objects; their text is ISO too.
+    text = pd.Series([None if value is None else str(value) for value in column], dtype=object)
     plain = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
-    odd = plain.isna() & text.notna()
-    if not odd.any():
-        return plain
-    day = text[odd].str.extract(ISO)[0]
-    later = pd.to_datetime(day, format="%Y-%m-%d", errors="coerce")
-    if later.isna().any():
-        where = odd & ~frame.index.isin(later.dropna().index)
-        _refuse(table, frame, where, f"date {text[where].iloc[0]!r} cannot be read", "write dates as 2016-06-29")
-    _report(repairs, frame, odd, "time_of_day", "had a time or a time zone; the date is kept as written")
-    return plain.where(~odd, later.reindex(plain.index))
+    odd = (plain.isna() & text.notna()).to_numpy()
+    days = plain.to_numpy().astype("datetime64[D]")
+    if odd.any():
+        parts = text[odd].astype("string").str.strip().str.extract(ISO)[0]
+        days[odd] = pd.to_datetime(parts, format="%Y-%m-%d", errors="coerce").to_numpy().astype("datetime64[D]")
+        bad = odd & np.isnat(days)
+        if bad.any():
+            _refuse(table, bad, f"date {str(text[bad].iloc[0])!r} cannot be read", "write dates as 2016-06-29")
+        _note(repairs, days[odd], "time_of_day", "with a time or a time zone; removed, the date kept as written")
+    return days
 
 
-def _drop_nulls(table: Table, frame: pd.DataFrame, used: list[str], repairs: list[Repair]) -> pd.DataFrame:
-    null = frame[used].isna().any(axis=1)
-    _report(repairs, frame, null, "null", f"had no value for {', '.join(used)} (or some of them) and were dropped")
+def _drop_nulls(table: Table, used: Sequence[str], repairs: list[Repair]) -> Table:
+    null = np.asarray(np.isnan([table.columns[name] for name in used]).any(axis=0))
+    names = ", ".join(LABELS.get(name, name) for name in used)
     if null.all():
-        raise DataError(f"{table.path}: no row has all of {', '.join(used)}; download it again")
-    return frame[~null]
+        raise DataError(f"{table.path}: no row has all of {names}; download it again")
+    if null.any():
+        what = f"without one of {names}; dropped ({table.unit} {_list(table.rows[null].tolist())})"
+        _note(repairs, table.columns[DATE][null], "null", what)
+        table = table.take(~null)
+    return table
 
 
-def _check_days(table: Table, frame: pd.DataFrame) -> None:
-    _refuse(table, frame, frame[DATE].isna(), "a row without a date", "write it as 2016-06-29, or delete the row")
-    days = frame[DATE].to_numpy().astype("datetime64[D]")
+def _check_days(table: Table) -> None:
+    days = table.columns[DATE]
+    if np.isnat(days).any():
+        _refuse(table, np.isnat(days), "a row without a date", "write it as 2016-06-29, or delete the row")
     # Markets east of here may be a day ahead.
     last = np.datetime64(datetime.datetime.now(datetime.UTC).date()) + 1
     for bad, what in ((days > last, "is in the future"), (days < FIRST_DAY, "is before 1800")):
         if bad.any():
-            _refuse(table, frame, bad, f"date {days[bad][0]} {what}", "correct or delete the row")
+            _refuse(table, bad, f"date {days[bad][0]} {what}", "correct or delete the row")
 
 
-def _check_positive(table: Table, frame: pd.DataFrame, used: list[str]) -> None:
+def _check_positive(table: Table, used: Sequence[str]) -> None:
     for name in used:
-        values = frame[name].to_numpy()
+        values = table.columns[name]
         bad = ~(np.isfinite(values) & (values > 0))
         if bad.any():
             remedy = "correct it, or empty the row's prices so that it is dropped"
             if name == ADJUSTED:
                 remedy += ", or set data.adjust to false"
-            _refuse(table, frame, bad, f"{name} is {values[bad][0]:g}, not a price above zero", remedy)
+            _refuse(table, bad, f"{LABELS.get(name, name)} is {values[bad][0]:g}, not a price above zero", remedy)
 
 
-def _order(table: Table, frame: pd.DataFrame, repairs: list[Repair]) -> pd.DataFrame:
+def _order(table: Table, repairs: list[Repair]) -> Table:
     """Sorted by date, each day once."""
-    late = (frame[DATE].diff() < pd.Timedelta(0)).to_numpy()
-    _report(repairs, frame, late, "unsorted", "came before the date of the row above; all rows were sorted by date")
-    if late.any():
-        frame = frame.sort_values(DATE, kind="stable")
-    again = frame.duplicated(DATE).to_numpy()
-    same = frame.duplicated(frame.columns.difference([ROW])).to_numpy()
-    clash = again & ~same
+    days = table.columns[DATE]
+    steps = np.diff(days).astype(int)
+    if (steps > 0).all():
+        return table
+    late = np.append(False, steps < 0)
+    _note(repairs, days[late], "unsorted", "dated before the row above; all rows sorted by date")
+    table = table.take(np.argsort(days, kind="stable"))
+    frame = pd.DataFrame(table.columns)
+    same = frame.duplicated().to_numpy()
+    clash = frame.duplicated(DATE).to_numpy() & ~same
     if clash.any():
-        day = str(frame.loc[clash, DATE].iloc[0])[:10]
-        remedy = "keep the right one (bars within a day are not supported)"
-        _refuse(table, frame, clash, f"a second, different row of {day}", remedy)
-    _report(repairs, frame, same, "duplicate", "stood there twice; one was dropped")
-    return frame[~same]
+        what = f"a second, different row of {table.columns[DATE][clash][0]}"
+        _refuse(table, clash, what, "keep the right one (several bars a day are not supported)")
+    _note(repairs, table.columns[DATE][same], "duplicate", "repeated without a difference; one copy dropped")
+    return table.take(~same)
 
 
-def _widen(table: Table, frame: pd.DataFrame, repairs: list[Repair]) -> pd.DataFrame:
+def _widen(table: Table, repairs: list[Repair]) -> Table:
     """High and low that enclose open and close."""
-    body = frame[[OPEN, CLOSE]]
-    top, bottom = body.max(axis=1), body.min(axis=1)
+    open_, high, low, close = (table.columns[name] for name in PRICES)
+    top, bottom = np.maximum(open_, close), np.minimum(open_, close)
     for bad, what in (
-        (frame[HIGH] < top * (1 - ROUNDING), "high is below open or close"),
-        (frame[LOW] > bottom * (1 + ROUNDING), "low is above open or close"),
+        (high < top * (1 - ROUNDING), "high is below open or close"),
+        (low > bottom * (1 + ROUNDING), "low is above open or close"),
     ):
-        _refuse(table, frame, bad, f"{what} by more than {ROUNDING:.1%}", "correct the row, or empty its prices")
-    narrow = (frame[HIGH] < top) | (frame[LOW] > bottom)
-    _report(
-        repairs,
-        frame,
-        narrow,
-        "range",
-        f"had a high or low within open and close (by less than {ROUNDING:.1%}), widened",
-    )
-    return frame.assign(**{HIGH: np.maximum(frame[HIGH], top), LOW: np.minimum(frame[LOW], bottom)})
+        if bad.any():
+            _refuse(table, bad, f"{what} by more than {ROUNDING:.1%}", "correct the row, or empty its prices")
+    narrow = (high < top) | (low > bottom)
+    what = f"with a high or low within open and close, by less than {ROUNDING:.1%}; widened"
+    _note(repairs, table.columns[DATE][narrow], "range", what)
+    return table.having({HIGH: np.maximum(high, top), LOW: np.minimum(low, bottom)})
 
 
-def _check_jumps(table: Table, frame: pd.DataFrame, data: DataConfig) -> None:
-    closes = frame[CLOSE].to_numpy()
-    ratio = np.concatenate([[1.0], closes[1:] / closes[:-1]])
+def _check_jumps(table: Table, data: DataConfig) -> None:
+    closes, days = table.columns[CLOSE], table.columns[DATE]
+    ratio = np.append(1.0, closes[1:] / closes[:-1])
     bad = np.maximum(ratio, 1 / ratio) > data.split_ratio
     if bad.any():
-        day, jump = str(frame.loc[bad, DATE].iloc[0])[:10], ratio[bad][0]
-        what = f"the close of {day} is {jump:.4g} times the one before, which looks like a split"
-        _refuse(table, frame, bad, what, "adjust the bars for splits, or, if the move is real, raise data.split_ratio")
+        what = f"the close of {days[bad][0]} is {ratio[bad][0]:.4g} times the one before, which looks like a split"
+        remedy = f"adjust the bars for splits or, if the move is real, set data.split_ratio above {data.split_ratio:g}"
+        _refuse(table, bad, what, remedy)
 
 
-def _check_volume(table: Table, frame: pd.DataFrame, repairs: list[Repair]) -> pd.DataFrame:
-    volume = frame[VOLUME]
-    _refuse(
-        table, frame, (volume < 0) | np.isinf(volume), "volume is negative or not finite", "correct it, or empty it"
-    )
-    _report(repairs, frame, volume.isna(), "no_volume", "had no volume; taken as 0")
-    _report(repairs, frame, volume == 0, "zero_volume", "have a volume of 0; kept", changed=False)
-    return frame.assign(**{VOLUME: volume.fillna(0.0)})
+def _check_volume(table: Table, repairs: list[Repair]) -> Table:
+    volume, days = table.columns[VOLUME], table.columns[DATE]
+    bad = (volume < 0) | np.isinf(volume)
+    if bad.any():
+        _refuse(table, bad, f"volume is {volume[bad][0]:g}", "correct it, or leave it empty")
+    _note(repairs, days[np.isnan(volume)], "no_volume", "without a volume; taken as 0")
+    _note(repairs, days[volume == 0], "zero_volume", "with a volume of 0; kept", changed=False)
+    return table.having({VOLUME: np.nan_to_num(volume)})
 
 
-def _report_gaps(frame: pd.DataFrame, data: DataConfig, repairs: list[Repair]) -> None:
-    days = frame[DATE].diff().dt.days.to_numpy()
-    wide = days > data.max_gap_days
-    longest = int(np.nanmax(days)) if wide.any() else 0
-    what = f"follow on more than {data.max_gap_days} days without a bar (at most {longest}); kept"
-    _report(repairs, frame, wide, "gap", what, changed=False)
+def _report_gaps(table: Table, data: DataConfig, repairs: list[Repair]) -> None:
+    days = table.columns[DATE]
+    steps = np.append(0, np.diff(days).astype(int))
+    wide = steps > data.max_gap_days
+    what = f"after more than {data.max_gap_days} days without a bar (at most {steps.max()}); kept"
+    _note(repairs, days[wide], "gap", what, changed=False)

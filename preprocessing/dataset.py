@@ -1,6 +1,5 @@
 """The preprocessing stage: files of bars in, the dataset of windows out."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from preprocessing.formatting import bar_columns, csv_lines, sequences, write_lines, x_columns, y_columns
 from preprocessing.indicators import add_indicators
@@ -17,7 +15,7 @@ from preprocessing.splits import SplitDates, members, share_bounds, split_dates
 from preprocessing.windows import Scale, Windows, cut_windows, fit_scale
 from stonk_pipeline.config import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.runs import Progress, Stage, file_digest, write_atomic
 from stonk_pipeline.schema import DATE, SPLITS
 
 DATASET = "dataset.json"
@@ -58,24 +56,12 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
     data = config.data
     market = load_bars(data, inputs)
     dates = split_dates((bars.frame[DATE].to_numpy() for bars in market), data)
-    prepared: list[Prepared] = []
-    left_out: dict[str, str] = {}
-    digests: dict[str, str] = {}
-    for done, bars in enumerate(market, start=1):
-        try:
-            stock = prepare(bars, dates, data)
-        except ValueError as reason:
-            left_out[bars.stock] = str(reason)
-        else:
-            prepared.append(stock)
-            digests[bars.stock] = write_stock(stock, out)
-        progress(done, len(market), bars.stock)
+    prepared, left_out = _write_all(market, dates, data, out, progress)
     totals = {name: sum(stock.counts[name] for stock in prepared) for name in SPLITS}
     _require_windows(totals, left_out, market, dates, data)
     if data.data_dir == EMBEDDED and data.market.kind == "predictable":
         write_best_possible(prepared, data, out / BEST_POSSIBLE)
-    record = describe(prepared, digests, left_out, dates, data)
-    write_atomic(out / DATASET, json.dumps(record, indent=2) + "\n")
+    write_atomic(out / DATASET, json.dumps(describe(prepared, left_out, dates, data, out), indent=2) + "\n")
     return {
         "stocks": len(prepared),
         "windows": totals,
@@ -89,6 +75,24 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
 STAGE = Stage("preprocessing", PreprocessStage, preprocess)
 
 
+def _write_all(
+    market: list[Bars], dates: SplitDates, data: DataConfig, out: Path, progress: Progress
+) -> tuple[list[Prepared], dict[str, str]]:
+    """Writes each stock's files: (the stocks written, why each other one gives no windows)."""
+    prepared: list[Prepared] = []
+    left_out: dict[str, str] = {}
+    for done, bars in enumerate(market, start=1):
+        try:
+            stock = prepare(bars, dates, data)
+        except DataError as reason:
+            left_out[bars.stock] = str(reason)
+        else:
+            write_stock(stock, out)
+            prepared.append(stock)
+        progress(done, len(market), bars.stock)
+    return prepared, left_out
+
+
 def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> list[Bars]:
     """All bars, by symbol: read from files, or generated.
 
@@ -97,6 +101,8 @@ def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> list[Bars]:
     """
     if data.data_dir == EMBEDDED:
         return _generated(data)
+    if not inputs:
+        raise DataError(f"{data.data_dir}: no files of bars were given to preprocessing; name them as its inputs")
     bars, errors = [], []
     for stock in sorted(inputs):
         try:
@@ -123,26 +129,22 @@ def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
     """Windows of one stock and the parts they belong to.
 
     Raises:
-        ValueError: the stock gives no window; says why.
+        DataError: the stock gives no window; says why.
     """
     scale = fit_scale(bars.frame, dates.val_start, data)
     windows = cut_windows(add_indicators(bars.frame, data.periods), data, scale)
     stock = Prepared(bars, scale, windows, members(windows, dates))
     if not any(stock.counts[name] for name in ("train", "val", "test")):
         least = data.warm_up + data.window + data.horizon
-        raise ValueError(
+        raise DataError(
             f"{len(bars.frame)} bars give no window within one part of the split; one window takes {least} bars "
             f"(warm_up {data.warm_up} + window {data.window} + horizon {data.horizon}) that end within one part"
         )
     return stock
 
 
-def write_stock(stock: Prepared, out: Path) -> str:
-    """Writes one stock's files.
-
-    Returns:
-        SHA-256 of its file of clean bars.
-    """
+def write_stock(stock: Prepared, out: Path) -> None:
+    """Writes one stock's files: x and y of each part, and its clean bars."""
     name = stock.bars.stock
     for letter, columns in (("x", x_columns(name, stock.windows)), ("y", y_columns(name, stock.windows))):
         header, lines = csv_lines(columns)
@@ -150,7 +152,6 @@ def write_stock(stock: Prepared, out: Path) -> str:
             write_lines(out / f"{name}_{part}_{letter}.csv", header, lines[piece])
     header, lines = csv_lines(bar_columns(stock.bars.frame))
     write_lines(out / f"{name}_bars.csv", header, lines)
-    return hashlib.sha256(header + b"".join(lines)).hexdigest()
 
 
 def write_best_possible(prepared: list[Prepared], data: DataConfig, path: Path) -> None:
@@ -171,32 +172,32 @@ def write_best_possible(prepared: list[Prepared], data: DataConfig, path: Path) 
 
 
 def describe(
-    prepared: list[Prepared], digests: dict[str, str], left_out: dict[str, str], dates: SplitDates, data: DataConfig
+    prepared: list[Prepared], left_out: dict[str, str], dates: SplitDates, data: DataConfig, out: Path
 ) -> dict[str, Any]:
     """Content of `dataset.json`."""
+    stocks = {}
+    for stock in prepared:
+        bars = stock.bars
+        days = bars.frame[DATE].to_numpy().astype("datetime64[D]")
+        stocks[bars.stock] = {
+            "bars": len(days),
+            "first": str(days[0]),
+            "last": str(days[-1]),
+            "adjusted": bars.adjusted,
+            "windows": stock.counts,
+            "undefined_windows": stock.windows.undefined,
+            "scale": asdict(stock.scale) if stock.scale else None,
+            "bars_sha256": file_digest(out / f"{bars.stock}_bars.csv"),
+            "repairs": [asdict(repair) for repair in bars.repairs],
+        }
     return {
         "val_start": str(dates.val_start),
         "test_start": str(dates.test_start),
         "window": data.window,
         "horizon": data.horizon,
         "normalisation": data.normalisation,
-        "stocks": {stock.bars.stock: _describe_stock(stock, digests) for stock in prepared},
+        "stocks": stocks,
         "left_out": left_out,
-    }
-
-
-def _describe_stock(stock: Prepared, digests: dict[str, str]) -> dict[str, Any]:
-    days = stock.bars.frame[DATE].to_numpy().astype("datetime64[D]")
-    return {
-        "bars": len(days),
-        "first": str(days[0]),
-        "last": str(days[-1]),
-        "adjusted": stock.bars.adjusted,
-        "windows": stock.counts,
-        "undefined_windows": stock.windows.flat,
-        "scale": asdict(stock.scale) if stock.scale else None,
-        "bars_sha256": digests[stock.bars.stock],
-        "repairs": [asdict(repair) for repair in stock.bars.repairs],
     }
 
 

@@ -35,7 +35,7 @@ def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFra
     bars = frame.reset_index(drop=True)
     high, low, close = bars[HIGH], bars[LOW], bars[CLOSE]
     stochastic = StochasticOscillator(high, low, close, window=periods.stoch, smooth_window=periods.stoch_smooth)
-    bands = BollingerBands(close, window=periods.bbands, window_dev=periods.bbands_width)  # type: ignore[arg-type]
+    bands = BollingerBands(close, window=periods.bbands, window_dev=periods.bbands_width)
     columns = {
         "sma": SMAIndicator(close, window=periods.sma).sma_indicator(),
         "ema": EMAIndicator(close, window=periods.ema).ema_indicator(),
@@ -88,14 +88,14 @@ def adx(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.nd
     Returns:
         (T,), within 0 and 100; NaN in the first `2 * period - 1` rows, where `ta` has zeros.
     """
-    h, l, c = high.to_numpy(), low.to_numpy(), close.to_numpy()
-    out = np.full(len(c), np.nan)
-    if len(c) < 2 * period:
+    top, bottom, last = high.to_numpy(), low.to_numpy(), close.to_numpy()
+    out = np.full(len(last), np.nan)
+    if len(last) < 2 * period:
         return out
-    up, down = np.diff(h), -np.diff(l)
+    up, down = np.diff(top), -np.diff(bottom)
     plus = np.where((up > down) & (up > 0), up, 0.0)
     minus = np.where((down > up) & (down > 0), down, 0.0)
-    true_range = np.maximum(h[1:], c[:-1]) - np.minimum(l[1:], c[:-1])
+    true_range = np.maximum(top[1:], last[:-1]) - np.minimum(bottom[1:], last[:-1])
     total, plus, minus = (_wilder_sum(values, period) for values in (true_range, plus, minus))
     with np.errstate(divide="ignore", invalid="ignore"):
         plus, minus = 100 * plus / total, 100 * minus / total

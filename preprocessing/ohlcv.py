@@ -13,7 +13,7 @@ from preprocessing.parsing import read_table
 from stonk_pipeline.config import EMBEDDED, DataConfig
 from stonk_pipeline.errors import DataError
 
-SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^]{0,14}$")
+SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 SUFFIXES = (".csv", ".parquet")
 
 
@@ -37,7 +37,7 @@ def clean_symbol(symbol: str) -> str:
         DataError: it is none, so it may not become part of a file's name.
     """
     upper = symbol.strip().upper()
-    if not SYMBOL.match(upper):
+    if not SYMBOL.fullmatch(upper):
         raise DataError(
             f"{symbol!r} is not a stock symbol: up to 15 letters, digits and . - = ^, such as AAPL, BRK-A or ^GSPC"
         )
@@ -87,7 +87,7 @@ def _in_folder(folder: Path, wanted: list[str] | None) -> dict[str, Path]:
         symbol = path.stem.upper()
         if symbol in found and (wanted is None or symbol in wanted):
             raise DataError(f"{found[symbol]} and {path.name} are both bars of {symbol}; keep one of them")
-        if SYMBOL.match(symbol):
+        if SYMBOL.fullmatch(symbol):
             found[symbol] = path
         elif wanted is None:
             raise DataError(f"{path}: {path.stem!r} is not a stock symbol; rename the file, or name the stocks to use")

@@ -14,26 +14,35 @@ from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE
 
 ADJUSTED = "adjclose"
-ROW = "row"
-"""Column with the number of the row's line in a CSV file, or of the row in a Parquet file; both count from 1."""
 DATE_NAMES = (DATE, "datetime", "timestamp")
-KNOWN = (*BAR_COLUMNS[1:], ADJUSTED)
+KNOWN = (*BAR_COLUMNS, ADJUSTED)
 EXTRA = "\0extra"
 """Stands behind the last column of a CSV file, to catch a row with one value too many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file's raw content: `date`, prices, `volume`, perhaps `adjclose`, and `row`."""
+    """A file's columns of bars."""
 
     path: Path
-    frame: pd.DataFrame
     unit: str
-    """What `row` counts: `line` or `row`."""
+    """What `rows` counts: `line` of a CSV file or `row` of a Parquet file, both from 1."""
+    rows: np.ndarray
+    columns: dict[str, np.ndarray]
+    """`schema.BAR_COLUMNS`, perhaps `adjclose` -> (T,); numbers, or objects as they stand in the file."""
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
         return f"{self.path}, {self.unit} {row}"
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """The table with these rows (a mask or positions) alone."""
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return Table(self.path, self.unit, self.rows[rows], columns)
+
+    def having(self, columns: dict[str, np.ndarray]) -> "Table":
+        """The table with these columns in place of its own."""
+        return Table(self.path, self.unit, self.rows, self.columns | columns)
 
 
 def read_table(path: Path, stock: str) -> Table:
@@ -50,18 +59,27 @@ def read_table(path: Path, stock: str) -> Table:
         raise DataError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; download it again")
-    frame, unit = (
-        (_read_parquet(path, stock), "row") if path.suffix.lower() == ".parquet" else (_read_csv(path, stock), "line")
-    )
-    if frame.empty:
-        raise DataError(f"{path}: there are no rows under the header; download it again")
+    parquet = path.suffix.lower() == ".parquet"
+    frame, before = (_read_parquet(path, stock), 0) if parquet else _read_csv(path, stock)
     missing = [name for name in BAR_COLUMNS if name not in frame.columns]
     if missing:
-        found = ", ".join(str(name) for name in frame.columns if name not in (ROW, EXTRA))
-        raise DataError(
-            f"{path}: no column {', '.join(missing)}; found {found or 'none'} (upper or lower case is the same)"
-        )
-    return Table(path, frame[[ROW, *BAR_COLUMNS, *(n for n in (ADJUSTED,) if n in frame.columns)]], unit)
+        found = ", ".join(str(name) for name in frame.columns if name and name != EXTRA)
+        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found or 'none'}")
+    if frame.empty:
+        raise DataError(f"{path}: there are no rows under the header; download it again")
+    rows = np.arange(before + 1, before + 1 + len(frame))
+    columns = {name: _values(frame[name]) for name in KNOWN if name in frame.columns}
+    return Table(path, "row" if parquet else "line", rows, columns)
+
+
+def _values(column: pd.Series) -> np.ndarray:
+    """Numbers and dates as they are; everything else as objects, so that its text can be read."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufM":
+        return column.to_numpy()
+    if isinstance(column.dtype, pd.api.extensions.ExtensionDtype) and column.dtype.kind in "iuf":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values: np.ndarray = column.astype(object).where(column.notna(), None).to_numpy(dtype=object)
+    return values
 
 
 def _plain(name: object) -> str:
@@ -70,55 +88,56 @@ def _plain(name: object) -> str:
 
 
 def _pick(path: Path, names: list[str], tickers: list[str] | None, stock: str) -> list[str]:
-    """Column names, with those of other tickers emptied.
+    """Column names, empty for the columns of other tickers.
 
     Raises:
         DataError: several tickers and none is the stock, or a column that we need stands there twice.
     """
-    if tickers:
-        there = sorted({ticker.strip().upper() for ticker in tickers if ticker.strip()})
-        if len(there) > 1:
-            if stock not in there:
-                raise DataError(f"{path}: holds {', '.join(there)}, but not {stock}; write one file for each stock")
-            pairs = zip(names, tickers, strict=False)
-            names = [n if t.strip().upper() in (stock, "") else "" for n, t in pairs]
-    doubled = sorted({name for name in names if name in (DATE, *KNOWN) and names.count(name) > 1})
+    there = sorted({ticker.strip().upper() for ticker in tickers or [] if ticker.strip()})
+    if tickers and len(there) > 1:
+        if stock not in there:
+            raise DataError(f"{path}: holds {', '.join(there)}, but not {stock}; write one file for each stock")
+        mine = [ticker.strip().upper() in (stock, "") for ticker in tickers]
+        names = [name if keep else "" for name, keep in zip(names, mine, strict=True)]
+    doubled = sorted({name for name in names if name in KNOWN and names.count(name) > 1})
     if doubled:
         raise DataError(f"{path}: column {', '.join(doubled)} is there more than once; keep one")
     return names
 
 
-def _read_csv(path: Path, stock: str) -> pd.DataFrame:
+def _read_csv(path: Path, stock: str) -> tuple[pd.DataFrame, int]:
+    """(the columns, how many lines stand before the first row)"""
     try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8; save it as CSV (UTF-8)") from error
     if "\0" in text:
-        raise DataError(f"{path}: a binary file, though it ends in .csv; save it as CSV or rename it")
+        raise DataError(f"{path}: a binary file, though its name ends in .csv; save it as CSV, or rename it")
     names, tickers, lines = _header(text)
     names = _pick(path, names, tickers, stock)
-    # A name for each column, also for those we do not need, so that each row's values keep their places.
-    labels = [n if n in (DATE, *KNOWN) else f"\0{i}{n}" for i, n in enumerate(names)] + [EXTRA]
+    # A label for each column, also for those not needed, so that each row's values keep their places.
+    labels = [name if name in KNOWN else f"\0{place}" for place, name in enumerate(names)] + [EXTRA]
     try:
         frame = pd.read_csv(
-            io.StringIO(text), header=None, names=labels, skiprows=lines, skip_blank_lines=False, low_memory=False,
-            dtype={DATE: "str", EXTRA: "str"}, float_precision="round_trip",
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        if isinstance(error, pd.errors.EmptyDataError):
-            return pd.DataFrame(columns=[ROW, *names])
+            io.StringIO(text),
+            header=None,
+            names=labels,
+            skiprows=lines,
+            skip_blank_lines=False,
+            low_memory=False,
+            dtype={DATE: "object", EXTRA: "object"},
+            float_precision="round_trip",
+        )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=names), lines
+    except pd.errors.ParserError as error:
         raise DataError(f"{path}: {str(error).strip()}; repair or delete that line") from error
     frame.columns = pd.Index([*names, EXTRA])
-    frame.insert(0, ROW, np.arange(lines + 1, lines + 1 + len(frame)))
-    _refuse_extra(path, frame)
-    return frame
-
-
-def _refuse_extra(path: Path, frame: pd.DataFrame) -> None:
-    extra = frame[EXTRA].notna()
+    extra = frame[EXTRA].notna().to_numpy()
     if extra.any():
-        raise DataError(f"{path}, line {frame.loc[extra, ROW].iloc[0]}: more values than columns; repair or delete it")
+        line = lines + 1 + int(extra.argmax())
+        raise DataError(f"{path}, line {line}: more values than the header has columns; repair or delete that line")
+    return frame, lines
 
 
 def _header(text: str) -> tuple[list[str], list[str] | None, int]:
@@ -127,24 +146,26 @@ def _header(text: str) -> tuple[list[str], list[str] | None, int]:
     yfinance writes frames with two levels of columns: a row of fields, a row of tickers, and a row that names the
     index and nothing else. Either of the first two may come first.
     """
-    rows = list(csv.reader(io.StringIO("".join(text.splitlines(keepends=True)[:3]))))
-    first = [_plain(cell) for cell in rows[0]] if rows else []
-    if len(rows) < 2 or not rows[0] or not rows[1] or DATE in first:
+    start = [line for _, line in zip(range(3), io.StringIO(text), strict=False)]
+    rows = [row or [""] for row in csv.reader(start)]
+    first = [_plain(cell) for cell in rows[0]]
+    if len(rows) < 2 or DATE in first:
         return first, None, 1
-    if CLOSE not in first and CLOSE in [_plain(cell) for cell in rows[1]]:
-        rows[0], rows[1] = rows[1], rows[0]
-    numeric = any(re.match(r"^-?\d+(\.\d+)?$", cell.strip()) for cell in rows[1][1:])
-    if numeric or rows[1][0].strip().lower() not in ("ticker", "price", ""):
+    second = [_plain(cell) for cell in rows[1]]
+    if CLOSE not in first and CLOSE in second:
+        rows[0], rows[1], first = rows[1], rows[0], second
+    if rows[1][0].strip().lower() not in ("ticker", "price", "") or len(rows[1]) != len(first):
         return first, None, 1
-    names = [DATE, *(_plain(cell) for cell in rows[0][1:])]
-    named = len(rows) > 2 and rows[2] and _plain(rows[2][0]) == DATE and not any(cell.strip() for cell in rows[2][1:])
-    return names, ["", *rows[1][1:]], 3 if named else 2
+    if any(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in rows[1][1:]):
+        return first, None, 1
+    named = len(rows) > 2 and _plain(rows[2][0]) == DATE and not any(cell.strip() for cell in rows[2][1:])
+    return [DATE, *first[1:]], ["", *rows[1][1:]], 3 if named else 2
 
 
 def _read_parquet(path: Path, stock: str) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: not readable as Parquet ({str(error)[:100]}); write it again") from error
     tickers = None
     if frame.columns.nlevels > 1:
@@ -153,9 +174,6 @@ def _read_parquet(path: Path, stock: str) -> pd.DataFrame:
         frame.columns = pd.Index(fields)
     names = _pick(path, [_plain(name) for name in frame.columns], tickers, stock)
     frame.columns = pd.Index(names)
-    frame = frame.loc[:, [name in (DATE, *KNOWN) for name in names]]
-    if DATE not in frame.columns:
-        if not isinstance(frame.index, pd.DatetimeIndex) and _plain(frame.index.name) != DATE:
-            return frame.assign(**{ROW: np.arange(1, len(frame) + 1)})
+    if DATE not in names and (isinstance(frame.index, pd.DatetimeIndex) or _plain(frame.index.name) == DATE):
         frame = frame.assign(**{DATE: frame.index})
-    return frame.reset_index(drop=True).assign(**{ROW: np.arange(1, len(frame) + 1)})
+    return frame.reset_index(drop=True)

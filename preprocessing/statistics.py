@@ -38,7 +38,8 @@ def window_statistics(closes: np.ndarray) -> dict[str, np.ndarray]:
 def _centred(values: np.ndarray) -> np.ndarray:
     # Less the first value before less the mean: constant rows become exact zeros.
     shifted = values - values[:, :1]
-    return shifted - shifted.mean(axis=1, keepdims=True)
+    centred: np.ndarray = shifted - shifted.mean(axis=1, keepdims=True)
+    return centred
 
 
 def _trend(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,5 +53,6 @@ def _trend(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _correlation(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     later, earlier = _centred(later), _centred(earlier)
     norm = np.sqrt(np.square(later).sum(axis=1) * np.square(earlier).sum(axis=1))
-    empty = np.full(len(norm), np.nan)
-    return np.clip(np.divide((later * earlier).sum(axis=1), norm, out=empty, where=norm > 0), -1.0, 1.0)
+    values: np.ndarray = np.full(len(norm), np.nan)
+    np.divide((later * earlier).sum(axis=1), norm, out=values, where=norm > 0)
+    return values.clip(-1.0, 1.0)

@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from preprocessing.statistics import window_statistics
 from stonk_pipeline.config import DataConfig
+from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, DIFFERENCE_INDICATORS, INDICATORS, LEVEL_INDICATORS
 
 
@@ -39,10 +40,11 @@ class Windows:
     """(N, H) closes to forecast."""
     features: dict[str, np.ndarray]
     """Name -> (N,): the indicators, the statistics, `volatility`, `price_offset` and `price_unit`."""
-    flat: int
+    undefined: int
     """Windows left out because an indicator or the volatility is not defined there."""
 
     def __len__(self) -> int:
+        """How many windows there are."""
         return len(self.last)
 
 
@@ -54,7 +56,7 @@ def fit_scale(frame: pd.DataFrame, val_start: np.datetime64, data: DataConfig) -
         `rebased`, where each window has its own.
 
     Raises:
-        ValueError: `standard`, and the stock has no two different closes before `val_start`.
+        DataError: `standard`, and the stock has no two different closes before `val_start`.
     """
     if data.normalisation == "rebased":
         return None
@@ -62,7 +64,7 @@ def fit_scale(frame: pd.DataFrame, val_start: np.datetime64, data: DataConfig) -
         return Scale(0.0, 1.0)
     closes = frame.loc[frame[DATE] < val_start, CLOSE].to_numpy()
     if len(closes) < 2 or closes.min() == closes.max():
-        raise ValueError(f"no two different closes before {val_start} to fit data.normalisation: standard on")
+        raise DataError(f"no two different closes before {val_start} to fit data.normalisation: standard on")
     return Scale(float(closes.mean()), float(closes.std()))
 
 
@@ -84,7 +86,7 @@ def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> W
     deviation = _return_deviation(closes, data.volatility_window)
     last = np.arange(data.warm_up + length - 1, max(len(closes) - horizon, 0), data.stride)
     defined = np.isfinite(indicators[last]).all(axis=1) & (deviation[last] > 0)
-    flat, last = int((~defined).sum()), last[defined]
+    undefined, last = int((~defined).sum()), last[defined]
 
     final = closes[last]
     offset = np.full(len(last), 0.0 if scale is None else scale.offset)
@@ -105,7 +107,7 @@ def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> W
         context=context,
         target=target,
         features=features,
-        flat=flat,
+        undefined=undefined,
     )
 
 

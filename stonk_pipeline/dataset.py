@@ -4,6 +4,7 @@ import json
 import random
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -94,7 +95,7 @@ def spread(windows: list[Window], targets: list[Target], count: int, seed: int) 
     return [windows[row] for row in picks], [targets[row] for row in picks]
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> dict[str, list]:
+def _read(path: Path, columns: tuple[str, ...]) -> dict[str, list[Any]]:
     # Types are given, not guessed: a stock named NA or TRUE would be read as something else.
     types = {name: pa.string() if name in TEXTS else pa.float64() for name in columns}
     try:
@@ -112,7 +113,7 @@ def _sequences(texts: list[str]) -> list[tuple[float, ...]]:
     return [tuple(map(float, values)) for values in json.loads(f"[{','.join(texts)}]")]
 
 
-def _windows(columns: dict[str, list]) -> list[Window]:
+def _windows(columns: dict[str, list[Any]]) -> list[Window]:
     indicators = zip(*(columns[name] for name in INDICATORS), strict=True)
     statistics = zip(*(columns[name] for name in STATISTICS), strict=True)
     return [
@@ -140,6 +141,6 @@ def _windows(columns: dict[str, list]) -> list[Window]:
     ]
 
 
-def _targets(columns: dict[str, list]) -> list[Target]:
+def _targets(columns: dict[str, list[Any]]) -> list[Target]:
     values = _sequences(columns["sequence"])
     return [Target(*row) for row in zip(columns["target_start"], columns["target_end"], values, strict=True)]
