@@ -126,7 +126,6 @@ def _read_csv(path: Path, stock: str) -> tuple[pd.DataFrame, int]:
             skip_blank_lines=False,
             low_memory=False,
             dtype={DATE: "object", EXTRA: "object"},
-            float_precision="round_trip",
         )
     except pd.errors.EmptyDataError:
         return pd.DataFrame(columns=names), lines
@@ -154,7 +153,7 @@ def _header(text: str) -> tuple[list[str], list[str] | None, int]:
     second = [_plain(cell) for cell in rows[1]]
     if CLOSE not in first and CLOSE in second:
         rows[0], rows[1], first = rows[1], rows[0], second
-    if rows[1][0].strip().lower() not in ("ticker", "price", "") or len(rows[1]) != len(first):
+    if CLOSE not in first or rows[1][0].strip().lower() not in ("ticker", "price", "") or len(rows[1]) != len(first):
         return first, None, 1
     if any(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in rows[1][1:]):
         return first, None, 1

@@ -4,6 +4,9 @@ import numpy as np
 
 from stonk_pipeline.schema import STATISTICS
 
+NOTHING = 1e-12
+"""Correlations below this are rounding errors of zero."""
+
 
 def window_statistics(closes: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics of each row.
@@ -43,16 +46,20 @@ def _centred(values: np.ndarray) -> np.ndarray:
 
 
 def _trend(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and R2 of the least-squares line through each row, both (N,)."""
     time = np.arange(closes.shape[1]) - (closes.shape[1] - 1) / 2
-    centred = _centred(closes)
-    covariance, spread = centred @ time, np.square(centred).sum(axis=1)
-    strength = np.divide(covariance**2, spread * (time @ time), out=np.zeros_like(spread), where=spread > 0)
-    return covariance / (time @ time), np.minimum(strength, 1.0)
+    correlation = np.nan_to_num(_correlation(closes, np.broadcast_to(time, closes.shape)))
+    deviation: np.ndarray = np.sqrt(np.square(_centred(closes)).sum(axis=1))
+    return correlation * deviation / np.sqrt(np.square(time).sum()), correlation**2
 
 
-def _correlation(later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
-    later, earlier = _centred(later), _centred(earlier)
-    norm = np.sqrt(np.square(later).sum(axis=1) * np.square(earlier).sum(axis=1))
+def _correlation(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of each row with its partner, (N,); NaN where one of them is constant."""
+    left, right = _centred(left), _centred(right)
+    norm = np.sqrt(np.square(left).sum(axis=1) * np.square(right).sum(axis=1))
     values: np.ndarray = np.full(len(norm), np.nan)
-    np.divide((later * earlier).sum(axis=1), norm, out=values, where=norm > 0)
+    # Sums over rows, not a matrix product: its rounding depends on how many rows there are.
+    np.divide((left * right).sum(axis=1), norm, out=values, where=norm > 0)
+    # What is left of exact zeros after rounding has a sign by chance.
+    values[np.abs(values) < NOTHING] = 0.0
     return values.clip(-1.0, 1.0)
