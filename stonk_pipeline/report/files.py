@@ -1,0 +1,99 @@
+"""What a run directory holds, as far as the report shows it; everything but the comparison may be missing."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.results import Comparison, read_comparison
+
+STAGES = {
+    "preprocessing": "Preprocessing",
+    "stage1_grpo_training": "First GRPO",
+    "sft_data_generation": "Rejection sampling",
+    "stage2_sft_training": "SFT",
+    "stage3_grpo_from_sft": "Second GRPO",
+    "model_comparison": "Comparison",
+}
+"""Directory of each stage, in the order they run, and its name for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Reads files of one run directory on demand."""
+
+    root: Path
+
+    def comparison(self) -> Comparison:
+        """The numbers that the page is about.
+
+        Raises:
+            StageError: there is no comparison, or it is damaged.
+        """
+        directory = self.root / "model_comparison"
+        try:
+            return read_comparison(directory)
+        except FileNotFoundError as error:
+            raise StageError(f"{directory}: no comparison.json; run the comparison first") from error
+        except ValueError as error:
+            raise StageError(f"{directory / 'comparison.json'}: damaged; run the comparison again") from error
+
+    def record(self, *parts: str) -> dict[str, Any] | None:
+        """A JSON file, or None where there is none.
+
+        Raises:
+            StageError: the file is damaged.
+        """
+        path = self.root.joinpath(*parts)
+        if not path.is_file():
+            return None
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StageError(f"{path}: damaged; run its stage again") from error
+        return found if isinstance(found, dict) else None
+
+    def manifest(self, stage: str) -> dict[str, Any] | None:
+        """A stage's manifest. Read, not verified: the stage that made it is done."""
+        return self.record(stage, "manifest.json")
+
+    def table(self, *parts: str) -> pd.DataFrame | None:
+        """A CSV file, or None where there is none or it has no rows.
+
+        Raises:
+            StageError: the file is damaged.
+        """
+        path = self.root.joinpath(*parts)
+        if not path.is_file():
+            return None
+        try:
+            frame = pd.read_csv(path)
+        except pd.errors.EmptyDataError:
+            return None
+        except (pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise StageError(f"{path}: damaged; run its stage again") from error
+        return frame if len(frame) else None
+
+    def bars(self, stock: str) -> pd.DataFrame | None:
+        """Clean bars of a stock, `date` as ISO text."""
+        return _iso(self.table("preprocessing", f"{stock}_bars.csv"))
+
+    @property
+    def windows(self) -> pd.DataFrame | None:
+        """The compared windows with what came after them."""
+        return self._parquet("windows")
+
+    def forecasts(self, model: str) -> pd.DataFrame | None:
+        """All answers of a model."""
+        return self._parquet(model)
+
+    def _parquet(self, name: str) -> pd.DataFrame | None:
+        path = self.root / "model_comparison" / "forecasts" / f"{name}.parquet"
+        return _iso(pd.read_parquet(path)) if path.is_file() else None
+
+
+def _iso(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+    return None if frame is None else frame.assign(date=frame["date"].astype(str).str[:10])

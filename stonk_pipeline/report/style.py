@@ -1,0 +1,210 @@
+"""One look for all pictures: a colour a forecaster everywhere, and SVG that follows the page into the dark.
+
+Pictures are drawn with the light palette. For the page, each colour in the SVG is then replaced by the CSS variable of
+its role, so that one picture serves both schemes; for PNG files the colours stay as they are. The palette is Okabe and
+Ito's in spirit (hues that colour-blind readers tell apart), and marker and line style repeat what colour says.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LIGHT = {
+    "paper": "#fcfbf9",
+    "card": "#ffffff",
+    "ink": "#1b1e23",
+    "muted": "#5b626d",
+    "rule": "#e2dfd9",
+    "accent": "#00705c",
+    "alarm": "#b5420f",
+    "base": "#828a95",
+    "grpo_1st": "#3b8bcb",
+    "sft": "#c77708",
+    "grpo_2nd": "#00735e",
+    "drift": "#8b5fb4",
+    "best_possible": "#1b1e24",
+    "up": "#6f7782",
+    "down": "#3e444d",
+}
+DARK = {
+    "paper": "#131519",
+    "card": "#1a1d22",
+    "ink": "#e9e7e2",
+    "muted": "#a3a9b4",
+    "rule": "#31353d",
+    "accent": "#5fd0b5",
+    "alarm": "#ff9466",
+    "base": "#98a1ad",
+    "grpo_1st": "#73b4ec",
+    "sft": "#eda63f",
+    "grpo_2nd": "#58cfb2",
+    "drift": "#bd98e0",
+    "best_possible": "#e9e7e3",
+    "up": "#8d95a0",
+    "down": "#c3c8d0",
+}
+"""The same roles, light and dark. Every light value is unique: it is how a role is found again in an SVG."""
+
+LABELS = {
+    "base": "Base model",
+    "grpo_1st": "First GRPO",
+    "sft": "SFT",
+    "grpo_2nd": "Second GRPO",
+    "persistence": "Persistence",
+    "drift": "Drift",
+    "best_possible": "Best possible",
+}
+MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "drift": "P", "best_possible": "D"}
+DASHES: dict[str, Any] = {"base": (0, (4, 2)), "drift": (0, (1, 1.5)), "best_possible": (0, (6, 2, 1, 2))}
+
+WIDE, NARROW = 720, 350
+"""Widths of pictures in CSS pixels; wide ones have a narrow twin for phones."""
+
+
+def label(name: str) -> str:
+    """What a person reads for a forecaster's name."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def colour(name: str) -> str:
+    """The forecaster's colour in the light palette."""
+    return LIGHT.get(name, LIGHT["muted"])
+
+
+def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
+    """0.087 -> `8.7 %`, with a true minus sign; an em dash for None."""
+    if value is None:
+        return "—"
+    text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
+    if float(text) == 0.0:
+        text = text.lstrip("+-")
+    return f"{text.replace('-', '−')} %".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with its words."""
+
+    key: str
+    """Unique on the page."""
+    title: str
+    alt: str
+    """What it shows, for people who cannot see it."""
+    wide: str
+    """SVG."""
+    narrow: str | None = None
+    """SVG for phones, where the wide one would be too small to read."""
+
+
+Draw = Callable[["Figure"], None]
+
+
+def picture(key: str, title: str, alt: str, draw: Draw, *, width: int, height: int, narrow: int | None = None) -> Picture:
+    """Draws a picture for the page.
+
+    Args:
+        key: unique on the page; ids in the SVG start with it.
+        title, alt: its words.
+        draw: fills an empty figure.
+        width, height: in CSS pixels.
+        narrow: height of its twin for phones, if it has one.
+    """
+    wide = svg(draw, width, height, f"{key}-w")
+    twin = svg(draw, NARROW, narrow, f"{key}-n") if narrow else None
+    return Picture(key, title, alt, wide, twin)
+
+
+@contextmanager
+def canvas(draw: Draw, width: int, height: int) -> Iterator["Figure"]:
+    """A drawn figure of so many CSS pixels (one pixel a point)."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_settings()):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        yield figure
+
+
+def svg(draw: Draw, width: int, height: int, prefix: str) -> str:
+    """Draws an SVG to stand in a page: colours are CSS variables, ids are unique, no metadata."""
+    buffer = StringIO()
+    with canvas(draw, width, height) as figure:
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata={"Creator": None, "Date": None, "Format": None, "Type": None},
+        )
+    return themed(buffer.getvalue(), prefix)
+
+
+def themed(text: str, prefix: str) -> str:
+    """Makes matplotlib's SVG file fit to stand in a page (see `svg`)."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, count=1)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = text.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'href="#{prefix}-')
+    text = re.sub(r"font: (\d+ )?([\d.]+px)[^;\"]*", r"font-size: \2", text)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+    for role, value in LIGHT.items():
+        text = text.replace(value, f"var(--{role})")
+    return text
+
+
+def png(draw: Draw, width: int, height: int) -> bytes:
+    """The picture as a PNG file on light paper, at twice its size."""
+    from io import BytesIO
+
+    buffer = BytesIO()
+    with canvas(draw, width, height) as figure:
+        figure.savefig(buffer, format="png", dpi=144, facecolor=LIGHT["card"], metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _settings() -> dict[str, Any]:
+    ink, muted, rule = LIGHT["ink"], LIGHT["muted"], LIGHT["rule"]
+    return {
+        "font.size": 11,
+        "font.family": ["DejaVu Sans"],
+        "axes.titlesize": 11,
+        "axes.labelsize": 10.5,
+        "xtick.labelsize": 10.5,
+        "ytick.labelsize": 10.5,
+        "text.color": ink,
+        "axes.labelcolor": muted,
+        "xtick.color": rule,
+        "ytick.color": rule,
+        "xtick.labelcolor": muted,
+        "ytick.labelcolor": muted,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "axes.edgecolor": rule,
+        "axes.facecolor": "none",
+        "figure.facecolor": "none",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "grid.color": rule,
+        "grid.linewidth": 0.8,
+        "lines.linewidth": 1.8,
+        "lines.solid_capstyle": "round",
+        "lines.markeredgecolor": ink,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "stonk",
+        "figure.constrained_layout.h_pad": 0.04,
+        "figure.constrained_layout.w_pad": 0.04,
+    }

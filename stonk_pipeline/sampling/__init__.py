@@ -1,0 +1,1 @@
+"""Sampling answers from a model, and choosing among them."""

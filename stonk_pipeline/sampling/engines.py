@@ -1,0 +1,217 @@
+"""Two engines behind one call: vLLM, and transformers where there is no vLLM or none is worth starting."""
+
+import importlib.util
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.errors import EngineError, PromptError
+from stonk_pipeline.forecast import Messages
+from stonk_pipeline.runs import Progress
+from stonk_pipeline.training import models
+
+Answers = list[list[str]]
+"""For each prompt, its answers."""
+TOKENS_AT_ONCE = 40_000
+"""Prompt and answer tokens in one batch of the transformers engine on a CPU; eight times as many on CUDA."""
+
+
+class Engine(Protocol):
+    """Draws answers from one model."""
+
+    name: str
+    tokenizer: Any
+
+    def sample(
+        self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
+    ) -> Answers:
+        """Draws `n` answers for each prompt; `temperature` 0 gives the most likely one. Same seed, same answers."""
+        ...
+
+
+def choose_engine(wanted: str, *, prefer_vllm: bool) -> str:
+    """`vllm` or `transformers`.
+
+    Args:
+        wanted: the setting, `auto` included.
+        prefer_vllm: what `auto` takes where both are there.
+
+    Raises:
+        EngineError: vLLM is asked for and not installed.
+    """
+    installed = importlib.util.find_spec("vllm") is not None
+    if wanted == "vllm" and not installed:
+        raise EngineError("engine is 'vllm', but vLLM is not installed; run setup.sh, or set it to 'transformers'")
+    if wanted == "auto":
+        return "vllm" if installed and prefer_vllm else "transformers"
+    return wanted
+
+
+def open_engine(kind: str, model: ModelConfig, adapter: Path | None, *, seed: int, scratch: Path) -> Engine:
+    """Starts an engine on the base model with an adapter.
+
+    Args:
+        kind: `vllm` or `transformers`.
+        model: which base model.
+        adapter: adapter directory, or None for the base model itself.
+        seed: of the engine.
+        scratch: where merged weights may be written; the caller removes it.
+    """
+    if kind == "vllm":
+        return VllmEngine(model, adapter, seed=seed, scratch=scratch)
+    return TransformersEngine(*models.load_merged(model, adapter))
+
+
+class TransformersEngine:
+    """`generate` of transformers, in batches of similar length."""
+
+    name = "transformers"
+
+    def __init__(self, network: Any, tokenizer: Any) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+
+    def sample(
+        self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
+    ) -> Answers:
+        """See `Engine.sample`."""
+        import torch
+
+        answers: Answers = [[] for _ in prompts]
+        lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
+        order = sorted(range(len(prompts)), key=lambda index: lengths[index])
+        on_cuda = self.network.device.type == "cuda"
+        size = max(1, TOKENS_AT_ONCE * (8 if on_cuda else 1) // (n * (max(lengths, default=1) + max_tokens)))
+        choice: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            choice = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        training = self.network.training
+        self.network.eval()
+        with torch.random.fork_rng(), torch.inference_mode(), _cache(self.network):
+            torch.manual_seed(seed)
+            for start in range(0, len(order), size):
+                rows = order[start : start + size]
+                batch = self.tokenizer([prompts[row] for row in rows], padding=True, return_tensors="pt")
+                batch = batch.to(self.network.device)
+                ids = self.network.generate(
+                    **batch,
+                    max_new_tokens=max_tokens,
+                    num_return_sequences=n,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                    **choice,
+                )
+                texts = self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+                for position, row in enumerate(rows):
+                    answers[row] = texts[position * n : (position + 1) * n]
+                progress(min(start + size, len(order)), len(order), "windows answered")
+        self.network.train(training)
+        return answers
+
+
+def _cache(network: Any) -> Any:
+    """Gradient checkpointing switches the cache off; generation needs it."""
+    disable = getattr(network, "disable_gradient_checkpointing_for_generation", None)
+    return disable() if callable(disable) else nullcontext()
+
+
+class VllmEngine:
+    """vLLM in this process: merged weights on a CPU, where its LoRA kernels are slow; the adapter itself on CUDA."""
+
+    name = "vllm"
+
+    def __init__(self, model: ModelConfig, adapter: Path | None, *, seed: int, scratch: Path) -> None:
+        # In one process the engine dies with it, and no grandchild holds the accelerator.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        options: dict[str, Any] = {"gpu_memory_utilization": model.gpu_memory_utilization}
+        location, self._lora = models.base_location(model), None
+        on_cuda = models.cuda()
+        if adapter is not None and on_cuda:
+            options |= {"enable_lora": True, "max_lora_rank": max(8, _rank(adapter)), "max_loras": 1}
+        elif adapter is not None:
+            models.save_merged(model, adapter, scratch / "merged")
+            location = str(scratch / "merged")
+        if not on_cuda:
+            options |= {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 256}
+        from vllm import LLM
+        from vllm.lora.request import LoRARequest
+
+        if adapter is not None and on_cuda:
+            self._lora = LoRARequest("policy", 1, str(adapter))
+        self._llm = LLM(
+            model=location,
+            max_model_len=model.max_seq_length,
+            seed=seed,
+            enable_prefix_caching=True,
+            trust_remote_code=False,
+            disable_log_stats=True,
+            **options,
+        )
+        self.tokenizer = self._llm.get_tokenizer()
+
+    def sample(
+        self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
+    ) -> Answers:
+        """See `Engine.sample`."""
+        from vllm import SamplingParams
+
+        answers: Answers = []
+        for start in range(0, len(prompts), 256):
+            part = prompts[start : start + 256]
+            parameters = [
+                SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed + start + row)
+                for row in range(len(part))
+            ]
+            outputs = self._llm.generate(part, parameters, use_tqdm=False, lora_request=self._lora)
+            answers += [[choice.text for choice in output.outputs] for output in outputs]
+            progress(len(answers), len(prompts), "windows answered")
+        return answers
+
+
+def _rank(adapter: Path) -> int:
+    import json
+
+    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
+
+
+def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int) -> list[str]:
+    """Prompts through the model's chat template.
+
+    Args:
+        tokenizer: of the model.
+        conversations: messages of each prompt.
+        room: tokens that the answer may take.
+        limit: `model.max_seq_length`.
+
+    Raises:
+        PromptError: a prompt and its answer do not fit; names the length and the remedy.
+    """
+    if not tokenizer.chat_template:
+        raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
+    prompts = [
+        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False) for messages in conversations
+    ]
+    check_lengths(tokenizer, prompts, room=room, limit=limit)
+    return prompts
+
+
+def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) -> int:
+    """Tokens of the longest prompt.
+
+    Raises:
+        PromptError: it does not fit beside its answer.
+    """
+    longest = max((len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]), default=0)
+    if longest + room > limit:
+        raise PromptError(
+            f"the longest prompt has {longest} tokens; with {room} for the answer that is more than "
+            f"model.max_seq_length = {limit}. Raise max_seq_length to {longest + room}, shorten data.window, or switch "
+            "prompt.indicators or prompt.statistics off"
+        )
+    return longest
+
+

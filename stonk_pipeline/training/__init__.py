@@ -1,0 +1,1 @@
+"""Training stages: GRPO and supervised fine-tuning, on models that `models` loads."""

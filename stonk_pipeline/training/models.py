@@ -1,0 +1,222 @@
+"""Load, adapt, merge and save language models. The only file that knows Unsloth from plain PEFT."""
+
+import gc
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline import tiny
+from stonk_pipeline.config import LoraConfig, ModelConfig
+from stonk_pipeline.errors import ConfigError, EngineError
+
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""All linear layers of Llama-like models; attention alone underperforms in RL (Thinking Machines, LoRA without regret)."""
+ADAPTER = "adapter"
+"""Subdirectory of a training stage that holds the adapter it kept."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory."""
+
+    model: Any
+    tokenizer: Any
+    backend: str
+    """`unsloth` or `peft`."""
+
+
+def base_location(model: ModelConfig) -> str:
+    """Where the base model's weights are: a local directory or a Hugging Face name.
+
+    Raises:
+        ConfigError: a name that looks like a path is not a model directory.
+    """
+    if model.name == tiny.NAME:
+        return str(tiny.DIRECTORY)
+    path = Path(model.name).expanduser()
+    if (path / "config.json").is_file():
+        return str(path.resolve())
+    if path.exists() or model.name.startswith((".", "/", "~")):
+        raise ConfigError(f"model.name: {model.name}: not a model directory (it has no config.json)")
+    return model.name
+
+
+def cuda() -> bool:
+    """Whether an NVIDIA device can be used."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def compute_dtype() -> Any:
+    """bfloat16 where the accelerator has it, float16 on older ones, float32 on a CPU."""
+    import torch
+
+    if not cuda():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def choose_backend(model: ModelConfig) -> str:
+    """`unsloth` or `peft`, from the setting and what is installed.
+
+    Raises:
+        EngineError: Unsloth is asked for and not installed, or 4-bit weights without CUDA.
+    """
+    if model.load_in_4bit and not cuda():
+        raise EngineError("model.load_in_4bit needs a CUDA device; set it to false on this machine")
+    installed = importlib.util.find_spec("unsloth") is not None
+    if model.backend == "unsloth" and not installed:
+        raise EngineError("model.backend is 'unsloth', but Unsloth is not installed; run setup.sh, or set it to 'peft'")
+    return "unsloth" if installed and model.backend != "peft" else "peft"
+
+
+def prepare_backend(model: ModelConfig) -> str:
+    """Chooses the backend and, for Unsloth, imports it: it patches trl and transformers, so it must come before them."""
+    backend = choose_backend(model)
+    if backend == "unsloth":
+        # Its compiled trainers lie in the working directory by default, which two runs at once would share.
+        os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(Path.home() / ".cache" / "stonk-pipeline" / "unsloth"))
+        os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+        import unsloth  # noqa: F401
+    return backend
+
+
+def load_for_training(
+    model: ModelConfig, lora: LoraConfig, seed: int, *, start: Path | None = None, fast_inference: bool = False
+) -> Loaded:
+    """Loads the base model with a trainable adapter on every linear layer.
+
+    Args:
+        model: which model, and how.
+        lora: shape of the adapter.
+        seed: of the adapter's initial weights.
+        start: adapter directory to continue from; its rank must be `lora.rank`.
+        fast_inference: share the weights with a vLLM engine in this process (CUDA only).
+
+    Raises:
+        ConfigError: `start` has another rank.
+        EngineError: see `choose_backend`.
+    """
+    backend = prepare_backend(model)
+    load = _load_unsloth if backend == "unsloth" else _load_peft
+    network, tokenizer = load(model, lora, seed, fast_inference)
+    _prepare_tokenizer(tokenizer)
+    if start is not None:
+        _load_adapter_weights(network, start, lora)
+    return Loaded(network, tokenizer, backend)
+
+
+def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: bool) -> tuple[Any, Any]:
+    from unsloth import FastLanguageModel
+
+    fast = {"gpu_memory_utilization": model.gpu_memory_utilization, "max_lora_rank": lora.rank} if fast_inference else {}
+    network, tokenizer = FastLanguageModel.from_pretrained(
+        model_name=base_location(model),
+        max_seq_length=model.max_seq_length,
+        dtype=compute_dtype(),
+        load_in_4bit=model.load_in_4bit,
+        fast_inference=fast_inference,
+        trust_remote_code=False,
+        **fast,
+    )
+    network = FastLanguageModel.get_peft_model(
+        network,
+        r=lora.rank,
+        target_modules=TARGETS,
+        lora_alpha=lora.alpha or lora.rank,
+        lora_dropout=lora.dropout,
+        bias="none",
+        use_gradient_checkpointing="unsloth" if cuda() else False,
+        random_state=seed,
+    )
+    return network, tokenizer
+
+
+def _load_peft(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: bool) -> tuple[Any, Any]:
+    import torch
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    del fast_inference  # TRL starts the engine itself when the model is a plain one
+    network, tokenizer = load_base(model, quantise=model.load_in_4bit)
+    if model.load_in_4bit:
+        network = prepare_model_for_kbit_training(network)
+    torch.manual_seed(seed)
+    shape = PeftLoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha or lora.rank,
+        lora_dropout=lora.dropout,
+        target_modules=TARGETS,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(network, shape), tokenizer
+
+
+def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
+    """The unmodified base model and its tokenizer, through transformers alone; safetensors only, no remote code."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    options: dict[str, Any] = {}
+    if quantise:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute_dtype()
+        )
+    location = base_location(model)
+    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    network = AutoModelForCausalLM.from_pretrained(
+        location, dtype=compute_dtype(), use_safetensors=True, trust_remote_code=False, **options
+    )
+    _prepare_tokenizer(tokenizer)
+    return (network.to("cuda") if cuda() and not quantise else network), tokenizer
+
+
+def _prepare_tokenizer(tokenizer: Any) -> None:
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+def _load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    rank = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"]
+    if rank != lora.rank:
+        raise ConfigError(f"lora.rank is {lora.rank}, but {adapter} has rank {rank}; use the same rank in every stage")
+    set_peft_model_state_dict(network, load_file(adapter / "adapter_model.safetensors"))
+
+
+def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
+    """Saves the adapter alone, in PEFT's own form, so that PEFT and vLLM load it onto the unmodified base model."""
+    loaded.model.save_pretrained(out, safe_serialization=True)
+    loaded.tokenizer.save_pretrained(out)
+    path = out / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # The base is named as the user named it: a path of this machine would be of no use on another.
+    config |= {"base_model_name_or_path": model.name, "inference_mode": True}
+    config.pop("auto_mapping", None)  # names Unsloth's classes, which plain PEFT need not have
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (out / "README.md").unlink(missing_ok=True)  # PEFT's template card says nothing
+
+
+def load_merged(model: ModelConfig, adapter: Path | None) -> tuple[Any, Any]:
+    """The base model with an adapter's weights added to its own, and the tokenizer."""
+    network, tokenizer = load_base(model)
+    if adapter is None:
+        return network, tokenizer
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(), tokenizer
+
+
+def save_merged(model: ModelConfig, adapter: Path | None, out: Path) -> None:
+    """Writes `load_merged`'s model as a directory that any engine reads."""
+    network, tokenizer = load_merged(model, adapter)
+    network.save_pretrained(out, safe_serialization=True)
+    tokenizer.save_pretrained(out)
+    del network
+    gc.collect()

@@ -1,0 +1,148 @@
+"""What the policy did at each step, as CSV rows that a person can plot."""
+
+import csv
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stonk_pipeline import forecast
+from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome
+from stonk_pipeline.runs import Progress
+from stonk_pipeline.schema import Forecast
+
+
+class CsvLog:
+    """A CSV file with one row a step; rows after the step that a run continues from are dropped."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self.path = path
+        self.columns = columns
+        self.rows: list[dict[str, Any]] = []
+
+    def start(self, after_step: int) -> None:
+        """Begins the file, keeping rows up to and including a step."""
+        if self.path.is_file() and after_step > 0:
+            with self.path.open(newline="", encoding="utf-8") as stream:
+                complete = [row for row in csv.DictReader(stream) if None not in row.values()]
+            self.rows = [row for row in complete if int(row["step"]) <= after_step]
+        with self.path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Appends a row; numbers are shortened to six digits."""
+        short = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+        self.rows.append(short)
+        with self.path.open("a", newline="", encoding="utf-8") as stream:
+            csv.DictWriter(stream, self.columns).writerow(short)
+
+
+class RewardBook:
+    """A reward function of weight 0 that keeps what the other components say about the current step's answers."""
+
+    __name__ = "book"
+
+    def __init__(self, group_size: int, horizon: int, decimals: int) -> None:
+        self.group_size = group_size
+        self.decimals = decimals
+        self.horizon = horizon
+        self.last: dict[str, float] = {}
+
+    def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
+        """Notes means and spreads within groups; the reward itself is 0."""
+        answers = [
+            forecast.parse(completion[0]["content"], self.horizon, lowest=columns["lowest"][row])
+            for row, completion in enumerate(completions)
+        ]
+        truths = [
+            Outcome(columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row])
+            for row in range(len(answers))
+        ]
+        self.last = {}
+        for name, component in COMPONENTS.items():
+            scores = [component(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
+            self.last[f"reward_{name}"] = statistics.fmean(scores)
+            groups = [scores[start : start + self.group_size] for start in range(0, len(scores), self.group_size)]
+            self.last[f"spread_{name}"] = statistics.fmean(statistics.pstdev(group) for group in groups)
+        read = [answer.values for answer in answers if isinstance(answer, Forecast)]
+        lasts = [truth.last for answer, truth in zip(answers, truths, strict=True) if isinstance(answer, Forecast)]
+        self.last["readable_share"] = len(read) / len(answers)
+        self.last["straight_share"] = _share(metrics.straight_lines(np.array(read), self.decimals).tolist() if read else [])
+        self.last["up_share"] = _share([values[-1] > last for values, last in zip(read, lasts, strict=True)])
+        return [0.0] * len(completions)
+
+
+def _share(flags: list[bool]) -> float:
+    return sum(flags) / len(flags) if flags else 0.0
+
+
+GRPO_COLUMNS = (
+    "step",
+    "reward",
+    "reward_std",
+    *(f"reward_{name}" for name in COMPONENTS),
+    *(f"spread_{name}" for name in COMPONENTS),
+    "zero_spread_share",
+    "entropy",
+    "completion_length",
+    "straight_share",
+    "up_share",
+    "readable_share",
+    "learning_rate",
+    "kl",
+    "seconds",
+)
+
+
+def grpo_log(path: Path, book: RewardBook, progress: Progress, steps: int) -> Any:
+    """A trainer callback that writes `training_log.csv` and reports progress."""
+
+    def row(step: int, logs: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "step": step,
+            "reward": logs["reward"],
+            "reward_std": logs["reward_std"],
+            **book.last,
+            "zero_spread_share": logs["frac_reward_zero_std"],
+            "entropy": logs["entropy"],
+            "completion_length": logs["completions/mean_length"],
+            "learning_rate": logs["learning_rate"],
+            "kl": logs.get("kl", ""),
+            "seconds": logs["step_time"],
+        }
+
+    def note(logs: dict[str, Any]) -> str:
+        return f"reward {logs['reward']:.3f}"
+
+    return log_callback(CsvLog(path, GRPO_COLUMNS), row, "reward", note, progress, steps)
+
+
+def log_callback(
+    log: CsvLog,
+    row: Callable[[int, dict[str, Any]], dict[str, Any]],
+    needs: str,
+    note: Callable[[dict[str, Any]], str],
+    progress: Progress,
+    steps: int,
+) -> Any:
+    """A trainer callback that adds a row for each log entry that has the key `needs`."""
+    from transformers import TrainerCallback
+
+    class Writer(TrainerCallback):
+        def __init__(self) -> None:
+            self.log = log
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            log.start(state.global_step)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+            if logs and needs in logs:
+                log.add(row(state.global_step, logs))
+                progress(state.global_step, steps, note(logs))
+
+    return Writer()
