@@ -67,7 +67,7 @@ def test_find_files_names_the_folder_and_close_matches_of_an_unknown_symbol(tmp_
     folder(tmp_path, "AAPL.csv", "BRK-A.csv")
     with pytest.raises(DataError, match=rf"APPL: no bars of this stock in {tmp_path}; did you mean AAPL\?"):
         find_files(DataConfig(data_dir=str(tmp_path), stocks=["APPL"]))
-    with pytest.raises(DataError, match="XYZ: .* it has AAPL, BRK-A"):
+    with pytest.raises(DataError, match=r"XYZ: .* it has AAPL, BRK-A"):
         find_files(DataConfig(data_dir=str(tmp_path), stocks=["XYZ"]))
 
 
