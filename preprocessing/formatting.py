@@ -19,10 +19,11 @@ EXACT = ("price_offset", "price_unit")
 
 
 def significant(values: np.ndarray, digits: int = DIGITS) -> np.ndarray:
-    """Rounds each number to so many significant digits; NaN and zero stay."""
+    """Rounds each number to so many significant digits, and to 22 decimals; NaN stays."""
     usable = np.isfinite(values) & (values != 0)
     size = np.floor(np.log10(np.abs(np.where(usable, values, 1.0))))
-    shift = digits - 1 - size
+    # Powers of ten up to 10^22 are exact in binary; with larger ones the last digits would be wrong.
+    shift = np.minimum(digits - 1 - size, 22)
     # Two branches, because a negative power of ten is not exact in binary and would bring back the digits cut off.
     scale = np.power(10.0, np.abs(shift))
     rounded = np.where(shift >= 0, np.rint(values * scale) / scale, np.rint(values / scale) * scale)
