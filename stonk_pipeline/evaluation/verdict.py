@@ -63,26 +63,20 @@ def give_verdict(row: Row, *, blocks: float, min_dates: int, confidence: float) 
 
 
 def _sentence(row: Row, finding: Finding, confidence: float) -> str:
-    size = f"{abs(row.skill):.1%} {'smaller' if row.skill >= 0 else 'larger'}"
-    interval = f"{confidence:.0%} interval of the skill: {row.skill_low:+.1%} to {row.skill_high:+.1%}"
     if finding == "too little data to tell":
         return (
             f"Too little data to tell: {row.dates} test dates cannot separate skill from luck, whatever the numbers"
             " look like."
         )
-    if finding == "evidence of skill":
-        return (
-            f"Evidence of skill: on {row.windows} test windows its errors are {size} than those of simply repeating the"
-            f" last price, more than luck explains ({interval})."
-        )
-    if finding == "worse than persistence":
-        return (
-            f"No skill, and worse than persistence: on {row.windows} test windows its errors are {size} than those of"
-            f" simply repeating the last price ({interval})."
-        )
+    start, end = {
+        "evidence of skill": ("Evidence of skill", ", more than luck explains"),
+        "worse than persistence": ("No skill, and worse than persistence", ""),
+        "no evidence of skill": ("No evidence of skill", ", which luck alone can explain"),
+    }[finding]
+    size = f"{abs(row.skill):.1%} {'smaller' if row.skill >= 0 else 'larger'}"
     return (
-        f"No evidence of skill: on {row.windows} test windows its errors are {size} than those of simply repeating the"
-        f" last price, which luck alone can explain ({interval})."
+        f"{start}: on {row.windows} test windows the final model's errors are {size} than those of simply repeating"
+        f" the last price{end} ({confidence:.0%} interval of the skill: {row.skill_low:+.1%} to {row.skill_high:+.1%})."
     )
 
 

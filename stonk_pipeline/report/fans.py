@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline.evaluation.results import Example
+from stonk_pipeline.forecast import thinking
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import LIGHT, Draw, Picture, picture
 
@@ -31,7 +32,11 @@ class Fan:
     """From `Example`: days of typical movement by which the model was nearer than persistence."""
     picture: Picture
     words: str
-    """The first answer, as the model wrote it. Unescaped."""
+    """The thinking in the first answer, as the model wrote it. Unescaped."""
+    numbers: str
+    """The rest of that answer. Unescaped."""
+    reason: str | None
+    """Why it is no forecast, if it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,11 @@ def fans(files: RunFiles, model: str, examples: tuple[Example, ...]) -> list[Fan
                 width=350,
                 height=240,
             )
-            words = str(own.sort_values("sample")["completion"].iloc[0])
-            words = words if len(words) <= WORDS else words[:WORDS].rstrip() + " …"
-            found.append(Fan(example.kind, example.stock, example.date, example.gain, drawn, words))
+            first = own.sort_values("sample").iloc[0]
+            text = str(first["completion"])
+            reason = None if pd.isna(first["reason"]) else str(first["reason"])
+            words, rest = _cut(thinking(text)), _cut(text.partition("</think>")[2].strip())
+            found.append(Fan(example.kind, example.stock, example.date, example.gain, drawn, words, rest, reason))
     return found
 
 
@@ -90,11 +97,17 @@ def draw_fan(scene: Scene) -> Draw:
             axes.plot(steps, middle, color=tint, linewidth=2.2)
         axes.plot(days, scene.truth, color=LIGHT["ink"], linewidth=1.1, marker="o", ms=3.4, mec="none")
         axes.axvline(0.5, color=LIGHT["rule"], linewidth=1)
-        axes.set_xticks([-PAST + 1, -PAST // 2, 0, len(scene.truth)], [f"−{PAST - 1}", f"−{PAST // 2}", "0", f"+{len(days)}"])
+        axes.set_xticks(
+            [-PAST + 1, -PAST // 2, 0, len(scene.truth)], [f"−{PAST - 1}", f"−{PAST // 2}", "0", f"+{len(days)}"]
+        )
         axes.set_xlabel("trading days from the decision")
         axes.yaxis.set_major_locator(_few_ticks())
 
     return draw
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WORDS else text[:WORDS].rstrip() + " …"
 
 
 def _scene(files: RunFiles, example: Example, window: Any, own: pd.DataFrame) -> Scene:
@@ -141,10 +154,10 @@ def _alt(scene: Scene, example: Example) -> str:
     said = ""
     if len(scene.samples):
         middle = 100 * (float(np.median(scene.samples[:, -1])) / scene.context[-1] - 1)
-        said = f"; the model's median forecast was {middle:+.1f} %"
+        said = f"; the model's median forecast was {middle:+.1f}%"
     return (
-        f"{example.kind.capitalize()} forecast: {example.stock} from {example.date}; after {len(scene.truth)} days the price"
-        f" had moved by {move:+.1f} %{said}."
+        f"{example.kind.capitalize()} forecast: {example.stock} from {example.date}; after {len(scene.truth)} days the"
+        f" price had moved by {move:+.1f}%{said}."
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from stonk_pipeline.evaluation.results import Comparison
 from stonk_pipeline.report.fans import fans
 from stonk_pipeline.report.files import STAGES, RunFiles
 from stonk_pipeline.report.pictures import by_day_picture, by_month_picture, skill_picture
@@ -87,9 +86,7 @@ def render(files: RunFiles) -> str:
 def stylesheet() -> str:
     """The page's CSS, with the palette that the pictures are drawn in."""
     text = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    light, dark = (
-        "".join(f"--{role}:{value};" for role, value in palette.items()) for palette in (LIGHT, DARK)
-    )
+    light, dark = ("".join(f"--{role}:{value};" for role, value in palette.items()) for palette in (LIGHT, DARK))
     return text.replace("/*light*/", light).replace("/*dark*/", dark)
 
 
@@ -114,7 +111,9 @@ def chapters(files: RunFiles) -> list[Chapter]:
             first,
         ),
         Chapter("Rejection sampling", "Its best answers are kept as examples, and the rest put aside.", numbers, bars),
-        Chapter("Supervised fine-tuning", "The base model learns to write the kept answers.", told, sft_pictures(losses)),
+        Chapter(
+            "Supervised fine-tuning", "The base model learns to write the kept answers.", told, sft_pictures(losses)
+        ),
         Chapter("Second GRPO", "The fine-tuned model is trained as in the first stage.", [], second),
     ]
     return [chapter for chapter in found if chapter.pictures or chapter.numbers]

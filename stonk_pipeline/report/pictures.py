@@ -4,7 +4,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stonk_pipeline.evaluation.results import Comparison, Row
-from stonk_pipeline.report.style import DASHES, LIGHT, MARKERS, WIDE, Draw, Picture, colour, label, percent, picture, png
+from stonk_pipeline.report.style import (
+    DASHES,
+    LIGHT,
+    MARKERS,
+    WIDE,
+    Draw,
+    Picture,
+    colour,
+    label,
+    percent,
+    picture,
+    png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +113,7 @@ def draw_skill(comparison: Comparison) -> Draw:
         axes.tick_params(axis="y", labelcolor=LIGHT["ink"], labelsize=11.5)
         axes.set_ylim(-len(rows) + 0.45, 0.75)
         axes.annotate(
-            "← worse   the last price repeated   better →",
+            "← worse \N{NO-BREAK SPACE} last price repeated \N{NO-BREAK SPACE} better →",
             (0, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
@@ -112,6 +124,17 @@ def draw_skill(comparison: Comparison) -> Draw:
             color=LIGHT["muted"],
             annotation_clip=False,
         )
+        for place, row in enumerate(rows):
+            axes.annotate(
+                percent(row.skill, sign=True),
+                (1, -float(place)),
+                xycoords=("axes fraction", "data"),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                fontweight="bold",
+                annotation_clip=False,
+            )
         axes.spines["bottom"].set_visible(False)
         _percent_axis(axes, "x")
         _include_zero(axes, rows)
@@ -233,5 +256,12 @@ def _legend(figure: "Figure", axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     columns = 3 if figure.get_figwidth() * 72 < 450 else 4
     figure.legend(
-        handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=10, handlelength=1.9, columnspacing=1.2
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        fontsize=10,
+        handlelength=1.9,
+        columnspacing=1.2,
     )

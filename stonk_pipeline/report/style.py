@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ LABELS = {
 MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "drift": "P", "best_possible": "D"}
 DASHES: dict[str, Any] = {"base": (0, (4, 2)), "drift": (0, (1, 1.5)), "best_possible": (0, (6, 2, 1, 2))}
 
-WIDE, NARROW = 720, 350
+WIDE, NARROW = 900, 350
 """Widths of pictures in CSS pixels; wide ones have a narrow twin for phones."""
 
 
@@ -78,13 +78,13 @@ def colour(name: str) -> str:
 
 
 def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
-    """0.087 -> `8.7 %`, with a true minus sign; an em dash for None."""
+    """0.087 -> `8.7%`, with a true minus sign; an em dash for None."""
     if value is None:
         return "—"
     text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
     if float(text) == 0.0:
         text = text.lstrip("+-")
-    return f"{text.replace('-', '−')} %".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{text.replace('-', '−')}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,9 @@ class Picture:
 Draw = Callable[["Figure"], None]
 
 
-def picture(key: str, title: str, alt: str, draw: Draw, *, width: int, height: int, narrow: int | None = None) -> Picture:
+def picture(
+    key: str, title: str, alt: str, draw: Draw, *, width: int, height: int, narrow: int | None = None
+) -> Picture:
     """Draws a picture for the page.
 
     Args:
@@ -127,7 +129,7 @@ def canvas(draw: Draw, width: int, height: int) -> Iterator["Figure"]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_settings()):
+    with mpl.rc_context(cast(Any, _settings())):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
@@ -154,6 +156,7 @@ def themed(text: str, prefix: str) -> str:
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = text.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'href="#{prefix}-')
     text = re.sub(r"font: (\d+ )?([\d.]+px)[^;\"]*", r"font-size: \2", text)
+    text = re.sub(r"stroke: #\w{6}; stroke-opacity: 0\b(?!\.)", "stroke: none", text)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
     for role, value in LIGHT.items():

@@ -62,13 +62,16 @@ def grpo_pictures(key: str, name: str, log: pd.DataFrame | None, validation: pd.
         ("parts", "Its components", REWARDS, False),
         ("spread", "Spread within groups", SPREADS, False),
         ("shape", "What the answers look like", SHAPES, True),
-        ("entropy", "Entropy (nats a token)", (Curve("entropy", "entropy", tint),), False),
-        ("length", "Length of an answer (tokens)", (Curve("completion_length", "length", tint),), False),
     ):
         found = [curve for curve in curves if curve.column in log and log[curve.column].notna().any()]
         if found:
             alt = f"{title} of {who} over {len(log)} steps: {_ends(log, found, share)}."
             panels.append(_panel(f"{key}-{part}", title, alt, draw_curves(log, found, share=share)))
+    both = [Curve("entropy", "entropy", tint), Curve("completion_length", "length", tint)]
+    if {"entropy", "completion_length"} <= set(log):
+        title = "Entropy (nats a token) and length (tokens)"
+        alt = f"Entropy and length of the answers of {who} over {len(log)} steps: {_ends(log, both, False)}."
+        panels.append(_panel(f"{key}-entropy", title, alt, draw_stack(log, both)))
     return panels
 
 
@@ -90,9 +93,7 @@ def bars_picture(key: str, title: str, counts: Mapping[str, float]) -> Picture:
     told = ", ".join(f"{name} {count:,.0f}" for name, count in shown)
     more = f", and {len(ordered) - len(shown)} more" if len(ordered) > len(shown) else ""
     height = 46 + 21 * max(len(shown), 3)
-    return picture(
-        key, title, f"{title}: {told}{more}.", draw_bars([*shown]), width=PANEL[0], height=height
-    )
+    return picture(key, title, f"{title}: {told}{more}.", draw_bars([*shown]), width=PANEL[0], height=height)
 
 
 def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = False, smooth: bool = True) -> Draw:
@@ -101,29 +102,25 @@ def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = Fal
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         for curve in curves:
-            values = log[["step", curve.column]].dropna()
-            tint = LIGHT[curve.tint]
-            noisy = smooth and len(values) > 2 * SPAN
-            line = values[curve.column].ewm(span=SPAN).mean() if noisy else values[curve.column]
-            if noisy and len(curves) == 1:
-                axes.plot(values["step"], values[curve.column], color=tint, linewidth=0.8, alpha=0.4)
-            marker = "o" if len(values) <= 12 else None
-            axes.plot(
-                values["step"],
-                line,
-                color=tint,
-                linestyle=curve.dash,
-                label=curve.words,
-                marker=marker,
-                ms=4,
-                mec="none",
-            )
+            _curve(axes, log, curve, smooth=smooth, alone=len(curves) == 1)
         axes.set_xlabel("step")
         if share:
             axes.set_ylim(-0.03, 1.03)
             _percents(axes)
         if len(curves) > 1:
             figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=10, handlelength=2.2)
+
+    return draw
+
+
+def draw_stack(log: pd.DataFrame, curves: Sequence[Curve]) -> Draw:
+    """Columns of different units over the same steps, one below the other."""
+
+    def draw(figure: "Figure") -> None:
+        for axes, curve in zip(figure.subplots(len(curves), sharex=True), curves, strict=True):
+            _curve(axes, log, curve, smooth=True, alone=True)
+            axes.locator_params(axis="y", nbins=3)
+        axes.set_xlabel("step")
 
     return draw
 
@@ -163,17 +160,29 @@ def _validation(key: str, who: str, validation: pd.DataFrame) -> Picture:
             )  # fmt: skip
         if kept is not None and kept.any():
             at = validation[kept]
-            axes.plot(
-                at["step"], at["skill_median"], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5, label="kept"
-            )
+            axes.plot(at["step"], at["skill_median"], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5, label="kept")
         axes.set_xlabel("step")
         _percents(axes, sign=True)
         figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=10, handlelength=2.2)
 
     told = ", ".join(
-        f"step {row.step:.0f} {percent(float(row.skill_median), sign=True)}" for row in validation.itertuples()
+        f"step {step:.0f} {percent(skill, sign=True)}"
+        for step, skill in zip(validation["step"], validation["skill_median"], strict=True)
     )
     return _panel(f"{key}-validation", "Skill on validation windows", f"Validation skill of {who}: {told}.", draw)
+
+
+def _curve(axes: "Axes", log: pd.DataFrame, curve: Curve, *, smooth: bool, alone: bool) -> None:
+    values = log[["step", curve.column]].dropna()
+    tint = LIGHT[curve.tint]
+    noisy = smooth and len(values) > 2 * SPAN
+    line = values[curve.column].ewm(span=SPAN).mean() if noisy else values[curve.column]
+    if noisy and alone:
+        axes.plot(values["step"], values[curve.column], color=tint, linewidth=0.8, alpha=0.4)
+    marker = "o" if len(values) <= 12 else None
+    axes.plot(
+        values["step"], line, color=tint, linestyle=curve.dash, label=curve.words, marker=marker, ms=4, mec="none"
+    )
 
 
 def _panel(key: str, title: str, alt: str, draw: Draw) -> Picture:

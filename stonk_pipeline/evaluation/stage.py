@@ -1,0 +1,141 @@
+"""The comparison stage: the same test windows for every model, answers read, scored and written down."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline import dataset, forecast
+from stonk_pipeline.config import ComparisonStage
+from stonk_pipeline.evaluation.compare import compare
+from stonk_pipeline.evaluation.results import write_comparison
+from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.sampling.engines import choose_engine, open_engine, render
+from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from stonk_pipeline.training import models
+
+ROLES = {"base": None, "grpo_1st": "grpo_1st", "sft": "sft", "grpo_2nd": "grpo_2nd"}
+"""Model -> name of the input that holds its adapter."""
+
+
+def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
+    """Compares base, first GRPO, SFT and second GRPO model with persistence, drift and the best possible forecast.
+
+    Args:
+        config: settings.
+        inputs: `dataset`: preprocessing output; `grpo_1st`, `sft`, `grpo_2nd`: training stages (those that exist).
+        out: receives `comparison.{json,csv}`, `verdict.json`, `windows.csv` and `forecasts/{model}.parquet`.
+        progress: receives the windows answered so far, over all models.
+
+    Returns:
+        Numbers of the run: verdict and each model's skill.
+    """
+    windows, targets = dataset.read_split(inputs["dataset"], "test")
+    windows, targets = dataset.spread(windows, targets, config.comparison.windows, config.seed)
+    roles = {role: name for role, name in ROLES.items() if name is None or name in inputs}
+    answers: dict[str, list[list[Forecast | Unreadable]]] = {}
+    for place, (role, name) in enumerate(roles.items()):
+        adapter = inputs[name] / models.ADAPTER if name else None
+        texts = _ask(config, windows, len(targets[0].values), adapter, out, _part(progress, place, len(roles), role))
+        answers[role] = _read(texts, windows, len(targets[0].values))
+        _write_forecasts(out / "forecasts" / f"{role}.parquet", windows, texts, answers[role])
+    _write_windows(out / "windows.parquet", windows, targets)
+    comparison = compare(
+        windows,
+        targets,
+        answers,
+        dataset.read_split(inputs["dataset"], "train"),
+        dataset.read_best_possible(inputs["dataset"]),
+        config.comparison,
+        config.seed,
+        config.prompt.decimals,
+    )
+    write_comparison(comparison, out)
+    return {"verdict": comparison.verdict.finding, "windows": len(windows)} | {
+        f"skill_{row.name}": row.skill for row in comparison.rows
+    }
+
+
+def _ask(
+    config: ComparisonStage, windows: list[Window], horizon: int, adapter: Path | None, out: Path, progress: Progress
+) -> list[list[str]]:
+    comparison = config.comparison
+    # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
+    kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
+    engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=out / "scratch")
+    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
+    return engine.sample(
+        render(engine.tokenizer, asked, room=comparison.max_tokens, limit=config.model.max_seq_length),
+        comparison.samples,
+        temperature=comparison.temperature,
+        top_p=1.0,
+        max_tokens=comparison.max_tokens,
+        seed=config.seed,
+        progress=progress,
+    )
+
+
+def _part(progress: Progress, place: int, parts: int, role: str) -> Progress:
+    def report(done: int, total: int, note: str) -> None:
+        progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")
+
+    return report
+
+
+def _read(texts: list[list[str]], windows: list[Window], horizon: int) -> list[list[Forecast | Unreadable]]:
+    return [
+        [forecast.parse(text, horizon, lowest=forecast.lowest_value(window)) for text in of_window]
+        for window, of_window in zip(windows, texts, strict=True)
+    ]
+
+
+def _write_forecasts(
+    path: Path, windows: list[Window], texts: list[list[str]], answers: list[list[Forecast | Unreadable]]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {
+            "stock": window.stock,
+            "date": window.date,
+            "sample": sample,
+            "completion": text,
+            "reason": answer.reason if isinstance(answer, Unreadable) else None,
+            "values": list(answer.values) if isinstance(answer, Forecast) else None,
+        }
+        for window, of_texts, of_answers in zip(windows, texts, answers, strict=True)
+        for sample, (text, answer) in enumerate(zip(of_texts, of_answers, strict=True))
+    ]
+    schema = pa.schema(
+        [
+            ("stock", pa.string()),
+            ("date", pa.string()),
+            ("sample", pa.int64()),
+            ("completion", pa.string()),
+            ("reason", pa.string()),
+            ("values", pa.list_(pa.float64())),
+        ]
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+
+
+def _write_windows(path: Path, windows: list[Window], targets: list[Target]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {
+            "stock": window.stock,
+            "date": window.date,
+            "context": list(window.context),
+            "target": list(target.values),
+            "price_offset": window.price_offset,
+            "price_unit": window.price_unit,
+        }
+        for window, target in zip(windows, targets, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+STAGE = Stage("model_comparison", ComparisonStage, run)

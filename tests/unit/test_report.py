@@ -1,0 +1,278 @@
+"""The page, rendered from a run whose training logs and answers are made up and whose data and scores are real."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from preprocessing.dataset import preprocess
+from stonk_pipeline.config import ComparisonConfig, DataConfig, MarketConfig, PipelineConfig
+from stonk_pipeline.dataset import read_best_possible, read_split, spread
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.compare import compare
+from stonk_pipeline.evaluation.results import write_comparison
+from stonk_pipeline.forecast import answer, parse
+from stonk_pipeline.report import write_pictures, write_report
+from stonk_pipeline.report.files import RunFiles
+from stonk_pipeline.report.page import duration, number
+from stonk_pipeline.report.style import DARK, LIGHT, percent
+
+MODELS = {"base": 0.0, "grpo_1st": 0.45, "sft": 0.65, "grpo_2nd": 0.9}
+NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
+
+
+def write_run(root: Path, *, tickers: int = 3, days: int = 500, windows: int = 60, strength: float = 1.0) -> Path:
+    """A run directory as the pipeline leaves it. `strength` 0: the models have learned nothing."""
+    config = PipelineConfig(
+        data=DataConfig(market=MarketConfig(tickers=tickers, days=days)),
+        comparison=ComparisonConfig(windows=windows, resamples=200),
+    )
+    data = root / "preprocessing"
+    data.mkdir(parents=True)
+    preprocess(config.preprocess_stage(), {}, data, lambda *_: None)
+    root.joinpath("config.json").write_text(config.model_dump_json())
+    _write_comparison(root, config, strength)
+    _write_trainings(root)
+    for number_, stage in enumerate(
+        ("preprocessing", "stage1_grpo_training", "sft_data_generation", "model_comparison")
+    ):
+        manifest = {
+            "seconds": 12.3 + 80 * number_,
+            "finished": "2025-01-02T03:04:05Z",
+            "digest": f"{number_}" * 64,
+            "versions": {"torch": "2.9.0", "pandas": "3.1.1"},
+            "git_commit": "0123456789ab+",
+        }
+        (root / stage / "manifest.json").write_text(json.dumps(manifest))
+    return root
+
+
+def _write_comparison(root: Path, config: PipelineConfig, strength: float) -> None:
+    rng = np.random.default_rng(0)
+    data, out = root / "preprocessing", root / "model_comparison"
+    test = spread(*read_split(data, "test"), config.comparison.windows, 0)
+    best = read_best_possible(data)
+    answers = {}
+    (out / "forecasts").mkdir(parents=True)
+    for name, weight in MODELS.items():
+        rows, given = [], []
+        for window in test[0]:
+            samples = []
+            for sample in range(4):
+                aim = 100 + strength * weight * (np.array(best[window.key]) - 100)
+                noise = window.volatility * (1 - 0.8 * weight) * rng.normal(size=10).cumsum()
+                nasty = len(given) % 3 == 0
+                words = (
+                    NASTY if nasty else "Momentum is strong, but the last close is far above its average of 20 days."
+                )
+                text = answer(words, tuple(aim + noise), 2) if rng.random() > 0.04 else "up, surely"
+                read = parse(text, 10)
+                values = list(read.values) if hasattr(read, "values") else None
+                rows.append((*window.key, sample, text, getattr(read, "reason", None), values))
+                samples.append(read)
+            given.append(samples)
+        answers[name] = given
+        columns = ["stock", "date", "sample", "completion", "reason", "values"]
+        pd.DataFrame(rows, columns=columns).to_parquet(out / "forecasts" / f"{name}.parquet")
+    frame = pd.DataFrame(
+        [(*w.key, list(w.context), list(t.values), w.price_offset, w.price_unit) for w, t in zip(*test, strict=True)],
+        columns=["stock", "date", "context", "target", "price_offset", "price_unit"],
+    )
+    frame.to_parquet(out / "forecasts" / "windows.parquet")
+    write_comparison(compare(*test, answers, read_split(data, "train"), best, config.comparison, 0), out)
+
+
+def _write_trainings(root: Path) -> None:
+    rng = np.random.default_rng(1)
+    for stage in ("stage1_grpo_training", "stage3_grpo_from_sft"):
+        steps = np.arange(1, 121)
+        rise = 1 - np.exp(-steps / 40)
+        log = pd.DataFrame({"step": steps, "reward": 0.3 * rise + rng.normal(0, 0.05, 120), "reward_std": 0.2})
+        for part, size in (("skill", 0.25), ("direction", 0.05), ("trading", 0.03), ("form", 0.1)):
+            log[f"reward_{part}"] = size * rise + rng.normal(0, 0.2 * size, 120)
+            log[f"spread_{part}"] = size * (1 - 0.5 * rise) + rng.normal(0, 0.05 * size, 120)
+        log["zero_spread_share"] = 0.02
+        log["entropy"] = 2 - rise + rng.normal(0, 0.03, 120)
+        log["completion_length"] = 90 + rng.normal(0, 2, 120)
+        log["straight_share"], log["up_share"], log["readable_share"] = 0.01 + 0.1 * rise, 0.5, 0.9 + 0.09 * rise
+        log["learning_rate"], log["seconds"] = 1e-4, 1.1
+        (root / stage).mkdir()
+        log.to_csv(root / stage / "training_log.csv", index=False)
+        validation = pd.DataFrame({"step": [0, 40, 80, 120], "skill_median": [-0.02, 0.06, 0.11, 0.10]})
+        validation["skill_single"] = validation["skill_median"] - 0.2
+        validation["readable_share"], validation["kept"] = 0.97, [False, False, True, False]
+        validation.to_csv(root / stage / "validation.csv", index=False)
+    (root / "stage2_sft_training").mkdir()
+    losses = pd.DataFrame({"step": range(10, 130, 10), "loss": np.linspace(1.4, 0.9, 12)})
+    losses["val_loss"] = losses["loss"].where(losses["step"] % 40 == 0) + 0.05
+    losses["perplexity"], losses["val_perplexity"] = np.exp(losses["loss"]), np.exp(losses["val_loss"])
+    losses["tokens_per_second"] = 4321.0
+    losses.to_csv(root / "stage2_sft_training" / "training_log.csv", index=False)
+    (root / "sft_data_generation").mkdir()
+    record = {
+        "windows": 2000,
+        "answers": 16000,
+        "kept": 1230,
+        "acceptance_share": 0.077,
+        "mean_skill_kept": 0.31,
+        "rejected": {
+            "too little skill": 13000,
+            "not the best of its window": 1500,
+            "wrong length": 200,
+            "repeated": 70,
+        },
+        "kept_by_stock": {f"T{i}": 100 + i for i in range(12)},
+    }
+    (root / "sft_data_generation" / "selection.json").write_text(json.dumps(record))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    root = write_run(tmp_path_factory.mktemp("results") / "ALL_20250102_030405")
+    write_report(root)
+    return root
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask about."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def page(root: Path) -> tuple[str, Page]:
+    text = (root / "report.html").read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_write_report_needs_no_network(run):
+    text, parsed = page(run)
+    for tag, attributes in parsed.tags:
+        assert tag not in ("script", "iframe", "object", "embed")
+        for name in ("src", "href", "xlink:href", "srcset", "action", "poster"):
+            link = attributes.get(name) or "#"
+            assert link.startswith(("#", "data:")), (tag, link)
+    assert "@import" not in text
+    assert re.findall(r"url\((?!#)", text) == []
+    assert len(text.encode()) < 5_000_000
+
+
+def test_write_report_escapes_what_models_wrote(run):
+    text, parsed = page(run)
+    assert "&lt;script&gt;alert(" in text
+    assert "<script" not in text
+    assert not [tag for tag, _ in parsed.tags if tag == "img"]
+
+
+def test_write_report_gives_every_picture_a_text_and_every_id_once(run):
+    text, parsed = page(run)
+    pictures = [attributes for tag, attributes in parsed.tags if attributes.get("role") == "img"]
+    assert len(pictures) > 20
+    assert all(len(attributes["aria-label"] or "") > 20 for attributes in pictures)
+    assert text.count("<figure") == len(pictures)
+    for tag, attributes in parsed.tags:
+        if tag == "svg":
+            assert attributes["aria-hidden"] == "true"
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {link[1:] for _, attributes in parsed.tags if (link := attributes.get("href") or "").startswith("#")}
+    assert targets <= set(ids)
+
+
+def test_write_report_has_headings_in_order(run):
+    _, parsed = page(run)
+    levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+
+
+def test_write_report_shows_the_comparisons_numbers(run):
+    text, _ = page(run)
+    comparison = RunFiles(run).comparison()
+    said = comparison.verdict.sentence.split(": ", 1)[1]
+    assert said[1:].replace("'", "&#39;") in text
+    assert f"<h1>{comparison.verdict.finding.capitalize()}</h1>" in text
+    for row in comparison.rows:
+        assert percent(row.skill, 1, sign=True) in text
+
+
+def test_write_report_draws_in_colours_that_follow_the_scheme(run):
+    text, _ = page(run)
+    pictures = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert "var(--grpo_2nd)" in pictures
+    stray = set(re.findall(r"#[0-9a-f]{6}\b", pictures))
+    assert stray == set()
+
+
+def test_write_report_repeats_itself(run):
+    first, _ = page(run)
+    write_report(run)
+    assert page(run)[0] == first
+
+
+def test_write_report_does_with_a_comparison_alone(run, tmp_path):
+    out = tmp_path / "bare" / "model_comparison"
+    out.mkdir(parents=True)
+    out.joinpath("comparison.json").write_bytes((run / "model_comparison" / "comparison.json").read_bytes())
+    text = write_report(tmp_path / "bare").read_text(encoding="utf-8")
+    assert "Everyone on the same windows" in text
+    assert 'id="training"' not in text
+    assert 'id="forecasts"' not in text
+
+
+def test_write_report_names_what_is_missing_or_damaged(tmp_path):
+    with pytest.raises(StageError, match="run the comparison"):
+        write_report(tmp_path)
+    (tmp_path / "model_comparison").mkdir()
+    (tmp_path / "model_comparison" / "comparison.json").write_text("{")
+    with pytest.raises(StageError, match="damaged"):
+        write_report(tmp_path)
+
+
+def test_write_pictures_writes_png_files(run, tmp_path):
+    paths = write_pictures(RunFiles(run).comparison(), tmp_path)
+    assert [path.name for path in paths] == ["skill.png", "skill_by_day.png", "skill_through_time.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_palette_has_enough_contrast(palette):
+    def contrast(one: str, other: str) -> float:
+        high, low = sorted((luminance(palette[one]), luminance(palette[other])), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    for ground in ("paper", "card"):
+        for text in ("ink", "muted", "accent", "alarm"):
+            assert contrast(text, ground) >= 4.5
+        for line in ("base", "grpo_1st", "sft", "grpo_2nd", "drift", "best_possible"):
+            assert contrast(line, ground) >= 3.0
+    assert len(set(palette.values())) == len(palette)
+    assert LIGHT.keys() == DARK.keys()
+
+
+def test_percent_has_a_true_minus_sign_and_no_negative_zero():
+    assert percent(-0.0512, sign=True) == "−5.1%"
+    assert percent(0.0512, sign=True) == "+5.1%"
+    assert percent(-0.0001, sign=True) == "0.0%"
+    assert percent(None) == "—"
+
+
+def test_number_and_duration_read_well():
+    assert [number(value) for value in (1234, 2.4681, 0.04567, None)] == ["1,234", "2.47", "0.0457", "—"]
+    assert [duration(value) for value in (3.21, 75, 3661, None)] == ["3.21 s", "1 min 15 s", "1 h 1 min", "—"]
