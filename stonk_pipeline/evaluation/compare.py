@@ -92,7 +92,7 @@ def compare(
         rows=tuple(rows),
         by_horizon=tuple(by_horizon([f for f in forecasters if f.name != PERSISTENCE], setting)),
         by_month=tuple(by_month([f for f in forecasters if f.name != PERSISTENCE], setting)),
-        examples=pick_examples(records),
+        examples=pick_examples(records, final.name),
         unreadable={name: _reasons(given) for name, given in answers.items()},
         first_date=setting.clusters.dates[0],
         last_date=setting.clusters.dates[-1],

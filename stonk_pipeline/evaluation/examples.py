@@ -10,13 +10,14 @@ from stonk_pipeline.evaluation.results import Example
 Record = dict[str, str | float]
 
 
-def pick_examples(records: Sequence[Record], count: int = 3) -> tuple[Example, ...]:
+def pick_examples(records: Sequence[Record], final: str, count: int = 3) -> tuple[Example, ...]:
     """Picks windows by the final model's gain over persistence, in volatility units.
 
     Windows that overlap in one stock, or share a date, show the same thing twice: only the first of them is taken.
 
     Args:
         records: of `Comparison.windows`.
+        final: name of the final model.
         count: how many of each kind; the typical ones are nearest to the median gain.
     """
     gains = np.array([record["gain"] for record in records], dtype=np.float64)
@@ -27,7 +28,14 @@ def pick_examples(records: Sequence[Record], count: int = 3) -> tuple[Example, .
     }
     kinds: tuple[Literal["typical", "best", "worst"], ...] = ("typical", "best", "worst")
     return tuple(
-        Example(kind=kind, stock=str(record["stock"]), date=str(record["date"]), gain=float(record["gain"]))
+        Example(
+            kind=kind,
+            stock=str(record["stock"]),
+            date=str(record["date"]),
+            gain=float(record["gain"]),
+            mae=float(record[f"mae_{final}"]),
+            mae_persistence=float(record["mae_persistence"]),
+        )
         for kind in kinds
         for record in _distinct((records[i] for i in orders[kind]), count)
     )

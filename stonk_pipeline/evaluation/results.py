@@ -87,6 +87,9 @@ class Example(Result):
     date: str
     gain: float
     """(MAE of persistence - MAE of the final model) / volatility of one day."""
+    mae: float
+    """Of the final model's median answer, in percent of the last close."""
+    mae_persistence: float
 
 
 class Verdict(Result):

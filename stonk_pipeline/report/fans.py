@@ -26,10 +26,7 @@ class Fan:
     """One window with its forecasts."""
 
     kind: str
-    stock: str
-    date: str
-    gain: float
-    """From `Example`: days of typical movement by which the model was nearer than persistence."""
+    example: Example
     picture: Picture
     words: str
     """The thinking in the first answer, as the model wrote it. Unescaped."""
@@ -74,7 +71,7 @@ def fans(files: RunFiles, model: str, examples: tuple[Example, ...]) -> list[Fan
             text = str(first["completion"])
             reason = None if pd.isna(first["reason"]) else str(first["reason"])
             words, rest = _cut(thinking(text)), _cut(text.partition("</think>")[2].strip())
-            found.append(Fan(example.kind, example.stock, example.date, example.gain, drawn, words, rest, reason))
+            found.append(Fan(example.kind, example, drawn, words, rest, reason))
     return found
 
 

@@ -61,7 +61,7 @@ def render(files: RunFiles) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, label=label, number=number, duration=duration)
+    environment.filters.update(percent=percent, label=label, number=number, error=error, duration=duration)
     comparison = files.comparison()
     return environment.get_template("page.html.j2").render(
         run=files.root.resolve().name,
@@ -195,6 +195,11 @@ def number(value: float | None, digits: int = 2) -> str:
         return "—"
     text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.{digits + 1}g}"
     return text.replace("-", "−")
+
+
+def error(value: float) -> str:
+    """An error in percent, with two decimals while that makes sense."""
+    return f"{value:.2f}" if value < 1000 else number(value)
 
 
 def duration(seconds: float | None) -> str:

@@ -110,7 +110,7 @@ def draw_skill(comparison: Comparison) -> Draw:
         for place, row in enumerate(rows):
             _dot_and_interval(axes, row, -float(place))
         axes.set_yticks([-float(place) for place in range(len(rows))], [label(row.name) for row in rows])
-        axes.tick_params(axis="y", labelcolor=LIGHT["ink"], labelsize=11.5)
+        axes.tick_params(axis="y", labelcolor=LIGHT["ink"], labelsize=13)
         axes.set_ylim(-len(rows) + 0.45, 0.75)
         axes.annotate(
             "← worse \N{NO-BREAK SPACE} last price repeated \N{NO-BREAK SPACE} better →",
@@ -120,7 +120,7 @@ def draw_skill(comparison: Comparison) -> Draw:
             textcoords="offset points",
             ha="center",
             va="bottom",
-            fontsize=10,
+            fontsize=11,
             color=LIGHT["muted"],
             annotation_clip=False,
         )
@@ -133,6 +133,7 @@ def draw_skill(comparison: Comparison) -> Draw:
                 textcoords="offset points",
                 va="center",
                 fontweight="bold",
+                fontsize=13,
                 annotation_clip=False,
             )
         axes.spines["bottom"].set_visible(False)
@@ -198,7 +199,7 @@ def _shown(comparison: Comparison) -> list[Row]:
 
 
 def _skill_height(comparison: Comparison) -> int:
-    return 70 + 36 * len(_shown(comparison))
+    return 74 + 42 * len(_shown(comparison))
 
 
 def _dot_and_interval(axes: "Axes", row: Row, place: float) -> None:
@@ -206,9 +207,9 @@ def _dot_and_interval(axes: "Axes", row: Row, place: float) -> None:
     if row.kind == "model":
         below = place - 0.26
         axes.plot([row.single_low, row.single_high], [below, below], color=tint, linewidth=1.4, alpha=0.55)
-        axes.plot(row.single_skill, below, "o", ms=4.5, mfc="none", mec=tint, mew=1.2)
-    axes.plot([row.skill_low, row.skill_high], [place, place], color=tint, linewidth=4, alpha=0.45)
-    axes.plot(row.skill, place, MARKERS.get(row.name, "o"), ms=8, mfc=tint, mec="none")
+        axes.plot(row.single_skill, below, "o", ms=5, mfc="none", mec=tint, mew=1.2)
+    axes.plot([row.skill_low, row.skill_high], [place, place], color=tint, linewidth=5, alpha=0.45)
+    axes.plot(row.skill, place, MARKERS.get(row.name, "o"), ms=9, mfc=tint, mec="none")
 
 
 def _line(axes: "Axes", x: list[int], y: list[float], name: str, final: str) -> None:
@@ -261,7 +262,7 @@ def _legend(figure: "Figure", axes: "Axes") -> None:
         loc="outside upper left",
         ncols=columns,
         frameon=False,
-        fontsize=10,
+        fontsize=11,
         handlelength=1.9,
         columnspacing=1.2,
     )

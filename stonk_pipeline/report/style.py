@@ -31,6 +31,10 @@ LIGHT = {
     "best_possible": "#1b1e24",
     "up": "#6f7782",
     "down": "#3e444d",
+    "part_1": "#1b1e25",
+    "part_2": "#b03468",
+    "part_3": "#66761a",
+    "part_4": "#5a68a5",
 }
 DARK = {
     "paper": "#131519",
@@ -48,8 +52,12 @@ DARK = {
     "best_possible": "#e9e7e3",
     "up": "#8d95a0",
     "down": "#c3c8d0",
+    "part_1": "#e9e7e4",
+    "part_2": "#f08bb3",
+    "part_3": "#b9c860",
+    "part_4": "#a3b0ea",
 }
-"""The same roles, light and dark. Every light value is unique: it is how a role is found again in an SVG."""
+"""`part_*` are for the components of a reward, apart from the forecasters' colours. The same roles, light and dark. Every light value is unique: it is how a role is found again in an SVG."""
 
 LABELS = {
     "base": "Base model",
@@ -63,7 +71,7 @@ LABELS = {
 MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "drift": "P", "best_possible": "D"}
 DASHES: dict[str, Any] = {"base": (0, (4, 2)), "drift": (0, (1, 1.5)), "best_possible": (0, (6, 2, 1, 2))}
 
-WIDE, NARROW = 900, 350
+WIDE, NARROW = 1072, 350
 """Widths of pictures in CSS pixels; wide ones have a narrow twin for phones."""
 
 
@@ -177,12 +185,12 @@ def png(draw: Draw, width: int, height: int) -> bytes:
 def _settings() -> dict[str, Any]:
     ink, muted, rule = LIGHT["ink"], LIGHT["muted"], LIGHT["rule"]
     return {
-        "font.size": 11,
+        "font.size": 11.5,
         "font.family": ["DejaVu Sans"],
         "axes.titlesize": 11,
-        "axes.labelsize": 10.5,
-        "xtick.labelsize": 10.5,
-        "ytick.labelsize": 10.5,
+        "axes.labelsize": 11,
+        "xtick.labelsize": 11,
+        "ytick.labelsize": 11,
         "text.color": ink,
         "axes.labelcolor": muted,
         "xtick.color": rule,

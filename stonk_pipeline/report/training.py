@@ -27,17 +27,17 @@ class Curve(NamedTuple):
 
 
 REWARDS = (
-    Curve("reward_skill", "skill", "grpo_2nd"),
-    Curve("reward_direction", "direction", "grpo_1st", (0, (5, 1.5))),
-    Curve("reward_trading", "trading", "sft", (0, (1, 1.2))),
-    Curve("reward_form", "form", "drift", (0, (5, 1.5, 1, 1.5))),
+    Curve("reward_skill", "skill", "part_1"),
+    Curve("reward_direction", "direction", "part_2", (0, (5, 1.5))),
+    Curve("reward_trading", "trading", "part_3", (0, (1, 1.2))),
+    Curve("reward_form", "form", "part_4", (0, (5, 1.5, 1, 1.5))),
 )
 SPREADS = tuple(curve._replace(column=curve.column.replace("reward", "spread")) for curve in REWARDS)
 SHAPES = (
-    Curve("readable_share", "readable", "grpo_2nd"),
-    Curve("up_share", "say up", "grpo_1st", (0, (5, 1.5))),
-    Curve("straight_share", "straight lines", "sft", (0, (1, 1.2))),
-    Curve("zero_spread_share", "groups all alike", "drift", (0, (5, 1.5, 1, 1.5))),
+    Curve("readable_share", "readable", "part_1"),
+    Curve("up_share", "say up", "part_2", (0, (5, 1.5))),
+    Curve("straight_share", "straight lines", "part_3", (0, (1, 1.2))),
+    Curve("zero_spread_share", "groups all alike", "part_4", (0, (5, 1.5, 1, 1.5))),
 )
 
 
@@ -50,13 +50,12 @@ def grpo_pictures(key: str, name: str, log: pd.DataFrame | None, validation: pd.
         log: `training_log.csv`.
         validation: `validation.csv`.
     """
-    who = label(name)
+    who, tint = label(name), name if name in LIGHT else "accent"
     panels = []
     if validation is not None and {"step", "skill_median", "skill_single"} <= set(validation):
-        panels.append(_validation(key, who, validation))
+        panels.append(_validation(key, who, tint, validation))
     if log is None or "step" not in log:
         return panels
-    tint = name if name in LIGHT else "accent"
     for part, title, curves, share in (
         ("reward", "Reward", (Curve("reward", "all components, weighted", tint),), False),
         ("parts", "Its components", REWARDS, False),
@@ -79,7 +78,7 @@ def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
     """Loss and perplexity, training and held-out."""
     panels = []
     for column, title in (("loss", "Loss"), ("perplexity", "Perplexity")):
-        curves = [Curve(column, "training", "base"), Curve(f"val_{column}", "held out", "sft")]
+        curves = [Curve(column, "training", "muted"), Curve(f"val_{column}", "held out", "sft")]
         if log is not None and {"step", column, f"val_{column}"} <= set(log):
             alt = f"{title} of the supervised fine-tuning: {_ends(log, curves, False)}."
             panels.append(_panel(f"sft-{column}", title, alt, draw_curves(log, curves, smooth=False)))
@@ -108,7 +107,7 @@ def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = Fal
             axes.set_ylim(-0.03, 1.03)
             _percents(axes)
         if len(curves) > 1:
-            figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=10, handlelength=2.2)
+            figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=11, handlelength=2.2)
 
     return draw
 
@@ -135,7 +134,7 @@ def draw_bars(counts: Sequence[tuple[str, float]]) -> Draw:
         axes.barh(places, [count for _, count in counts], color=LIGHT["sft"], height=0.62)
         for place, (_, count) in zip(places, counts, strict=True):
             axes.annotate(
-                f"{count:,.0f}", (count, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=10
+                f"{count:,.0f}", (count, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=11
             )
         axes.set_yticks(places, [name for name, _ in counts])
         axes.tick_params(axis="y", labelcolor=LIGHT["ink"])
@@ -147,7 +146,7 @@ def draw_bars(counts: Sequence[tuple[str, float]]) -> Draw:
     return draw
 
 
-def _validation(key: str, who: str, validation: pd.DataFrame) -> Picture:
+def _validation(key: str, who: str, tint: str, validation: pd.DataFrame) -> Picture:
     kept = validation["kept"].astype(str).str.lower().isin(("true", "1", "1.0")) if "kept" in validation else None
 
     def draw(figure: "Figure") -> None:
@@ -155,7 +154,7 @@ def _validation(key: str, who: str, validation: pd.DataFrame) -> Picture:
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
         for column, words, dash in (("skill_median", "median", "-"), ("skill_single", "one answer", (0, (3, 1.5)))):
             axes.plot(
-                validation["step"], validation[column], color=LIGHT["accent"], linestyle=dash, label=words, marker="o",
+                validation["step"], validation[column], color=LIGHT[tint], linestyle=dash, label=words, marker="o",
                 ms=4, mec="none",
             )  # fmt: skip
         if kept is not None and kept.any():
@@ -163,7 +162,7 @@ def _validation(key: str, who: str, validation: pd.DataFrame) -> Picture:
             axes.plot(at["step"], at["skill_median"], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5, label="kept")
         axes.set_xlabel("step")
         _percents(axes, sign=True)
-        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=10, handlelength=2.2)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=11, handlelength=2.2)
 
     told = ", ".join(
         f"step {step:.0f} {percent(skill, sign=True)}"

@@ -172,11 +172,15 @@ def test_write_comparison_can_be_read_back(tmp_path, skilled):
 
 
 def test_pick_examples_takes_each_stretch_of_a_stock_once():
+    errors = {"mae_grpo_2nd": 1.0, "mae_persistence": 2.0}
     days = [f"2024-03-{day:02d}" for day in range(1, 25)]
     records = [
-        {"stock": "AAA", "date": days[i], "target_end": days[min(i + 5, 23)], "gain": float(i)} for i in range(20)
+        {"stock": "AAA", "date": days[i], "target_end": days[min(i + 5, 23)], "gain": float(i), **errors}
+        for i in range(20)
     ]
-    found = {kind: [e for e in pick_examples(records) if e.kind == kind] for kind in ("typical", "best", "worst")}
+    found = {
+        kind: [e for e in pick_examples(records, "grpo_2nd") if e.kind == kind] for kind in ("typical", "best", "worst")
+    }
     assert [e.date for e in found["best"]] == [days[19], days[14], days[9]]
     assert [e.date for e in found["worst"]] == [days[0], days[5], days[10]]
     assert len(found["typical"]) == 3

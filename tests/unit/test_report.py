@@ -260,7 +260,15 @@ def test_palette_has_enough_contrast(palette):
     for ground in ("paper", "card"):
         for text in ("ink", "muted", "accent", "alarm"):
             assert contrast(text, ground) >= 4.5
-        for line in ("base", "grpo_1st", "sft", "grpo_2nd", "drift", "best_possible"):
+        for line in (
+            "base",
+            "grpo_1st",
+            "sft",
+            "grpo_2nd",
+            "drift",
+            "best_possible",
+            *(f"part_{i}" for i in range(1, 5)),
+        ):
             assert contrast(line, ground) >= 3.0
     assert len(set(palette.values())) == len(palette)
     assert LIGHT.keys() == DARK.keys()
