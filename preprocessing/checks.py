@@ -134,7 +134,7 @@ def _days(table: Table, repairs: list[Repair]) -> np.ndarray:
     column = table.columns[DATE]
     if column.dtype.kind == "M":
         days = column.astype("datetime64[D]")
-        _note(repairs, days[days != column], "time_of_day", "with a time of day; removed")
+        _note(repairs, days[(days != column) & ~np.isnat(days)], "time_of_day", "with a time of day; removed")
         return days
     # Parquet may hold dates, or times with zones, as objects; their text is ISO too.
     text = pd.Series([None if value is None else str(value) for value in column], dtype=object)

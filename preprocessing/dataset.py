@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from preprocessing.formatting import bar_columns, csv_lines, sequences, write_lines, x_columns, y_columns
-from preprocessing.indicators import add_indicators
+from preprocessing.indicators import add_indicators, first_defined
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol
 from preprocessing.splits import SplitDates, members, share_bounds, split_dates
 from preprocessing.windows import Scale, Windows, cut_windows, fit_scale
@@ -65,7 +65,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
     return {
         "stocks": len(prepared),
         "windows": totals,
-        "repaired_rows": sum(repair.rows for bars in market for repair in bars.repairs if repair.changed),
+        "repaired_rows": sum(repair.rows for stock in prepared for repair in stock.bars.repairs if repair.changed),
         "left_out": left_out,
         "val_start": str(dates.val_start),
         "test_start": str(dates.test_start),
@@ -135,10 +135,9 @@ def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
     windows = cut_windows(add_indicators(bars.frame, data.periods), data, scale)
     stock = Prepared(bars, scale, windows, members(windows, dates))
     if not any(stock.counts[name] for name in ("train", "val", "test")):
-        least = data.warm_up + data.window + data.horizon
         raise DataError(
-            f"{len(bars.frame)} bars give no window within one part of the split; one window takes {least} bars "
-            f"(warm_up {data.warm_up} + window {data.window} + horizon {data.horizon}) that end within one part"
+            f"{len(bars.frame)} bars give no window within one part of the split: {first_row(data)} bars come before "
+            f"the first window, and {data.window + data.horizon} bars of window and horizon must lie within one part"
         )
     return stock
 
@@ -224,10 +223,19 @@ def _require_windows(
 
 def days_needed(data: DataConfig) -> int:
     """Fewest bars of a single stock that give each part of the split a window, when it is split by shares."""
-    span = data.window + data.horizon
-    days = data.warm_up + 3 * span
+    train = first_row(data) + data.window + data.horizon
+    # Windows start every `stride` bars, so the first one of a part may start that much later.
+    later = data.window + data.horizon + data.stride - 1
+    shares = data.train_share, data.val_share, 1 - data.train_share - data.val_share
+    # Rounding can give a part one day more than its share.
+    days = int(max(train / shares[0], (later - 1) / shares[1], (later - 1) / shares[2]))
     while True:
         val, test = share_bounds(days, data)
-        if val >= data.warm_up + span and test - val >= span and days - test >= span:
+        if val >= train and test - val >= later and days - test >= later:
             return days
         days += 1
+
+
+def first_row(data: DataConfig) -> int:
+    """Bars before the first window: the warm-up, or more where a period is longer."""
+    return max(data.warm_up, max(first_defined(data.periods), data.volatility_window) - data.window + 1)

@@ -56,6 +56,13 @@ def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFra
     return pd.concat([bars, pd.DataFrame(values, columns=list(INDICATORS))], axis=1)
 
 
+def first_defined(periods: IndicatorPeriods) -> int:
+    """Row, counted from 0, from which on all indicators are defined."""
+    averages = (periods.sma, periods.ema, periods.rsi, periods.macd_slow, periods.willr, periods.cci, periods.bbands)
+    stochastic = periods.stoch + periods.stoch_smooth - 2
+    return max(*(period - 1 for period in averages), periods.mom, stochastic, 2 * periods.adx - 1)
+
+
 def cci(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.ndarray:
     """Commodity channel index, as `ta.trend.CCIIndicator` has it.
 

@@ -106,9 +106,9 @@ def _pick(path: Path, names: list[str], tickers: list[str] | None, stock: str) -
 
 
 def _read_csv(path: Path, stock: str) -> tuple[pd.DataFrame, int]:
-    """(the columns, how many lines stand before the first row)"""
+    """The columns, and how many lines stand before the first row."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8; save it as CSV (UTF-8)") from error
     if "\0" in text:

@@ -1,5 +1,6 @@
 """Train, validation and test by calendar date, the same dates for every stock."""
 
+import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -64,8 +65,8 @@ def members(windows: Windows, dates: SplitDates) -> dict[str, slice]:
 
 
 def _day(name: str, text: str) -> np.datetime64:
+    # numpy alone would also take "2016" and "today".
     try:
-        day = np.datetime64(text, "D")
+        return np.datetime64(datetime.date.fromisoformat(text), "D")
     except ValueError as error:
         raise ConfigError(f"data.{name}: {text!r} is not a date; write it as 2016-03-01") from error
-    return day

@@ -5,6 +5,8 @@ import datetime
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from preprocessing.ohlcv import Bars, read_bars
 from stonk_pipeline.config import DataConfig
@@ -20,10 +22,10 @@ GOOD = [
 ]
 
 
-def read(tmp_path, rows: list[str], header: str = HEADER, **settings) -> Bars:
+def read(tmp_path, rows: list[str], header: str = HEADER, **data) -> Bars:
     path = tmp_path / "AAPL.csv"
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return read_bars(path, DataConfig(**settings))
+    return read_bars(path, DataConfig(**data))
 
 
 def replaced(row: int, text: str) -> list[str]:
@@ -258,3 +260,44 @@ def test_read_bars_reports_how_many_rows_and_the_first_days(tmp_path):
     assert [(repair.kind, repair.rows, len(repair.dates)) for repair in bars.repairs] == [("zero_volume", 30, 5)]
     assert bars.repairs[0].detail.startswith("30 rows (2020-01-02, 2020-01-03, 2020-01-06, 2020-01-07, 2020-01-08, …)")
     assert np.isfinite(bars.frame[CLOSE]).all()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_read_bars_gives_bars_or_a_data_error_for_any_content(tmp_path, content):
+    (tmp_path / "AAPL.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"AAPL\.csv"):
+        read_bars(tmp_path / "AAPL.csv", DataConfig())
+
+
+CELLS = st.sampled_from(
+    ["", "0", "-1", "null", "1e400", "inf", "nan", "10.5", "10.4", "x", '"', '"1,000"', "2020-01-03", "é"]
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.sampled_from(GOOD), min_size=1, max_size=6),
+    row=st.integers(0, 5),
+    place=st.integers(0, 6),
+    cell=CELLS,
+    header=st.sampled_from([HEADER, HEADER.upper(), HEADER + ",Dividends"]),
+)
+def test_read_bars_accounts_for_every_row_of_damaged_bars(tmp_path, rows, row, place, cell, header):
+    cells = rows[row % len(rows)].split(",")
+    cells[place] = cell
+    rows = [*rows[: row % len(rows)], ",".join(cells), *rows[row % len(rows) + 1 :]]
+    try:
+        bars = read(tmp_path, rows, header=header)
+    except DataError as error:
+        assert "AAPL.csv" in str(error)
+        return
+    frame = bars.frame
+    dropped = sum(repair.rows for repair in bars.repairs if repair.kind in ("null", "duplicate"))
+    assert len(frame) + dropped == len(rows)
+    assert (frame[DATE].diff().dropna() > pd.Timedelta(0)).all()
+    prices = frame[["open", HIGH, LOW, CLOSE]]
+    assert (np.isfinite(prices) & (prices > 0)).all(axis=None)
+    assert (frame[HIGH] == prices.max(axis=1)).all()
+    assert (frame[LOW] == prices.min(axis=1)).all()
+    assert np.isfinite(frame[VOLUME]).all()

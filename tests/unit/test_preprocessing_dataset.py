@@ -169,7 +169,7 @@ def test_preprocess_leaves_out_and_reports_a_stock_that_is_too_short(tmp_path):
     assert numbers["stocks"] == 1
     assert list(numbers["left_out"]) == ["SHORT"] == list(record(tmp_path / "out")["left_out"])
     assert "60 bars give no window" in numbers["left_out"]["SHORT"]
-    assert "70 bars" in numbers["left_out"]["SHORT"]
+    assert "50 bars come before the first window, and 20 bars" in numbers["left_out"]["SHORT"]
     assert not list((tmp_path / "out").glob("SHORT*"))
 
 
@@ -180,15 +180,15 @@ def test_preprocess_leaves_out_a_stock_that_cannot_be_standardised(tmp_path):
     assert "no two different closes before" in numbers["left_out"]["YOUNG"]
 
 
-@pytest.mark.parametrize("warm_up", [50, 100])
-def test_preprocess_names_the_bars_that_a_short_history_lacks(tmp_path, warm_up):
-    needed = days_needed(DataConfig(warm_up=warm_up))
+@pytest.mark.parametrize("settings", [{"warm_up": 50}, {"warm_up": 100}, {"warm_up": 0}, {"periods": {"sma": 90}}])
+def test_preprocess_names_the_bars_that_a_short_history_lacks(tmp_path, settings):
+    needed = days_needed(stage(**settings).data)
     frame = generate(MarketConfig(tickers=1, days=300))["SIM01"]
     data_dir = write_bars(tmp_path / "bars", AAA=frame.head(needed - 1))
     with pytest.raises(DataError, match=f"AAA: no window in the .* give at least {needed} bars"):
-        run(stage(data_dir=data_dir, warm_up=warm_up), tmp_path / "out")
+        run(stage(data_dir=data_dir, **settings), tmp_path / "out")
     write_bars(tmp_path / "bars", AAA=frame.head(needed))
-    assert min(run(stage(data_dir=data_dir, warm_up=warm_up), tmp_path / "out")["windows"].values()) >= 1
+    assert min(run(stage(data_dir=data_dir, **settings), tmp_path / "out")["windows"].values()) >= 1
 
 
 def test_preprocess_names_the_dates_when_a_part_is_empty(tmp_path):

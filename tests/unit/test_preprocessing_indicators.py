@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ta.trend import ADXIndicator, CCIIndicator
 
-from preprocessing.indicators import add_indicators, adx, cci
+from preprocessing.indicators import add_indicators, adx, cci, first_defined
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config import DataConfig, IndicatorPeriods, MarketConfig
 from stonk_pipeline.market import generate
@@ -114,6 +114,17 @@ def test_add_indicators_is_undefined_in_the_warm_up_and_only_there():
     assert {name: int(out[name].first_valid_index()) for name in INDICATORS} == FIRST_DEFINED
     for name, first in FIRST_DEFINED.items():
         assert out[name].iloc[first:].notna().all(), name
+
+
+@pytest.mark.parametrize(
+    "periods",
+    [{}, {"sma": 60}, {"mom": 70}, {"adx": 40}, {"stoch": 60, "stoch_smooth": 9}, {"ema": 5, "macd_slow": 55}],
+)
+def test_first_defined_is_the_first_row_with_all_indicators(periods):
+    settings = IndicatorPeriods(**periods)
+    whole = add_indicators(bars(), settings)[list(INDICATORS)].notna().all(axis=1)
+    assert first_defined(settings) == int(whole.idxmax())
+    assert whole.iloc[first_defined(settings) :].all()
 
 
 def test_add_indicators_keeps_the_bars_and_changes_nothing_in_place():

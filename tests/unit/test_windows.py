@@ -150,9 +150,10 @@ def test_split_dates_takes_the_dates_given():
     assert (str(dates.val_start), str(dates.test_start)) == ("2020-02-01", "2020-03-01")
 
 
-def test_split_dates_refuses_what_is_no_date():
-    data = DataConfig(val_start="01/02/2020", test_start="2020-03-01")
-    with pytest.raises(ConfigError, match=r"data\.val_start: '01/02/2020' is not a date"):
+@pytest.mark.parametrize("text", ["01/02/2020", "2019", "2020-01", "2020-02-30", "NaT"])
+def test_split_dates_refuses_what_is_no_date(text):
+    data = DataConfig(val_start="2000-01-01", test_start="2020-03-01").model_copy(update={"val_start": text})
+    with pytest.raises(ConfigError, match=rf"data\.val_start: '{text}' is not a date"):
         split_dates([np.array(["2020-01-01"], dtype="datetime64[D]")], data)
 
 
