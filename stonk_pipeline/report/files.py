@@ -84,15 +84,20 @@ class RunFiles:
     @property
     def windows(self) -> pd.DataFrame | None:
         """The compared windows with what came after them."""
-        return self._parquet("windows")
+        return self._parquet("windows.parquet")
 
     def forecasts(self, model: str) -> pd.DataFrame | None:
         """All answers of a model."""
-        return self._parquet(model)
+        return self._parquet(f"forecasts/{model}.parquet")
 
     def _parquet(self, name: str) -> pd.DataFrame | None:
-        path = self.root / "model_comparison" / "forecasts" / f"{name}.parquet"
-        return _iso(pd.read_parquet(path)) if path.is_file() else None
+        from pyarrow import ArrowException
+
+        path = self.root / "model_comparison" / name
+        try:
+            return _iso(pd.read_parquet(path)) if path.is_file() else None
+        except ArrowException as error:
+            raise StageError(f"{path}: damaged; run the comparison again") from error
 
 
 def _iso(frame: pd.DataFrame | None) -> pd.DataFrame | None:

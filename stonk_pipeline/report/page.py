@@ -22,6 +22,9 @@ FINDINGS = {
     "too little data to tell": "none",
 }
 
+TITLES = {"reasons": "Why answers were put aside"}
+"""Better words for keys of `selection.json`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
@@ -126,7 +129,7 @@ def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], 
         words = key.replace("_", " ")
         if isinstance(value, dict) and value and all(isinstance(count, int | float) for count in value.values()):
             counts = {str(name): float(count) for name, count in value.items()}
-            bars.append(bars_picture(f"selection-{key}", words.capitalize(), counts))
+            bars.append(bars_picture(f"selection-{key}", TITLES.get(key, words.capitalize()), counts))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             share = any(part in key for part in ("share", "skill", "acceptance"))
             numbers.append((words, percent(float(value)) if share else number(value)))

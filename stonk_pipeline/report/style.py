@@ -57,7 +57,8 @@ DARK = {
     "part_3": "#b9c860",
     "part_4": "#a3b0ea",
 }
-"""`part_*` are for the components of a reward, apart from the forecasters' colours. The same roles, light and dark. Every light value is unique: it is how a role is found again in an SVG."""
+"""The same roles, light and dark; `part_*` are for the components of a reward, apart from the forecasters' colours.
+Every light value is unique: it is how a role is found again in an SVG."""
 
 LABELS = {
     "base": "Base model",
@@ -89,8 +90,8 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     """0.087 -> `8.7%`, with a true minus sign; an em dash for None."""
     if value is None:
         return "—"
-    text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
-    if float(text) == 0.0:
+    text = f"{100 * value:+,.{digits}f}" if sign else f"{100 * value:,.{digits}f}"
+    if not text.strip("+-0.,"):
         text = text.lstrip("+-")
     return f"{text.replace('-', '−')}%"
 

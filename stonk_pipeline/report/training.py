@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PANEL = (350, 236)
 """Width and height of a panel in CSS pixels: fits a phone as it is."""
+BARS = 14
+"""Most bars in a picture."""
 SPAN = 15
 """Steps that the smooth line of a noisy curve averages over (exponentially)."""
 
@@ -86,9 +88,11 @@ def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
 
 
 def bars_picture(key: str, title: str, counts: Mapping[str, float]) -> Picture:
-    """Counts as horizontal bars, the largest first."""
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    shown = ordered[:14]
+    """Counts as horizontal bars, in the order given; of many, the largest."""
+    ordered = list(counts.items())
+    if len(ordered) > BARS:
+        ordered.sort(key=lambda item: -item[1])
+    shown = ordered[:BARS]
     told = ", ".join(f"{name} {count:,.0f}" for name, count in shown)
     more = f", and {len(ordered) - len(shown)} more" if len(ordered) > len(shown) else ""
     height = 46 + 21 * max(len(shown), 3)

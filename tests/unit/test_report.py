@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from stonk_pipeline.report import write_pictures, write_report
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.page import duration, number
 from stonk_pipeline.report.style import DARK, LIGHT, percent
+from stonk_pipeline.schema import Forecast, Unreadable
 
 MODELS = {"base": 0.0, "grpo_1st": 0.45, "sft": 0.65, "grpo_2nd": 0.9}
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
@@ -82,7 +84,7 @@ def _write_comparison(root: Path, config: PipelineConfig, strength: float) -> No
         [(*w.key, list(w.context), list(t.values), w.price_offset, w.price_unit) for w, t in zip(*test, strict=True)],
         columns=["stock", "date", "context", "target", "price_offset", "price_unit"],
     )
-    frame.to_parquet(out / "forecasts" / "windows.parquet")
+    frame.to_parquet(out / "windows.parquet")
     write_comparison(compare(*test, answers, read_split(data, "train"), best, config.comparison, 0), out)
 
 
@@ -119,12 +121,13 @@ def _write_trainings(root: Path) -> None:
         "kept": 1230,
         "acceptance_share": 0.077,
         "mean_skill_kept": 0.31,
-        "rejected": {
+        "reasons": {
             "too little skill": 13000,
             "not the best of its window": 1500,
             "wrong length": 200,
             "repeated": 70,
         },
+        "engine": "vllm",
         "kept_by_stock": {f"T{i}": 100 + i for i in range(12)},
     }
     (root / "sft_data_generation" / "selection.json").write_text(json.dumps(record))
@@ -214,12 +217,6 @@ def test_write_report_draws_in_colours_that_follow_the_scheme(run):
     assert stray == set()
 
 
-def test_write_report_repeats_itself(run):
-    first, _ = page(run)
-    write_report(run)
-    assert page(run)[0] == first
-
-
 def test_write_report_does_with_a_comparison_alone(run, tmp_path):
     out = tmp_path / "bare" / "model_comparison"
     out.mkdir(parents=True)
@@ -228,6 +225,7 @@ def test_write_report_does_with_a_comparison_alone(run, tmp_path):
     assert "Everyone on the same windows" in text
     assert 'id="training"' not in text
     assert 'id="forecasts"' not in text
+    assert write_report(tmp_path / "bare").read_text(encoding="utf-8") == text
 
 
 def test_write_report_names_what_is_missing_or_damaged(tmp_path):
@@ -237,6 +235,32 @@ def test_write_report_names_what_is_missing_or_damaged(tmp_path):
     (tmp_path / "model_comparison" / "comparison.json").write_text("{")
     with pytest.raises(StageError, match="damaged"):
         write_report(tmp_path)
+
+
+def test_write_report_draws_a_model_that_cannot_answer_or_is_absurd(run, tmp_path):
+    root = tmp_path / "mute"
+    for stage in ("preprocessing", "model_comparison"):
+        shutil.copytree(run / stage, root / stage)
+    out = root / "model_comparison"
+    data = root / "preprocessing"
+    windows, targets = read_split(data, "test")
+    mute = [[Unreadable("no answer")] * 2 for _ in windows]
+    wild = [[Forecast((1e9,) * 10)] * 2 for _ in windows]
+    config = ComparisonConfig(resamples=100)
+    write_comparison(compare(windows, targets, {"base": wild, "grpo_2nd": mute}, ([], []), None, config, 0), out)
+    rows = [(*window.key, sample, "<b>up", "no thinking", None) for window in windows for sample in range(2)]
+    columns = ["stock", "date", "sample", "completion", "reason", "values"]
+    pd.DataFrame(rows, columns=columns).to_parquet(out / "forecasts" / "grpo_2nd.parquet")
+    frame = [(*w.key, w.context, t.values, w.price_offset, w.price_unit) for w, t in zip(windows, targets, strict=True)]
+    columns = ["stock", "date", "context", "target", "price_offset", "price_unit"]
+    pd.DataFrame(frame, columns=columns).to_parquet(out / "windows.parquet")
+    text = write_report(root).read_text(encoding="utf-8")
+    assert "could not be read" in text
+    assert "&lt;b&gt;up" in text
+    assert "Not a forecast: no thinking" in text
+    (out / "windows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StageError, match="damaged"):
+        write_report(root)
 
 
 def test_write_pictures_writes_png_files(run, tmp_path):
@@ -278,6 +302,7 @@ def test_percent_has_a_true_minus_sign_and_no_negative_zero():
     assert percent(-0.0512, sign=True) == "−5.1%"
     assert percent(0.0512, sign=True) == "+5.1%"
     assert percent(-0.0001, sign=True) == "0.0%"
+    assert percent(-123.4, 0) == "−12,340%"
     assert percent(None) == "—"
 
 
