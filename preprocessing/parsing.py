@@ -64,7 +64,7 @@ def read_table(path: Path, stock: str) -> Table:
     missing = [name for name in BAR_COLUMNS if name not in frame.columns]
     if missing:
         found = ", ".join(str(name) for name in frame.columns if name and name != EXTRA)
-        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found or 'none'}")
+        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found[:200] or 'none'}")
     if frame.empty:
         raise DataError(f"{path}: there are no rows under the header; download it again")
     rows = np.arange(before + 1, before + 1 + len(frame))
@@ -113,7 +113,10 @@ def _read_csv(path: Path, stock: str) -> tuple[pd.DataFrame, int]:
         raise DataError(f"{path}: not a text file in UTF-8; save it as CSV (UTF-8)") from error
     if "\0" in text:
         raise DataError(f"{path}: a binary file, though its name ends in .csv; save it as CSV, or rename it")
-    names, tickers, lines = _header(text)
+    try:
+        names, tickers, lines = _header(text)
+    except csv.Error as error:
+        raise DataError(f"{path}: the first lines are no header of a CSV file ({error}); download it again") from error
     names = _pick(path, names, tickers, stock)
     # A label for each column, also for those not needed, so that each row's values keep their places.
     labels = [name if name in KNOWN else f"\0{place}" for place, name in enumerate(names)] + [EXTRA]
@@ -150,13 +153,15 @@ def _header(text: str) -> tuple[list[str], list[str] | None, int]:
     first = [_plain(cell) for cell in rows[0]]
     if len(rows) < 2 or DATE in first:
         return first, None, 1
+    # A frame's index has no name unless someone gave it one.
+    flat = [DATE, *first[1:]] if len(first) > 1 and not first[0] else first
     second = [_plain(cell) for cell in rows[1]]
     if CLOSE not in first and CLOSE in second:
         rows[0], rows[1], first = rows[1], rows[0], second
     if CLOSE not in first or rows[1][0].strip().lower() not in ("ticker", "price", "") or len(rows[1]) != len(first):
-        return first, None, 1
+        return flat, None, 1
     if any(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in rows[1][1:]):
-        return first, None, 1
+        return flat, None, 1
     named = len(rows) > 2 and _plain(rows[2][0]) == DATE and not any(cell.strip() for cell in rows[2][1:])
     return [DATE, *first[1:]], ["", *rows[1][1:]], 3 if named else 2
 

@@ -130,6 +130,7 @@ def shapes(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "upper case, underscores": frame.rename(columns=lambda name: name.upper().replace(" ", "_")),
         "other order, more columns": flat[flat.columns[::-1]].assign(Dividends=0.0, **{"Stock Splits": 0.0}),
         "date as index": flat.set_index("Date"),
+        "date as index without a name": flat.set_index("Date").rename_axis(None),
         "two levels": levels(frame, "AAPL"),
         "two levels, ticker first": levels(frame, "AAPL").swaplevel(axis=1),
         "two levels, several tickers": levels(frame, "AAPL", "MSFT"),
@@ -145,7 +146,7 @@ def test_read_bars_reads_every_shape_alike(tmp_path, shape, suffix):
     if suffix == "parquet":
         given.to_parquet(path)
     else:
-        given.to_csv(path, index=given.index.name == "Date")
+        given.to_csv(path, index=isinstance(given.index, pd.DatetimeIndex))
     bars = read_bars(path, DataConfig(adjust=False))
     for name in BAR_COLUMNS[1:]:
         np.testing.assert_allclose(bars.frame[name], frame[name.title()], rtol=1e-12, err_msg=name)

@@ -230,6 +230,7 @@ def test_read_bars_refuses_rows_with_too_many_values(tmp_path, extra):
         (HEADER.encode("utf-16"), "not a text file in UTF-8"),
         (b"<html><body>Too Many Requests</body></html>\n", "no column date"),
         (b'Date,"Open\n', "no column|repair"),
+        (b"a" * 200_000, "no header of a CSV file"),
     ],
 )
 def test_read_bars_refuses_files_that_are_no_csv(tmp_path, content, message):
