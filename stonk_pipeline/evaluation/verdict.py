@@ -51,7 +51,7 @@ def give_verdict(row: Row, *, blocks: float, min_dates: int, confidence: float) 
     return Verdict(
         model=row.name,
         finding=finding,
-        sentence=_sentence(row, finding, confidence),
+        sentence=_sentence(row, finding, blocks, confidence),
         skill=row.skill,
         low=row.skill_low,
         high=row.skill_high,
@@ -62,11 +62,11 @@ def give_verdict(row: Row, *, blocks: float, min_dates: int, confidence: float) 
     )
 
 
-def _sentence(row: Row, finding: Finding, confidence: float) -> str:
+def _sentence(row: Row, finding: Finding, blocks: float, confidence: float) -> str:
     if finding == "too little data to tell":
         return (
-            f"Too little data to tell: {row.dates} test dates cannot separate skill from luck, whatever the numbers"
-            " look like."
+            f"Too little data to tell: {row.dates} test dates hold about {blocks:.0f} independent stretches of time, and"
+            " so few cannot separate skill from luck, whatever the numbers look like."
         )
     start, end = {
         "evidence of skill": ("Evidence of skill", ", more than luck explains"),

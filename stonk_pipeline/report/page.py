@@ -202,7 +202,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def error(value: float) -> str:
     """An error in percent, with two decimals while that makes sense."""
-    return f"{value:.2f}" if value < 1000 else number(value)
+    return f"{value:.2f}" if value < 1000 else "> 999"
 
 
 def duration(seconds: float | None) -> str:

@@ -1,5 +1,6 @@
 """Pictures of the comparison: skill with its interval, by day ahead, and through time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,7 @@ def draw_skill(comparison: Comparison) -> Draw:
             )
         axes.spines["bottom"].set_visible(False)
         _percent_axis(axes, "x")
-        _include_zero(axes, rows)
+        _fit(axes, rows)
 
     return draw
 
@@ -149,11 +150,13 @@ def draw_by_day(comparison: Comparison) -> Draw:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
+        values: list[float] = []
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
         for row in _shown(comparison):
             points = [point for point in comparison.by_horizon if point.name == row.name]
             days = [point.day for point in points]
             if row.name == final:
+                values += [end for point in points for end in (point.low, point.high)]
                 axes.fill_between(
                     days,
                     [point.low for point in points],
@@ -162,11 +165,12 @@ def draw_by_day(comparison: Comparison) -> Draw:
                     alpha=0.16,
                     linewidth=0,
                 )
+            values += [point.skill for point in points]
             _line(axes, days, [point.skill for point in points], row.name, final)
         axes.set_xlabel("days ahead")
         axes.set_xticks(range(1, comparison.horizon + 1, max(1, comparison.horizon // 10)))
         _percent_axis(axes, "y")
-        _floor(axes)
+        axes.set_ylim(_limits(values))
         _legend(figure, axes)
 
     return draw
@@ -178,16 +182,18 @@ def draw_by_month(comparison: Comparison) -> Draw:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
+        values: list[float] = []
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
         months = sorted({point.month for point in comparison.by_month})
         for row in _shown(comparison):
             points = {point.month: point.skill for point in comparison.by_month if point.name == row.name}
+            values += points.values()
             _line(axes, list(range(len(months))), [points[month] for month in months], row.name, final)
         step = -(-len(months) // 6)
         axes.set_xticks(range(0, len(months), step), months[::step])
         axes.set_xlabel("month of the decision")
         _percent_axis(axes, "y")
-        _floor(axes)
+        axes.set_ylim(_limits(values))
         _legend(figure, axes)
 
     return draw
@@ -236,21 +242,22 @@ def _percent_axis(axes: "Axes", which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0, sign=True)))
 
 
-def _include_zero(axes: "Axes", rows: list[Row]) -> None:
-    """Leaves room on both sides of zero for the words above it, and says what lies beyond FLOOR."""
-    low, high = axes.get_xlim()
-    low = max(low, FLOOR)
-    reach = 0.35 * max(abs(low), abs(high), 0.01)
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of a skill axis that holds values and zero, cut off at FLOOR."""
+    low, high = max(min(*values, 0.0), FLOOR), max(*values, 0.0)
+    margin = 0.06 * max(high - low, 0.02)
+    return low - margin, high + margin
+
+
+def _fit(axes: "Axes", rows: list[Row]) -> None:
+    """Leaves room on both sides of zero for the words above it, and marks what lies beyond FLOOR."""
+    ends = [end for row in rows for end in (row.skill_low, row.skill_high, row.single_low, row.single_high)]
+    low, high = _limits(ends)
+    reach = 0.35 * max(abs(low), abs(high))
     axes.set_xlim(min(low, -reach), max(high, reach))
     for place, row in enumerate(rows):
         if row.skill < FLOOR:
-            axes.text(
-                FLOOR, -float(place), f" ◂ {percent(row.skill, 0)}", va="center", color=LIGHT["muted"], fontsize=10
-            )
-
-
-def _floor(axes: "Axes") -> None:
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], FLOOR))
+            axes.plot(FLOOR, -float(place), "<", ms=8, mfc=colour(row.name), mec="none")
 
 
 def _legend(figure: "Figure", axes: "Axes") -> None:

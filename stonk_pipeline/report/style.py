@@ -87,11 +87,13 @@ def colour(name: str) -> str:
 
 
 def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
-    """0.087 -> `8.7%`, with a true minus sign; an em dash for None."""
+    """0.087 -> `8.7%`, with a true minus sign; an em dash for None, and beyond a thousand percent no more digits."""
     if value is None:
         return "—"
-    text = f"{100 * value:+,.{digits}f}" if sign else f"{100 * value:,.{digits}f}"
-    if not text.strip("+-0.,"):
+    if abs(value) >= 9.995:
+        return "> +999%" if value > 0 else "< −999%"
+    text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
+    if not text.strip("+-0."):
         text = text.lstrip("+-")
     return f"{text.replace('-', '−')}%"
 
