@@ -65,8 +65,8 @@ def give_verdict(row: Row, *, blocks: float, min_dates: int, confidence: float) 
 def _sentence(row: Row, finding: Finding, blocks: float, confidence: float) -> str:
     if finding == "too little data to tell":
         return (
-            f"Too little data to tell: {row.dates} test dates hold about {blocks:.0f} independent stretches of time, and"
-            " so few cannot separate skill from luck, whatever the numbers look like."
+            f"Too little data to tell: {row.dates} test dates hold about {blocks:.0f} independent stretches of time,"
+            " and so few cannot separate skill from luck, whatever the numbers look like."
         )
     start, end = {
         "evidence of skill": ("Evidence of skill", ", more than luck explains"),
