@@ -52,7 +52,6 @@ def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFra
         "bbands_lower": bands.bollinger_lband(),
     }
     values = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in INDICATORS])
-    values[~np.isfinite(values)] = np.nan
     return pd.concat([bars, pd.DataFrame(values, columns=list(INDICATORS))], axis=1)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import STAGE, days_needed, preprocess
-from preprocessing.formatting import significant
+from preprocessing.formatting import csv_lines, significant
 from preprocessing.ohlcv import find_files
 from stonk_pipeline import runs
 from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
@@ -220,6 +220,13 @@ def test_preprocess_reports_the_repairs_of_real_bars(tmp_path):
     assert written["PTR"]["repairs"][0]["dates"] == ["2016-06-29"]
     assert (written["GMRE"]["bars"], written["GMRE"]["windows"]["train"]) == (297, 0)
     assert written["GMRE"]["windows"]["test"] > 0
+
+
+def test_csv_lines_leaves_cells_without_a_number_empty():
+    header, lines = csv_lines(
+        {"day": np.array(["2020-01-02"], "datetime64[D]"), "lag": np.array([np.nan]), "one": [1.0]}
+    )
+    assert (header, lines) == (b"day,lag,one\n", [b"2020-01-02,,1\n"])
 
 
 def test_significant_rounds_to_digits_whatever_the_size():
