@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=1258, help="bars a stock (default: %(default)s)")
     parser.add_argument("--tickers", type=int, nargs="+", default=[1, 10, 88, 100], help="sizes of the growth curve")
     parser.add_argument("--plain-stocks", type=int, default=2, help="stocks for the plain ways (default: %(default)s)")
-    parser.add_argument("--plain-windows", type=int, default=500, help="windows for them in all (default: %(default)s)")
+    parser.add_argument("--plain-windows", type=int, default=1000, help="windows for them in all (default: %(default)s)")
     parser.add_argument(
         "--repeats", type=int, default=3, help="runs of which the fastest counts (default: %(default)s)"
     )
