@@ -5,6 +5,7 @@ A recipe (`recipes/*.yaml`) holds only what differs from the defaults here; the 
 settings leaves the finished work of the stages before it valid.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -272,6 +273,7 @@ class SamplingStage(Settings):
     model: ModelConfig
     prompt: PromptConfig
     sampling: SamplingConfig
+    stock_name: str
     seed: int
 
 
@@ -328,6 +330,21 @@ class PipelineConfig(Settings):
                 raise ValueError(f"{name}: prompts_per_step * group_size must be a multiple of micro_batch")
         return self
 
+    @property
+    def stock_name(self) -> str:
+        """How the stocks are named in files and directories: `AAPL`, `AAPL-MSFT`, `AAPL-and-7-more`, `ALL`."""
+        stocks = [stock.upper() for stock in self.data.stocks]
+        if "ALL" in stocks:
+            return "EMBEDDED" if self.data.data_dir == EMBEDDED else "ALL"
+        return "-".join(stocks) if len(stocks) <= 3 else f"{stocks[0]}-and-{len(stocks) - 1}-more"
+
+    @property
+    def model_name(self) -> str:
+        """A file-safe form of the model's name: `Qwen--Qwen2.5-7B-Instruct`, the last part of a local path."""
+        local = Path(self.model.name).expanduser()
+        name = local.name if local.exists() or self.model.name.startswith((".", "/", "~")) else self.model.name
+        return re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-.") or "model"
+
     def preprocess_stage(self) -> PreprocessStage:
         """Settings of the first stage."""
         return PreprocessStage(data=self.data, seed=self.seed)
@@ -339,7 +356,7 @@ class PipelineConfig(Settings):
 
     def sampling_stage(self) -> SamplingStage:
         """Settings of the rejection sampling."""
-        return SamplingStage(model=self.model, prompt=self.prompt, sampling=self.sampling, seed=self.seed)
+        return SamplingStage(model=self.model, prompt=self.prompt, sampling=self.sampling, stock_name=self.stock_name, seed=self.seed)
 
     def sft_stage(self) -> SFTStage:
         """Settings of the supervised stage."""

@@ -16,19 +16,24 @@ which cuts numbers into digits, and added tokens are what survives that. Any oth
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from stonk_pipeline import forecast
-from stonk_pipeline.config import PromptConfig
-from stonk_pipeline.runs import Progress
+from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage, PromptConfig
+from stonk_pipeline.dataset import read_split
+from stonk_pipeline.pipeline import STEPS
+from stonk_pipeline.runs import Progress, execute
 from stonk_pipeline.schema import Window
 
 NAME = "stonk-tiny"
 DIRECTORY = Path(__file__).parent / "assets" / NAME
 VOCABULARY = 400
 """Byte-pair vocabulary before the number tokens."""
+NOISE = 0.35
+"""Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 PHRASES = (
     forecast.SYSTEM,
@@ -53,12 +58,19 @@ PHRASES = (
     "]</answer>",
 )
 NUMBERS = (*(f"{n:02d}" for n in range(100)), *(str(n) for n in range(100, 200)), *(f".{n}" for n in range(10)))
+WALKS = (
+    *((daily_sd, 10, 10) for daily_sd in (0.006, 0.012, 0.012, 0.02, 0.035)),
+    (0.015, 20, 10),
+    (0.015, 10, 5),
+    (0.015, 15, 15),
+)
+"""Random walks that the questions come from: (daily standard deviation, window, horizon)."""
 SHAPE = {
     "hidden_size": 160,
     "intermediate_size": 448,
     "num_hidden_layers": 3,
     "num_attention_heads": 5,
-    "num_key_value_heads": 5,
+    "num_key_value_heads": 1,
     "max_position_embeddings": 1024,
 }
 CHAT_TEMPLATE = (
@@ -68,7 +80,7 @@ CHAT_TEMPLATE = (
 
 
 def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random.Generator) -> str:
-    """An answer whose forecast knows nothing: a random drift with half of a random walk's noise around it.
+    """An answer whose forecast knows nothing: a random drift with a part of a random walk's noise around it.
 
     The drift to the last day has the spread that the window's volatility gives a random walk.
     """
@@ -76,7 +88,7 @@ def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random
     walk = np.cumsum(rng.standard_normal(horizon)) * window.volatility
     days = np.arange(1, horizon + 1)
     bridge = walk - days / horizon * walk[-1]
-    path = window.last + drift * days / horizon + 0.5 * bridge
+    path = window.last + drift * days / horizon + NOISE * bridge
     values = tuple(float(value) for value in np.maximum(path, 0.1))
     return forecast.answer(_thought(values[-1] - window.last, horizon, decimals), values, decimals)
 
@@ -109,6 +121,20 @@ def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed
     model.to(dtype=_torch().bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return loss
+
+
+def rebuild(out: Path, *, steps: int, seed: int, progress: Progress) -> float:
+    """Generates the random walks, cuts them into windows of several shapes, and builds the model from them."""
+    stage = STEPS["preprocess"].load()
+    groups = []
+    with TemporaryDirectory() as scratch:
+        for number, (daily_sd, window, horizon) in enumerate(WALKS):
+            market = MarketConfig(kind="random_walk", tickers=10, days=1200, daily_sd=daily_sd, seed=1000 + number)
+            data = DataConfig(market=market, window=window, horizon=horizon, split_ratio=5.0)
+            directory = Path(scratch) / str(number)
+            execute(stage, PreprocessStage(data=data, seed=seed), {}, directory)
+            groups.append((horizon, read_split(directory, "full")[0]))
+    return build(groups, out, steps=steps, seed=seed, progress=progress)
 
 
 def _conversations(groups: list[tuple[int, list[Window]]], rng: np.random.Generator) -> Iterator[list[dict[str, str]]]:

@@ -157,13 +157,22 @@ class VllmEngine:
         self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
     ) -> Answers:
         """See `Engine.sample`."""
+        import torch
         from vllm import SamplingParams
 
+        seeded = models.cuda()  # a generator of its own for each request does not work on a CPU (vLLM 0.30)
+        torch.manual_seed(seed)  # there the engine draws from this process's generator
         answers: Answers = []
         for start in range(0, len(prompts), 256):
             part = prompts[start : start + 256]
             parameters = [
-                SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed + start + row)
+                SamplingParams(
+                    n=n,
+                    temperature=temperature,
+                    top_p=top_p,
+                    max_tokens=max_tokens,
+                    seed=seed + start + row if seeded else None,
+                )
                 for row in range(len(part))
             ]
             outputs = self._llm.generate(part, parameters, use_tqdm=False, lora_request=self._lora)

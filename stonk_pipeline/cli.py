@@ -1,0 +1,176 @@
+"""The command line: one subcommand a stage, without Prefect.
+
+    python -m stonk_pipeline preprocess --run-dir results/mine --stock AAPL --data-dir my-bars
+    python -m stonk_pipeline grpo-first --run-dir results/mine
+    python -m stonk_pipeline sample --run-dir results/mine        # and so on: sft, grpo-second, compare, report
+
+A stage that is already done for the same settings and inputs is left as it is; an interrupted training continues from
+its last whole checkpoint. `./run_pipeline.sh` runs all of them as a Prefect flow, with the same functions.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stonk_pipeline import __version__, pipeline, process
+from stonk_pipeline.config import PipelineConfig, load_config, make_config, merge, recipe_names
+from stonk_pipeline.errors import ConfigError, PipelineError
+
+OPTIONS = {
+    "stock": "data.stocks",
+    "data_dir": "data.data_dir",
+    "model": "model.name",
+    "max_seq_length": "model.max_seq_length",
+    "lora_rank": "lora.rank",
+    "gpu_memory_utilization": "model.gpu_memory_utilization",
+    "cuda_devices": "cuda_devices",
+    "results_dir": "results_dir",
+    "models_dir": "models_dir",
+    "horizon": "data.horizon",
+    "window": "data.window",
+    "seed": "seed",
+}
+"""Command-line options and the settings they change."""
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that change settings."""
+    group = parser.add_argument_group("settings")
+    group.add_argument("--recipe", help=f"one of {', '.join(recipe_names())}, or a .yaml file (default: by the machine)")
+    group.add_argument("--stock", help="one symbol, several with commas, or all (default: all)")
+    group.add_argument("--data-dir", help="folder of CSV or Parquet files, one a stock (default: the generated market)")
+    group.add_argument("--model", help="stonk-tiny, a local directory, or a Hugging Face name")
+    group.add_argument("--max-seq-length", type=int, help="tokens of prompt and answer together")
+    group.add_argument("--lora-rank", type=int)
+    group.add_argument("--gpu-memory-utilization", type=float, help="share of GPU memory for vLLM, 0 to 1")
+    group.add_argument("--cuda-devices", help="CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1")
+    group.add_argument("--results-dir", help="where run directories are made (default: results)")
+    group.add_argument("--models-dir", help="where adapters are published (default: models)")
+    group.add_argument("--horizon", type=int, help="closes to forecast (default: 10)")
+    group.add_argument("--window", type=int, help="closes of context (default: 10)")
+    group.add_argument("--seed", type=int)
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting, e.g. --set grpo_first.steps=50"
+    )
+
+
+def overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the options change, nested.
+
+    Raises:
+        ConfigError: a `--set` is not `KEY=VALUE`.
+    """
+    out: dict[str, Any] = {}
+    for option, key in OPTIONS.items():
+        value = getattr(args, option)
+        if value is not None:
+            out = merge(out, _nested(key, _symbols(value) if option == "stock" else value))
+    for text in args.set:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {text}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
+        out = merge(out, _nested(key, yaml.safe_load(value)))
+    return out
+
+
+def _symbols(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    head, _, rest = key.partition(".")
+    return {head: _nested(rest, value) if rest else value}
+
+
+def resolve_config(args: argparse.Namespace) -> PipelineConfig:
+    """The settings that a command line asks for.
+
+    Without `--recipe`: `default` for the tiny model on a machine without a GPU, `qwen-1.5b` otherwise.
+
+    Raises:
+        ConfigError: see `config.load_config`.
+    """
+    recipe = args.recipe
+    if recipe is None:
+        tiny = args.model == "stonk-tiny" or (args.model is None and not gpu_present())
+        recipe = "default" if tiny else "qwen-1.5b"
+    return load_config(recipe, overrides(args))
+
+
+def gpu_present() -> bool:
+    """Whether an NVIDIA GPU answers; asks the driver, not torch, which takes seconds to import."""
+    command = shutil.which("nvidia-smi")
+    return command is not None and subprocess.run([command, "-L"], capture_output=True, check=False).returncode == 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m stonk_pipeline`."""
+    parser = argparse.ArgumentParser(prog="python -m stonk_pipeline", description="Stages of the pipeline, one at a time.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
+    for step in pipeline.STEPS.values():
+        command = commands.add_parser(step.name, help=step.title)
+        command.add_argument("--run-dir", type=Path, required=True, help="directory of the run")
+        add_config_options(command)
+    report = commands.add_parser("report", help="write report.html of a compared run")
+    report.add_argument("--run-dir", type=Path, required=True)
+    build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
+    build.add_argument("--out", type=Path, required=True)
+    build.add_argument("--steps", type=int, default=800)
+    build.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command; the exit code is 0, or 1 with a message on standard error."""
+    process.die_with_parent()
+    args = build_parser().parse_args(argv)
+    try:
+        return _run(args)
+    except PipelineError as error:
+        if process.has_parent():
+            process.report_error(error)
+        else:
+            sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "build-tiny":
+        from stonk_pipeline.tiny import rebuild
+
+        loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
+        sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
+        return 0
+    if args.command == "report":
+        from stonk_pipeline.report import write_report
+
+        sys.stdout.write(f"{write_report(args.run_dir)}\n")
+        return 0
+    run = _open(args)
+    result = run.execute(args.command, process.report_progress)
+    sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
+    return 0
+
+
+def _open(args: argparse.Namespace) -> pipeline.Run:
+    """The run of `--run-dir`: as its config.json says, changed by the options; made by the first step."""
+    directory: Path = args.run_dir
+    if (directory / pipeline.CONFIG).is_file() and args.recipe is None:
+        run = pipeline.open_run(directory)
+        changed = overrides(args)
+        if not changed:
+            return run
+        config = make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
+    elif args.command == "preprocess":
+        config = resolve_config(args)
+    else:
+        return pipeline.open_run(directory)
+    return pipeline.write_run(directory, config)
+
+

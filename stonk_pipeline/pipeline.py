@@ -1,0 +1,199 @@
+"""How the stages hang together: for each step its stage, its settings, its inputs and its directory.
+
+The flow, the command line and the child processes all read the wiring here. Stages are named as text and loaded when
+they run, so that nothing heavy is imported to describe them, and so that the domain does not import `preprocessing`,
+which stands above it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from stonk_pipeline.config import EMBEDDED, PipelineConfig, Settings, make_config
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.runs import Progress, Stage, StageResult, execute, finished, verify, write_atomic
+
+CONFIG = "config.json"
+LOG = "pipeline.log"
+ADAPTER = "adapter"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the DAG."""
+
+    name: str
+    """As the command line and the UI call it."""
+    title: str
+    entry: str
+    """`module:attribute` of the `Stage`."""
+    directory: str
+    """Its directory below the run's."""
+    settings: Callable[[PipelineConfig], Settings]
+    needs: dict[str, str]
+    """Input name -> step that makes it."""
+    publishes: str = ""
+    """Name of its adapter in the models directory."""
+
+    def load(self) -> Stage:
+        """Imports the stage."""
+        try:
+            stage = resolve_name(self.entry)
+        except ModuleNotFoundError as error:
+            raise StageError(f"{self.entry} is not importable; run from the root of a checkout") from error
+        assert isinstance(stage, Stage)
+        return stage
+
+
+_DATASET = {"dataset": "preprocess"}
+STEPS = {
+    step.name: step
+    for step in (
+        Step("preprocess", "Preprocessing", "preprocessing.dataset:STAGE", "preprocessing", PipelineConfig.preprocess_stage, {}),
+        Step(
+            "grpo-first",
+            "First GRPO",
+            "stonk_pipeline.training.grpo:FIRST",
+            "stage1_grpo_training",
+            lambda config: config.grpo_stage("first"),
+            _DATASET,
+            "grpo_lora_1st",
+        ),
+        Step(
+            "sample",
+            "Rejection sampling",
+            "stonk_pipeline.sampling.rejection:STAGE",
+            "sft_data_generation",
+            PipelineConfig.sampling_stage,
+            _DATASET | {"policy": "grpo-first"},
+        ),
+        Step(
+            "sft",
+            "Supervised fine-tuning",
+            "stonk_pipeline.training.sft:STAGE",
+            "stage2_sft_training",
+            PipelineConfig.sft_stage,
+            {"examples": "sample"},
+            "sft_lora",
+        ),
+        Step(
+            "grpo-second",
+            "Second GRPO",
+            "stonk_pipeline.training.grpo:SECOND",
+            "stage3_grpo_from_sft",
+            lambda config: config.grpo_stage("second"),
+            _DATASET | {"start": "sft"},
+            "grpo_lora_2nd",
+        ),
+        Step(
+            "compare",
+            "Comparison",
+            "stonk_pipeline.evaluation.stage:STAGE",
+            "model_comparison",
+            PipelineConfig.comparison_stage,
+            _DATASET | {"grpo_1st": "grpo-first", "sft": "sft", "grpo_2nd": "grpo-second"},
+        ),
+    )
+}
+"""The DAG in its order."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its directory and its settings."""
+
+    directory: Path
+    config: PipelineConfig
+
+    def stage_dir(self, step: str) -> Path:
+        """Directory of a step's outputs."""
+        return self.directory / STEPS[step].directory
+
+    def inputs(self, step: str) -> dict[str, Path]:
+        """Input name -> file or directory."""
+        if step == "preprocess":
+            return bar_files(self.config)
+        return {name: self.stage_dir(other) for name, other in STEPS[step].needs.items()}
+
+    def finished(self, step: str) -> StageResult | None:
+        """The step's result if it is done and its files are whole."""
+        spec = STEPS[step]
+        try:
+            return finished(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step))
+        except StageError:
+            return None
+
+    def execute(self, step: str, progress: Progress) -> StageResult:
+        """Runs a step in this process, unless it is done, and publishes its adapter."""
+        spec = STEPS[step]
+        result = execute(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step), progress)
+        if spec.publishes:
+            publish(self, step)
+        return result
+
+    @property
+    def models_dir(self) -> Path:
+        """Where the run's adapters are published: `models/{MODEL}/{STOCK}`."""
+        return Path(self.config.models_dir) / self.config.model_name / self.config.stock_name
+
+
+def bar_files(config: PipelineConfig) -> dict[str, Path]:
+    """Symbol -> file of bars; empty for the embedded market.
+
+    Raises:
+        DataError: there is no such folder or symbol.
+    """
+    if config.data.data_dir == EMBEDDED:
+        return {}
+    found: dict[str, Path] = resolve_name("preprocessing.ohlcv:find_files")(config.data)
+    return found
+
+
+def create_run(config: PipelineConfig, timestamp: str) -> Run:
+    """The run in `{results_dir}/{STOCK}_{timestamp}`."""
+    return write_run(Path(config.results_dir) / f"{config.stock_name}_{timestamp}", config)
+
+
+def write_run(directory: Path, config: PipelineConfig) -> Run:
+    """Makes or reopens a run's directory and writes the resolved settings there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomic(directory / CONFIG, config.model_dump_json(indent=2))
+    return Run(directory.resolve(), config)
+
+
+def open_run(directory: Path) -> Run:
+    """Reads a run's settings.
+
+    Raises:
+        StageError: the directory is not a run.
+    """
+    path = directory / CONFIG
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path}: not readable ({error}); begin a run with the preprocess step") from error
+    return Run(directory.resolve(), make_config(settings, source=str(path)))
+
+
+def publish(run: Run, step: str) -> Path:
+    """Copies a step's adapter to the models directory, whole or not at all, with a note of where it came from."""
+    source = run.stage_dir(step)
+    target = run.models_dir / STEPS[step].publishes
+    note = {"run": str(run.directory), "step": step, "digest": verify(source).digest}
+    if (target / "origin.json").is_file() and json.loads((target / "origin.json").read_text(encoding="utf-8")) == note:
+        return target
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source / ADAPTER, temporary)
+    write_atomic(temporary / "origin.json", json.dumps(note, indent=2))
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.rename(old)
+    temporary.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    return target

@@ -1,0 +1,138 @@
+"""A step in a child process: all its memory is returned, signals reach a main thread, and it dies with its parent."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from stonk_pipeline import errors
+from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.runs import Progress
+
+PROGRESS, ERROR = "@progress ", "@error "
+PARENT = "STONK_PARENT_PID"
+GRACE_SECONDS = 10
+"""Between asking a child to stop and killing it."""
+
+
+def run_child(arguments: list[str], config: PipelineConfig, log: Path, progress: Progress, line: Callable[[str], None]) -> None:
+    """Runs `python -m stonk_pipeline <arguments>` and waits for it.
+
+    Args:
+        arguments: of the command line.
+        config: of the run; says which devices the child may see.
+        log: file that receives all that the child prints.
+        progress: receives the child's progress.
+        line: receives each other line.
+
+    Raises:
+        PipelineError: of the class that the child raised, with its message.
+        StageError: the child ended otherwise; names the log.
+    """
+    environment = os.environ | {PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if config.cuda_devices is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = config.cuda_devices
+    child = subprocess.Popen(
+        [sys.executable, "-m", "stonk_pipeline", *arguments],
+        env=environment,
+        cwd=Path.cwd(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        error, tail = _listen(child, log, progress, line)
+        code = child.wait()
+    finally:
+        _end(child)
+    if error is not None:
+        raise error
+    if code:
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise errors.StageError(f"{arguments[0]} {how}; its last words:\n" + "\n".join(tail) + f"\nAll of it: {log}")
+
+
+def _listen(
+    child: "subprocess.Popen[str]", log: Path, progress: Progress, line: Callable[[str], None]
+) -> tuple[errors.PipelineError | None, list[str]]:
+    """Reads what the child prints until it ends: (the error it reported, its last lines)."""
+    error: errors.PipelineError | None = None
+    tail: deque[str] = deque(maxlen=15)
+    assert child.stdout is not None
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        for raw in child.stdout:
+            text = raw.rstrip("\n")
+            if text.startswith(PROGRESS):
+                progress(*json.loads(text[len(PROGRESS) :]))
+                continue
+            stream.write(raw)
+            stream.flush()
+            if text.startswith(ERROR):
+                kind, message = json.loads(text[len(ERROR) :])
+                error = getattr(errors, kind, errors.StageError)(message)
+            elif text.strip():
+                tail.append(text)
+                line(text)
+    return error, list(tail)
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """Ends the child and whatever it started, whether the wait ended normally or not."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    child.wait()
+
+
+def has_parent() -> bool:
+    """Whether this process is a step's child."""
+    return PARENT in os.environ
+
+
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when the one that started it ends (Linux); elsewhere a thread watches."""
+    parent = os.environ.get(PARENT)
+    if parent is None:
+        return
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+    if os.getppid() != int(parent):  # it died before the kernel was asked
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        threading.Event().wait(1)
+    os._exit(1)
+
+
+def report_progress(done: int, total: int, note: str) -> None:
+    """Prints progress in the form that a parent reads."""
+    sys.stdout.write(f"{PROGRESS}{json.dumps([done, total, note])}\n")
+    sys.stdout.flush()
+
+
+def report_error(error: errors.PipelineError) -> None:
+    """Prints an error in the form that a parent reads."""
+    sys.stdout.write(f"{ERROR}{json.dumps([type(error).__name__, str(error)])}\n")
+    sys.stdout.flush()

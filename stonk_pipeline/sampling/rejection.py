@@ -1,0 +1,122 @@
+"""Rejection sampling: many answers a window from the first GRPO model, and the choice written down."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline import dataset, forecast
+from stonk_pipeline.config import SamplingStage
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.sampling.engines import choose_engine, open_engine, render
+from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance, judge
+from stonk_pipeline.schema import Window
+from stonk_pipeline.training import models
+
+COLUMNS = ("stock", "date", "sample", "skill", "forecast", "completion", "prompt")
+REJECTED_COLUMNS = ("stock", "date", "sample", "skill", "reason", "forecast", "completion")
+
+
+def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
+    """Samples answers on training windows and keeps the good ones.
+
+    Args:
+        config: settings.
+        inputs: `dataset`: preprocessing output; `policy`: the training stage whose adapter answers.
+        out: receives `{STOCK}_sft_training_data.csv`, `rejected.csv` and `selection.json`.
+        progress: receives the windows answered so far.
+
+    Returns:
+        Numbers of the run: windows, answers, kept, acceptance share, engine.
+
+    Raises:
+        StageError: no answer was good enough.
+    """
+    sampling = config.sampling
+    windows, targets = dataset.spread(*dataset.read_split(inputs["dataset"], "train"), sampling.windows, config.seed + 1)
+    horizon = len(targets[0].values)
+    kind = choose_engine(sampling.engine, prefer_vllm=True)
+    scratch = out / "scratch"
+    engine = open_engine(kind, config.model, inputs["policy"] / models.ADAPTER, seed=config.seed, scratch=scratch)
+    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
+    texts = engine.sample(
+        render(engine.tokenizer, asked, room=sampling.max_tokens, limit=config.model.max_seq_length),
+        sampling.samples,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        seed=config.seed,
+        progress=progress,
+    )
+    answers = [
+        [forecast.parse(text, horizon, lowest=forecast.lowest_value(window)) for text in of_window]
+        for window, of_window in zip(windows, texts, strict=True)
+    ]
+    judged = judge(
+        windows, targets, texts, answers, min_skill=sampling.min_skill, keep_per_window=sampling.keep_per_window
+    )
+    chosen = balance(windows, judged, max_examples=sampling.max_examples)
+    shutil.rmtree(scratch, ignore_errors=True)
+    record = summary(windows, chosen) | {"engine": kind}
+    if not record["kept"]:
+        raise StageError(
+            f"none of {record['answers']} answers beat persistence by {sampling.min_skill:.0%}: "
+            f"{record['reasons']}. Lower sampling.min_skill, raise sampling.samples, or train the first model longer"
+        )
+    write(out, config.stock_name, windows, asked, chosen, config.prompt.decimals)
+    write_atomic(out / "selection.json", json.dumps(record, indent=2))
+    return {name: record[name] for name in ("windows", "answers", "kept", "acceptance_share", "mean_skill_kept", "engine")}
+
+
+def summary(windows: Sequence[Window], chosen: Sequence[Candidate]) -> dict[str, Any]:
+    """What was kept and why the rest was not."""
+    kept = [candidate for candidate in chosen if not candidate.reason]
+    return {
+        "windows": len(windows),
+        "answers": len(chosen),
+        "kept": len(kept),
+        "acceptance_share": len(kept) / len(chosen),
+        "mean_skill_kept": sum(candidate.skill for candidate in kept) / max(1, len(kept)),
+        "reasons": dict(Counter(candidate.reason for candidate in chosen if candidate.reason).most_common()),
+        "kept_by_stock": dict(sorted(Counter(windows[candidate.window].stock for candidate in kept).items())),
+        "kept_by_year": dict(sorted(Counter(windows[candidate.window].date[:4] for candidate in kept).items())),
+    }
+
+
+def write(
+    out: Path,
+    name: str,
+    windows: Sequence[Window],
+    asked: Sequence[forecast.Messages],
+    chosen: Sequence[Candidate],
+    decimals: int,
+) -> None:
+    """Writes the kept examples and, beside them, the rejected ones with their reasons."""
+    with (
+        (out / f"{name}_{TRAINING_DATA}").open("w", newline="", encoding="utf-8") as kept_file,
+        (out / "rejected.csv").open("w", newline="", encoding="utf-8") as rejected_file,
+    ):
+        kept = csv.DictWriter(kept_file, COLUMNS, extrasaction="ignore")
+        rejected = csv.DictWriter(rejected_file, REJECTED_COLUMNS, extrasaction="ignore")
+        kept.writeheader()
+        rejected.writeheader()
+        for candidate in chosen:
+            window = windows[candidate.window]
+            row = {
+                "stock": window.stock,
+                "date": window.date,
+                "sample": candidate.sample,
+                "skill": f"{candidate.skill:.4f}",
+                "reason": candidate.reason,
+                "forecast": forecast.join(candidate.values, decimals) if candidate.values else "",
+                "completion": candidate.completion,
+                "prompt": json.dumps(asked[candidate.window]),
+            }
+            (rejected if candidate.reason else kept).writerow(row)
+
+
+STAGE = Stage("sft_data_generation", SamplingStage, run)

@@ -1,0 +1,141 @@
+"""Rejection sampling's choice: candidates and scores in, kept and rejected out. Pure.
+
+With realised prices as the judge, the best answers of the easiest windows win unless something is done about it: quiet
+windows in which nothing happens. So answers are judged by their skill against persistence *on their own window*, with a
+margin; no window gives more than a few; and the set is balanced over stocks, periods and volatility, down to what the
+scarcest cell can give.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+
+TRAINING_DATA = "sft_training_data.csv"
+PERIODS = 4
+"""Parts of the calendar that the set is balanced over."""
+VOLATILITY_BANDS = 3
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One sampled answer, judged."""
+
+    window: int
+    """Index of its window."""
+    sample: int
+    completion: str
+    values: tuple[float, ...] | None
+    skill: float
+    """1 - MAE / MAE of persistence on its window; 0 where it cannot be read."""
+    reason: str
+    """Why it was rejected; empty if it was kept."""
+
+
+def window_skill(answer: Forecast | Unreadable, window: Window, target: Target) -> float:
+    """Skill of one answer over persistence on its own window; at least -10, and 0 where nothing moved at all."""
+    if isinstance(answer, Unreadable):
+        return 0.0
+    error = sum(abs(a - b) for a, b in zip(answer.values, target.values, strict=True))
+    flat = sum(abs(window.last - b) for b in target.values)
+    return max(-10.0, 1 - error / flat) if flat > TOLERANCE else 0.0
+
+
+def judge(
+    windows: Sequence[Window],
+    targets: Sequence[Target],
+    texts: Sequence[Sequence[str]],
+    answers: Sequence[Sequence[Forecast | Unreadable]],
+    *,
+    min_skill: float,
+    keep_per_window: int,
+) -> list[Candidate]:
+    """Judges every answer on its own window.
+
+    Kept are the `keep_per_window` best of those with a skill of at least `min_skill`, each forecast once.
+
+    Returns:
+        All candidates, windows in order; rejected ones carry the reason: a parser's reason, `below the margin`,
+        `duplicate` or `not among the best`.
+    """
+    judged = []
+    for index, (window, target) in enumerate(zip(windows, targets, strict=True)):
+        skills = [window_skill(answer, window, target) for answer in answers[index]]
+        order = sorted(range(len(skills)), key=lambda sample: -skills[sample])
+        seen: set[tuple[float, ...]] = set()
+        kept: dict[int, str] = {}
+        for sample in order:
+            kept[sample] = _reason(answers[index][sample], skills[sample], seen, min_skill, keep_per_window)
+        judged += [
+            Candidate(index, sample, text, _values(answers[index][sample]), skills[sample], kept[sample])
+            for sample, text in enumerate(texts[index])
+        ]
+    return judged
+
+
+def _reason(
+    answer: Forecast | Unreadable, skill: float, seen: set[tuple[float, ...]], min_skill: float, keep: int
+) -> str:
+    if isinstance(answer, Unreadable):
+        return answer.reason
+    if skill < min_skill:
+        return "below the margin"
+    if answer.values in seen:
+        return "duplicate"
+    if len(seen) >= keep:
+        return "not among the best"
+    seen.add(answer.values)
+    return ""
+
+
+def _values(answer: Forecast | Unreadable) -> tuple[float, ...] | None:
+    return answer.values if isinstance(answer, Forecast) else None
+
+
+def cells(windows: Sequence[Window]) -> list[tuple[str, int, int]]:
+    """For each window the cell it is balanced in: (stock, period, volatility band).
+
+    Periods cut the windows' dates into equal parts, bands cut each stock's windows by relative volatility.
+    """
+    by_date = sorted(range(len(windows)), key=lambda i: (windows[i].date, windows[i].stock))
+    period = {i: PERIODS * rank // len(windows) for rank, i in enumerate(by_date)}
+    by_stock: dict[str, list[int]] = defaultdict(list)
+    for i, window in enumerate(windows):
+        by_stock[window.stock].append(i)
+    band = {}
+    for members in by_stock.values():
+        members.sort(key=lambda i: windows[i].volatility)
+        band |= {i: VOLATILITY_BANDS * rank // len(members) for rank, i in enumerate(members)}
+    return [(window.stock, period[i], band[i]) for i, window in enumerate(windows)]
+
+
+def balance(windows: Sequence[Window], judged: Sequence[Candidate], *, max_examples: int) -> list[Candidate]:
+    """Evens the kept answers out over cells of stock, period and volatility.
+
+    No cell keeps more than twice the median of the cells that keep any; the surplus is rejected as `surplus of its
+    cell`, the lowest skills first, and so is what exceeds `max_examples`.
+
+    Returns:
+        All candidates in their order, with the reasons of the newly rejected.
+    """
+    of_window = cells(windows)
+    groups: dict[tuple[str, int, int], list[int]] = defaultdict(list)
+    for place, candidate in enumerate(judged):
+        if not candidate.reason:
+            groups[of_window[candidate.window]].append(place)
+    sizes = sorted(len(places) for places in groups.values())
+    total = sum(sizes)
+    if not total:
+        return list(judged)
+    cap = 2 * sizes[len(sizes) // 2]
+    while cap > 1 and sum(min(size, cap) for size in sizes) > max_examples:
+        cap -= 1
+    surplus = set()
+    for places in groups.values():
+        surplus |= set(sorted(places, key=lambda place: -judged[place].skill)[cap:])
+    return [
+        Candidate(c.window, c.sample, c.completion, c.values, c.skill, "surplus of its cell") if place in surplus else c
+        for place, c in enumerate(judged)
+    ]

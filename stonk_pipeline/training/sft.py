@@ -1,0 +1,219 @@
+"""Supervised fine-tuning of the base model on the answers that rejection sampling kept.
+
+The prompt is worded and templated as everywhere else, and the loss lies on the answer alone. The examples with the
+latest dates are held out; a held-out loss that keeps growing ends the training, and the stage says so.
+"""
+
+import csv
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.config import SFTConfig, SFTStage
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
+from stonk_pipeline.sampling.engines import render
+from stonk_pipeline.sampling.selection import TRAINING_DATA
+from stonk_pipeline.training import models
+from stonk_pipeline.training.checkpoints import last_whole_checkpoint, require_finished, seal_checkpoints
+from stonk_pipeline.training.telemetry import CsvLog
+
+COLUMNS = ("step", "loss", "val_loss", "perplexity", "val_perplexity", "learning_rate", "tokens_per_second")
+
+
+def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
+    """Fine-tunes the base model and keeps the adapter with the lowest held-out loss.
+
+    Args:
+        config: settings.
+        inputs: `examples`: output of the sampling stage.
+        out: receives `adapter/` and `training_log.csv`; `checkpoints/` while it runs.
+        progress: receives each logged step.
+
+    Returns:
+        Numbers of the run: examples, steps, losses in nats a token, whether it was stopped early and why.
+
+    Raises:
+        StageError: too few examples, or training was interrupted.
+    """
+    sft = config.sft
+    train, held_out = split_examples(read_examples(inputs["examples"]), sft.val_share)
+    loaded = models.load_for_training(config.model, config.lora, config.seed)
+    asked = [row["prompt"] for row in (*train, *held_out)]
+    render(loaded.tokenizer, asked, room=1, limit=config.model.max_seq_length)
+    steps = max(1, math.ceil(sft.epochs * len(train) / sft.batch_size))
+    watch = _watch(CsvLog(out / "training_log.csv", COLUMNS), sft, loaded, config, out, progress, steps)
+    trainer = _trainer(config, loaded, train, held_out, steps, out)
+    for callback in (watch, seal_checkpoints()):
+        trainer.add_callback(callback)
+    checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not watch.stopped:
+        require_finished(trainer.state.global_step, steps)
+    return {
+        "examples": len(train),
+        "held_out": len(held_out),
+        "steps": trainer.state.global_step,
+        "stopped_early": watch.stopped,
+        "backend": loaded.backend,
+        **watch.numbers(),
+    }
+
+
+def read_examples(directory: Path) -> list[dict[str, Any]]:
+    """The kept examples, by date: {"date", "prompt": messages, "completion": messages}.
+
+    Raises:
+        StageError: there is no such file, or it holds no example.
+    """
+    paths = sorted(directory.glob(f"*_{TRAINING_DATA}"))
+    if not paths:
+        raise StageError(f"{directory}: no *_{TRAINING_DATA}; run the sampling stage first")
+    import json
+
+    with paths[0].open(newline="", encoding="utf-8") as stream:
+        rows = [
+            {
+                "date": row["date"],
+                "prompt": json.loads(row["prompt"]),
+                "completion": [{"role": "assistant", "content": row["completion"]}],
+            }
+            for row in csv.DictReader(stream)
+        ]
+    return sorted(rows, key=lambda row: row["date"])
+
+
+def split_examples(
+    rows: list[dict[str, Any]], val_share: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Cuts examples at a date: (training, held out); no date is in both.
+
+    Raises:
+        StageError: fewer than 20 examples, or too few dates to hold some out.
+    """
+    if len(rows) < 20:
+        raise StageError(
+            f"only {len(rows)} examples were kept, too few to train on; raise sampling.windows or sampling.samples, or "
+            "lower sampling.min_skill"
+        )
+    first_held_out = rows[int(len(rows) * (1 - val_share))]["date"]
+    train = [row for row in rows if row["date"] < first_held_out]
+    held_out = [row for row in rows if row["date"] >= first_held_out]
+    if not train:
+        raise StageError("all kept examples have one date; sample more windows (sampling.windows)")
+    return train, held_out
+
+
+def _trainer(
+    config: SFTStage,
+    loaded: models.Loaded,
+    train: list[dict[str, Any]],
+    held_out: list[dict[str, Any]],
+    steps: int,
+    out: Path,
+) -> Any:
+    from datasets import Dataset
+    from trl import SFTConfig as TrlSFTConfig
+    from trl import SFTTrainer
+
+    sft, on_cuda = config.sft, models.cuda()
+    every = max(1, math.ceil(steps / sft.evaluations))
+    half = on_cuda and str(models.compute_dtype()).removeprefix("torch.")
+    settings = TrlSFTConfig(
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=steps,
+        per_device_train_batch_size=min(sft.micro_batch, sft.batch_size),
+        per_device_eval_batch_size=sft.micro_batch,
+        gradient_accumulation_steps=max(1, sft.batch_size // sft.micro_batch),
+        learning_rate=sft.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=sft.warmup_steps,
+        weight_decay=sft.weight_decay,
+        optim="adamw_torch",
+        max_length=config.model.max_seq_length,
+        completion_only_loss=True,
+        packing=False,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_steps=every,
+        save_total_limit=2,
+        logging_steps=max(1, every // 5),
+        report_to=[],
+        disable_tqdm=True,
+        seed=config.seed,
+        data_seed=config.seed,
+        use_cpu=not on_cuda,
+        bf16=half == "bfloat16",
+        fp16=half == "float16",
+        include_num_input_tokens_seen="non_padding",
+    )
+    columns = ("prompt", "completion")
+    return SFTTrainer(
+        model=loaded.model,
+        processing_class=loaded.tokenizer,
+        args=settings,
+        train_dataset=Dataset.from_list([{name: row[name] for name in columns} for row in train]),
+        eval_dataset=Dataset.from_list([{name: row[name] for name in columns} for row in held_out]),
+    )
+
+
+def _watch(
+    log: CsvLog, sft: SFTConfig, loaded: models.Loaded, config: SFTStage, out: Path, progress: Progress, steps: int
+) -> Any:
+    """A trainer callback: logs losses, keeps the best adapter, and stops a run whose held-out loss diverges."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):
+        stopped = ""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            log.start(state.global_step)
+            self.clock, self.tokens = time.monotonic(), state.num_input_tokens_seen
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+            if not logs or "loss" not in logs:
+                return
+            now, tokens = time.monotonic(), state.num_input_tokens_seen
+            speed = (tokens - self.tokens) / max(now - self.clock, 1e-9)
+            self.clock, self.tokens = now, tokens
+            loss = float(logs["loss"])
+            row = {"loss": loss, "perplexity": math.exp(min(loss, 50)), "learning_rate": float(logs["learning_rate"])}
+            log.add({"step": state.global_step, **row, "tokens_per_second": speed})
+            progress(state.global_step, steps, f"loss {loss:.3f}")
+
+        def on_evaluate(
+            self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **kwargs: Any
+        ) -> None:
+            loss = float((metrics or {})["eval_loss"])
+            before = self._held_out()
+            log.add({"step": state.global_step, "val_loss": loss, "val_perplexity": math.exp(min(loss, 50))})
+            self.clock = time.monotonic()
+            if loss < min(before, default=math.inf):
+                models.save_adapter(loaded, config.model, out / models.ADAPTER)
+            limit = min([*before, loss]) * (1 + sft.divergence)
+            if len(before) >= 2 and loss > limit and before[-1] > limit:
+                self.stopped = f"held-out loss {loss:.3f} is over {sft.divergence:.0%} above its best; training stopped"
+                progress(state.global_step, steps, self.stopped)
+                control.should_training_stop = True
+
+        def _held_out(self) -> list[float]:
+            return [float(row["val_loss"]) for row in log.rows if row.get("val_loss")]
+
+        def numbers(self) -> dict[str, Any]:
+            """Losses in nats a token."""
+            losses = [float(row["loss"]) for row in log.rows if row.get("loss")]
+            speeds = [float(row["tokens_per_second"]) for row in log.rows if row.get("tokens_per_second")]
+            best = min(self._held_out())
+            return {
+                "train_loss": losses[-1] if losses else None,
+                "val_loss": best,
+                "val_perplexity": round(math.exp(best), 4),
+                "tokens_per_second": round(max(speeds, default=0.0)),
+            }
+
+    return Watch()
+
+
+STAGE = Stage("stage2_sft_training", SFTStage, run)
