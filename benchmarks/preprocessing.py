@@ -8,8 +8,9 @@
 - `plain, per stock`: `ta` once on the stock's whole history, then a loop over the windows.
 
 The plain ways are timed on windows spread evenly over a few stocks, because all of them would take hours; ratios are of
-processor time a window, which other programs on the machine disturb less than they do the time on the clock. All read the same CSV files and write x and y of their windows; the pipeline also writes the parts of the
-split, so it writes twice as much a window. Bars are generated; writing them as files is not timed.
+processor time a window, which other programs on the machine disturb less than they do the time on the clock. All read
+the same CSV files and write x and y of their windows; the pipeline also writes the parts of the split, so it writes
+twice as much a window. Bars are generated; writing them as files is not timed.
 """
 
 import argparse
