@@ -8,7 +8,7 @@ scarcest cell can give.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
@@ -125,17 +125,17 @@ def balance(windows: Sequence[Window], judged: Sequence[Candidate], *, max_examp
     for place, candidate in enumerate(judged):
         if not candidate.reason:
             groups[of_window[candidate.window]].append(place)
-    sizes = sorted(len(places) for places in groups.values())
-    total = sum(sizes)
-    if not total:
+    if not groups:
         return list(judged)
+    sizes = sorted(len(places) for places in groups.values())
     cap = 2 * sizes[len(sizes) // 2]
-    while cap > 1 and sum(min(size, cap) for size in sizes) > max_examples:
-        cap -= 1
-    surplus = set()
-    for places in groups.values():
-        surplus |= set(sorted(places, key=lambda place: -judged[place].skill)[cap:])
+    # The best of each cell first, then the second best of each, and so on: what is left over was the surplus.
+    ranked = sorted(
+        (rank, -judged[place].skill, place)
+        for places in groups.values()
+        for rank, place in enumerate(sorted(places, key=lambda place: -judged[place].skill)[:cap])
+    )
+    kept = {place for *_, place in ranked[:max_examples]}
     return [
-        Candidate(c.window, c.sample, c.completion, c.values, c.skill, "surplus of its cell") if place in surplus else c
-        for place, c in enumerate(judged)
+        c if c.reason or place in kept else replace(c, reason="surplus of its cell") for place, c in enumerate(judged)
     ]
