@@ -41,7 +41,9 @@ OPTIONS = {
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that change settings."""
     group = parser.add_argument_group("settings")
-    group.add_argument("--recipe", help=f"one of {', '.join(recipe_names())}, or a .yaml file (default: by the machine)")
+    group.add_argument(
+        "--recipe", help=f"one of {', '.join(recipe_names())}, or a .yaml file (default: by the machine)"
+    )
     group.add_argument("--stock", help="one symbol, several with commas, or all (default: all)")
     group.add_argument("--data-dir", help="folder of CSV or Parquet files, one a stock (default: the generated market)")
     group.add_argument("--model", help="stonk-tiny, a local directory, or a Hugging Face name")
@@ -55,7 +57,11 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--window", type=int, help="closes of context (default: 10)")
     group.add_argument("--seed", type=int)
     group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting, e.g. --set grpo_first.steps=50"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other setting, e.g. --set grpo_first.steps=50",
     )
 
 
@@ -110,7 +116,9 @@ def gpu_present() -> bool:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `python -m stonk_pipeline`."""
-    parser = argparse.ArgumentParser(prog="python -m stonk_pipeline", description="Stages of the pipeline, one at a time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stonk_pipeline", description="Stages of the pipeline, one at a time."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
     for step in pipeline.STEPS.values():
@@ -172,5 +180,3 @@ def _open(args: argparse.Namespace) -> pipeline.Run:
     else:
         return pipeline.open_run(directory)
     return pipeline.write_run(directory, config)
-
-

@@ -242,6 +242,7 @@ class ComparisonConfig(Settings):
     samples: PositiveInt = 8
     """Answers for each window; the forecast is their median."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: PositiveInt = 256
     resamples: Annotated[int, Field(ge=100)] = 2000
     """Bootstrap resamples of blocks of dates."""
@@ -356,7 +357,9 @@ class PipelineConfig(Settings):
 
     def sampling_stage(self) -> SamplingStage:
         """Settings of the rejection sampling."""
-        return SamplingStage(model=self.model, prompt=self.prompt, sampling=self.sampling, stock_name=self.stock_name, seed=self.seed)
+        return SamplingStage(
+            model=self.model, prompt=self.prompt, sampling=self.sampling, stock_name=self.stock_name, seed=self.seed
+        )
 
     def sft_stage(self) -> SFTStage:
         """Settings of the supervised stage."""

@@ -144,7 +144,8 @@ def _indicators(values: dict[str, float], decimals: int) -> str:
 def _statistics(window: Window, decimals: int) -> str:
     values = window.statistics
     places = ", ".join(
-        f"{name} {number(values[name], decimals)} at {values[f'{name}_timestep']:.0f}" for name in ("min", "max", "median")
+        f"{name} {number(values[name], decimals)} at {values[f'{name}_timestep']:.0f}"
+        for name in ("min", "max", "median")
     )
     lags = " ".join("none" if math.isnan(values[f"lag_{k}"]) else number(values[f"lag_{k}"], 1) for k in (1, 2, 3))
     return (

@@ -45,7 +45,7 @@ def generate(config: MarketConfig) -> dict[str, pd.DataFrame]:
     returns, volatility = _returns(shocks, config)
     start = rng.uniform(20.0, 200.0, tickers)
     close = start * np.exp(np.cumsum(returns, axis=0))
-    dates = pd.bdate_range(FIRST_DAY, periods=days).to_series(index=range(days))
+    dates = pd.Series(pd.bdate_range(FIRST_DAY, periods=days))
     return {
         f"SIM{number + 1:02d}": _bars(dates, close[:, number], returns[:, number], volatility[:, number], rng)
         for number in range(tickers)
@@ -68,7 +68,9 @@ def _returns(shocks: Floats, config: MarketConfig) -> tuple[Floats, Floats]:
     return returns, volatility
 
 
-def _bars(dates: pd.Series, close: Floats, returns: Floats, volatility: Floats, rng: np.random.Generator) -> pd.DataFrame:
+def _bars(
+    dates: pd.Series, close: Floats, returns: Floats, volatility: Floats, rng: np.random.Generator
+) -> pd.DataFrame:
     """One ticker's bars: a small gap at the open, a range that grows with volatility, volume that grows with moves."""
     days = len(close)
     previous = np.concatenate([[close[0]], close[:-1]])

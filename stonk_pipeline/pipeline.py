@@ -54,7 +54,14 @@ _DATASET = {"dataset": "preprocess"}
 STEPS = {
     step.name: step
     for step in (
-        Step("preprocess", "Preprocessing", "preprocessing.dataset:STAGE", "preprocessing", PipelineConfig.preprocess_stage, {}),
+        Step(
+            "preprocess",
+            "Preprocessing",
+            "preprocessing.dataset:STAGE",
+            "preprocessing",
+            PipelineConfig.preprocess_stage,
+            {},
+        ),
         Step(
             "grpo-first",
             "First GRPO",

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from stonk_pipeline import errors
@@ -21,7 +22,9 @@ GRACE_SECONDS = 10
 """Between asking a child to stop and killing it."""
 
 
-def run_child(arguments: list[str], config: PipelineConfig, log: Path, progress: Progress, line: Callable[[str], None]) -> None:
+def run_child(
+    arguments: list[str], config: PipelineConfig, log: Path, progress: Progress, line: Callable[[str], None]
+) -> None:
     """Runs `python -m stonk_pipeline <arguments>` and waits for it.
 
     Args:
@@ -90,14 +93,10 @@ def _end(child: "subprocess.Popen[str]") -> None:
     """Ends the child and whatever it started, whether the wait ended normally or not."""
     if child.poll() is None:
         child.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
 
 

@@ -53,8 +53,8 @@ STATISTICS = (
 )
 """Statistics of the window's closes on the prompt scale; time steps count from 1 (the oldest bar).
 
-`trend_slope` is the least-squares slope a bar, `trend_strength` the R2 of that line (0 to 1), `trend_direction` -1, 0 or
-+1, `lag_k` the correlation of the closes with themselves k bars earlier (NaN for constant closes).
+`trend_slope` is the least-squares slope a bar, `trend_strength` the R2 of that line (0 to 1), `trend_direction` -1, 0
+or +1, `lag_k` the correlation of the closes with themselves k bars earlier (NaN for constant closes).
 """
 
 SPLITS = ("train", "val", "test", "full")

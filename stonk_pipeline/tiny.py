@@ -1,8 +1,9 @@
 """`stonk-tiny`: a language model of 1.4 million parameters that knows the form of an answer and nothing else.
 
-It is trained from nothing on questions about random walks, whose answers are random walks as well: a drift drawn at
-random, the same for every question, and noise around it. So its forecasts are readable and have no skill, and whatever
-skill a run reports was learned in that run.
+It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
+of the close from its EMA and the last move, and then expects something drawn at random, whatever the facts are; its
+values are that drift with noise around it. So its answers are readable and its forecasts have no skill: what to make of
+the facts is what a run has to learn, and whatever skill a run reports was learned in that run.
 
 Rebuild the committed weights (about ten minutes on two cores):
 
@@ -34,6 +35,8 @@ VOCABULARY = 400
 """Byte-pair vocabulary before the number tokens."""
 NOISE = 0.35
 """Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
+QUESTION_WEIGHT = 0.25
+"""Of the question's loss beside the answer's while the tiny model is built."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 PHRASES = (
     forecast.SYSTEM,
@@ -49,9 +52,9 @@ PHRASES = (
     ", ",
     *forecast.TAGS,
     *(f"{role}\n" for role in ("system", "user", "assistant")),
-    "I expect a rise of ",
-    "I expect a fall of ",
-    "I expect no change in ",
+    "The close is ",
+    *(f" {side} its EMA after a {move} of " for side in ("above", "below") for move in ("rise", "fall")),
+    *(f". I expect {what}" for what in ("a rise of ", "a fall of ", "no change in ")),
     " in ",
     " days.",
     "</think>\n<answer>[",
@@ -90,14 +93,16 @@ def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random
     bridge = walk - days / horizon * walk[-1]
     path = window.last + drift * days / horizon + NOISE * bridge
     values = tuple(float(value) for value in np.maximum(path, 0.1))
-    return forecast.answer(_thought(values[-1] - window.last, horizon, decimals), values, decimals)
+    return forecast.answer(_thought(window, values[-1] - window.last, horizon, decimals), values, decimals)
 
 
-def _thought(move: float, horizon: int, decimals: int) -> str:
-    size = forecast.number(abs(move), decimals)
-    if float(size) == 0:
-        return f"I expect no change in {horizon} days."
-    return f"I expect a {'rise' if move > 0 else 'fall'} of {size} in {horizon} days."
+def _thought(window: Window, move: float, horizon: int, decimals: int) -> str:
+    # Distances are taken between the numbers as shown, so that the answer follows from the question.
+    ema, last, before = (round(value, decimals) for value in (window.indicators["ema"], *window.context[:-3:-1]))
+    side, today = ("above" if last >= ema else "below"), ("rise" if last >= before else "fall")
+    gap, step, size = (forecast.number(abs(value), decimals) for value in (last - ema, last - before, move))
+    expected = f"{'a rise' if move > 0 else 'a fall'} of {size}" if float(size) else "no change"
+    return f"The close is {gap} {side} its EMA after a {today} of {step}. I expect {expected} in {horizon} days."
 
 
 def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed: int, progress: Progress) -> float:
@@ -160,7 +165,9 @@ def _train_tokenizer(conversations: list[list[dict[str, str]]]) -> Any:
     return tokenizer
 
 
-def _train_model(tokenizer: Any, texts: Iterator[list[dict[str, str]]], steps: int, seed: int, progress: Progress) -> Any:
+def _train_model(
+    tokenizer: Any, texts: Iterator[list[dict[str, str]]], steps: int, seed: int, progress: Progress
+) -> Any:
     torch = _torch()
     from transformers import Qwen2Config, Qwen2ForCausalLM, get_cosine_schedule_with_warmup
 
@@ -179,7 +186,7 @@ def _train_model(tokenizer: Any, texts: Iterator[list[dict[str, str]]], steps: i
     loss = torch.tensor(0.0)
     for step in range(steps):
         for _ in range(4):  # 16 at a time stay in a core's cache: three times as fast as 64 at once
-            loss = model(**_batch(tokenizer, [next(texts) for _ in range(16)])).loss
+            loss = _loss(model, _batch(tokenizer, [next(texts) for _ in range(16)]))
             (loss / 4).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -189,6 +196,15 @@ def _train_model(tokenizer: Any, texts: Iterator[list[dict[str, str]]], steps: i
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, loss.item()
+
+
+def _loss(model: Any, batch: dict[str, Any]) -> Any:
+    """Cross-entropy of the answer, plus a part of the question's: copying numbers is learned sooner with both."""
+    torch = _torch()
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch["input_ids"][:, 1:], reduction="none")
+    answer, real = batch["labels"][:, 1:] != -100, batch["attention_mask"][:, 1:] != 0
+    return losses[answer].mean() + QUESTION_WEIGHT * losses[real & ~answer].mean()
 
 
 def _batch(tokenizer: Any, conversations: list[list[dict[str, str]]]) -> dict[str, Any]:

@@ -65,7 +65,9 @@ def progress(step: str, done: int, total: int, note: str) -> None:
 
 def finish(step: str, seconds: float, numbers: dict[str, Any]) -> None:
     """Marks a step as done and shows a few of its numbers."""
-    short = [f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()]
+    short = [
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()
+    ]
     _board.lines[step] = _Line("done", ", ".join(short), seconds=seconds, share=1.0)
 
 

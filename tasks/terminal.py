@@ -19,7 +19,9 @@ from tasks import board
 
 def main(flow: Callable[[PipelineConfig], str], argv: list[str] | None = None) -> int:
     """Runs the flow with the settings of a command line; the exit code is 0 only if every stage is done."""
-    parser = argparse.ArgumentParser(prog="./run_pipeline.sh", description="Daily bars in, trained forecasters and a verdict out.")
+    parser = argparse.ArgumentParser(
+        prog="./run_pipeline.sh", description="Daily bars in, trained forecasters and a verdict out."
+    )
     cli.add_config_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="show settings, data and an estimate, and load no model")
     args = parser.parse_args(argv)
@@ -78,5 +80,3 @@ def finish(comparison: Comparison, directory: Path, console: Console) -> None:
     console.print(table)
     console.print(f"\n{comparison.verdict.finding}: {comparison.verdict.sentence}", style="bold", highlight=False)
     console.print(f"report: {directory / 'report.html'}", highlight=False, soft_wrap=True)
-
-

@@ -8,6 +8,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import ComparisonStage
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
+from stonk_pipeline.report import write_pictures
 from stonk_pipeline.runs import Progress, Stage
 from stonk_pipeline.sampling.engines import choose_engine, open_engine, render
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
@@ -50,6 +51,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
         config.prompt.decimals,
     )
     write_comparison(comparison, out)
+    write_pictures(comparison, out)
     return {"verdict": comparison.verdict.finding, "windows": len(windows)} | {
         f"skill_{row.name}": row.skill for row in comparison.rows
     }
@@ -67,7 +69,7 @@ def _ask(
         render(engine.tokenizer, asked, room=comparison.max_tokens, limit=config.model.max_seq_length),
         comparison.samples,
         temperature=comparison.temperature,
-        top_p=1.0,
+        top_p=comparison.top_p,
         max_tokens=comparison.max_tokens,
         seed=config.seed,
         progress=progress,

@@ -9,15 +9,9 @@ import pandas as pd
 
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
+from stonk_pipeline.pipeline import STEPS
 
-STAGES = {
-    "preprocessing": "Preprocessing",
-    "stage1_grpo_training": "First GRPO",
-    "sft_data_generation": "Rejection sampling",
-    "stage2_sft_training": "SFT",
-    "stage3_grpo_from_sft": "Second GRPO",
-    "model_comparison": "Comparison",
-}
+STAGES = {step.directory: step.title for step in STEPS.values()}
 """Directory of each stage, in the order they run, and its name for people."""
 
 

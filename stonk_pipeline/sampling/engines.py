@@ -25,7 +25,15 @@ class Engine(Protocol):
     tokenizer: Any
 
     def sample(
-        self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
+        self,
+        prompts: list[str],
+        n: int,
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        progress: Progress,
     ) -> Answers:
         """Draws `n` answers for each prompt; `temperature` 0 gives the most likely one. Same seed, same answers."""
         ...
@@ -74,7 +82,15 @@ class TransformersEngine:
         self.tokenizer = tokenizer
 
     def sample(
-        self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
+        self,
+        prompts: list[str],
+        n: int,
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        progress: Progress,
     ) -> Answers:
         """See `Engine.sample`."""
         import torch
@@ -154,7 +170,15 @@ class VllmEngine:
         self.tokenizer = self._llm.get_tokenizer()
 
     def sample(
-        self, prompts: list[str], n: int, *, temperature: float, top_p: float, max_tokens: int, seed: int, progress: Progress
+        self,
+        prompts: list[str],
+        n: int,
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int,
+        progress: Progress,
     ) -> Answers:
         """See `Engine.sample`."""
         import torch
@@ -202,7 +226,8 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
     if not tokenizer.chat_template:
         raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
     prompts = [
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False) for messages in conversations
+        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        for messages in conversations
     ]
     check_lengths(tokenizer, prompts, room=room, limit=limit)
     return prompts
@@ -222,5 +247,3 @@ def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) 
             "prompt.indicators or prompt.statistics off"
         )
     return longest
-
-

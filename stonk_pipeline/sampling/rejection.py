@@ -37,7 +37,9 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
         StageError: no answer was good enough.
     """
     sampling = config.sampling
-    windows, targets = dataset.spread(*dataset.read_split(inputs["dataset"], "train"), sampling.windows, config.seed + 1)
+    windows, targets = dataset.spread(
+        *dataset.read_split(inputs["dataset"], "train"), sampling.windows, config.seed + 1
+    )
     horizon = len(targets[0].values)
     kind = choose_engine(sampling.engine, prefer_vllm=True)
     scratch = out / "scratch"
@@ -69,7 +71,9 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
         )
     write(out, config.stock_name, windows, asked, chosen, config.prompt.decimals)
     write_atomic(out / "selection.json", json.dumps(record, indent=2))
-    return {name: record[name] for name in ("windows", "answers", "kept", "acceptance_share", "mean_skill_kept", "engine")}
+    return {
+        name: record[name] for name in ("windows", "answers", "kept", "acceptance_share", "mean_skill_kept", "engine")
+    }
 
 
 def summary(windows: Sequence[Window], chosen: Sequence[Candidate]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def cells(windows: Sequence[Window]) -> list[tuple[str, int, int]]:
     by_stock: dict[str, list[int]] = defaultdict(list)
     for i, window in enumerate(windows):
         by_stock[window.stock].append(i)
-    band = {}
+    band: dict[int, int] = {}
     for members in by_stock.values():
         members.sort(key=lambda i: windows[i].volatility)
         band |= {i: VOLATILITY_BANDS * rank // len(members) for rank, i in enumerate(members)}

@@ -33,18 +33,22 @@ def is_whole(checkpoint: Path) -> bool:
 
 def last_whole_checkpoint(directory: Path) -> Path | None:
     """The latest checkpoint that can be continued from."""
-    found = [(int(match[1]), path) for path in directory.glob("checkpoint-*") if (match := re.search(r"-(\d+)$", path.name))]
+    found = [
+        (int(match[1]), path) for path in directory.glob("checkpoint-*") if (match := re.search(r"-(\d+)$", path.name))
+    ]
     return next((path for _, path in sorted(found, reverse=True) if is_whole(path)), None)
 
 
 def require_finished(step: int, steps: int) -> None:
-    """transformers returns normally when a signal stops it; that must not count as a finished stage.
+    """Transformers returns normally when a signal stops it; that must not count as a finished stage.
 
     Raises:
         StageError: the last step was not reached.
     """
     if step < steps:
-        raise StageError(f"training stopped at step {step} of {steps}; run the stage again to continue from a checkpoint")
+        raise StageError(
+            f"training stopped at step {step} of {steps}; run the stage again to continue from a checkpoint"
+        )
 
 
 def seal_checkpoints() -> Any:

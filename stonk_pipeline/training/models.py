@@ -113,7 +113,9 @@ def load_for_training(
 def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: bool) -> tuple[Any, Any]:
     from unsloth import FastLanguageModel
 
-    fast = {"gpu_memory_utilization": model.gpu_memory_utilization, "max_lora_rank": lora.rank} if fast_inference else {}
+    fast = (
+        {"gpu_memory_utilization": model.gpu_memory_utilization, "max_lora_rank": lora.rank} if fast_inference else {}
+    )
     network, tokenizer = FastLanguageModel.from_pretrained(
         model_name=base_location(model),
         max_seq_length=model.max_seq_length,

@@ -85,9 +85,7 @@ def read_examples(directory: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["date"])
 
 
-def split_examples(
-    rows: list[dict[str, Any]], val_share: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def split_examples(rows: list[dict[str, Any]], val_share: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Cuts examples at a date: (training, held out); no date is in both.
 
     Raises:
@@ -172,7 +170,9 @@ def _watch(
             log.start(state.global_step)
             self.clock, self.tokens = time.monotonic(), state.num_input_tokens_seen
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+        ) -> None:
             if not logs or "loss" not in logs:
                 return
             now, tokens = time.monotonic(), state.num_input_tokens_seen

@@ -60,7 +60,9 @@ class RewardBook:
             for row, completion in enumerate(completions)
         ]
         truths = [
-            Outcome(columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row])
+            Outcome(
+                columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row]
+            )
             for row in range(len(answers))
         ]
         self.last = {}
@@ -72,7 +74,9 @@ class RewardBook:
         read = [answer.values for answer in answers if isinstance(answer, Forecast)]
         lasts = [truth.last for answer, truth in zip(answers, truths, strict=True) if isinstance(answer, Forecast)]
         self.last["readable_share"] = len(read) / len(answers)
-        self.last["straight_share"] = _share(metrics.straight_lines(np.array(read), self.decimals).tolist() if read else [])
+        self.last["straight_share"] = _share(
+            metrics.straight_lines(np.array(read), self.decimals).tolist() if read else []
+        )
         self.last["up_share"] = _share([values[-1] > last for values, last in zip(read, lasts, strict=True)])
         return [0.0] * len(completions)
 
@@ -140,7 +144,9 @@ def log_callback(
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             log.start(state.global_step)
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+        ) -> None:
             if logs and needs in logs:
                 log.add(row(state.global_step, logs))
                 progress(state.global_step, steps, note(logs))

@@ -1,0 +1,145 @@
+"""What a run would do, before it does it: settings, data, prompt lengths, and an estimate. No model is loaded."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stonk_pipeline import dataset, forecast
+from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.pipeline import Run
+
+CPU_FLOPS, GPU_FLOPS = 4e10, 1e14
+"""Useful arithmetic a second that the estimate assumes: two cores of a server CPU, one recent GPU."""
+START_SECONDS = {"preprocess": 5, "grpo-first": 15, "sample": 30, "sft": 15, "grpo-second": 15, "compare": 15}
+"""Imports and engine starts."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the estimate follows from."""
+
+    parameters: int
+    prompt_tokens: int
+    """Of the longest prompt."""
+    on_gpu: bool
+
+
+def describe(config: PipelineConfig, console: Console) -> None:
+    """Prints what a run with these settings would do.
+
+    Raises:
+        PipelineError: whatever a run would refuse before it loads a model: data, settings, prompts too long.
+    """
+    console.print_json(config.model_dump_json())
+    with TemporaryDirectory() as scratch:
+        run = Run(Path(scratch), config)
+        numbers = run.execute("preprocess", lambda *_: None).numbers
+        windows, targets = dataset.read_split(run.stage_dir("preprocess"), "train")
+        sizes = measure(config, windows, len(targets[0].values))
+    console.print(_data_table(numbers))
+    console.print(
+        f"\nlongest prompt: {sizes.prompt_tokens} tokens (limit {config.model.max_seq_length} with the answer)"
+    )
+    console.print(f"model: {config.model.name}, {sizes.parameters / 1e6:,.1f} million parameters")
+    console.print(_work_table(config, sizes))
+    memory = memory_gb(config, sizes)
+    console.print(f"estimate: about {memory:.1f} GB of {'GPU' if sizes.on_gpu else 'main'} memory at the peak")
+    console.print("Estimates are rough: within a factor of three.", style="dim")
+
+
+def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
+    """Counts parameters and prompt tokens from configuration and tokenizer alone.
+
+    Raises:
+        PromptError: a prompt does not fit.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from stonk_pipeline.sampling.engines import check_lengths, render
+    from stonk_pipeline.training.models import base_location
+
+    location = base_location(config.model)
+    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    some = windows[:: max(1, len(windows) // 500)]
+    asked = [forecast.messages(window, config.prompt, horizon) for window in some]
+    room = max(
+        config.grpo_first.max_completion_length, config.grpo_second.max_completion_length, config.sampling.max_tokens
+    )
+    limit = config.model.max_seq_length
+    longest = check_lengths(tokenizer, render(tokenizer, asked, room=room, limit=limit), room=room, limit=limit)
+    with torch.device("meta"):  # shapes without weights
+        network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(location, trust_remote_code=False))
+    return Sizes(sum(p.numel() for p in network.parameters()), longest, torch.cuda.is_available())
+
+
+def work(config: PipelineConfig, sizes: Sizes) -> dict[str, tuple[str, float]]:
+    """Step -> (what it does, seconds), from 2 operations a parameter and token forward, 4 backward."""
+    speed = GPU_FLOPS if sizes.on_gpu else CPU_FLOPS
+    one = sizes.parameters / speed
+
+    def grpo(which: str) -> tuple[str, float]:
+        part = getattr(config, which)
+        answers = part.steps * part.prompts_per_step * part.group_size
+        tokens = answers * (sizes.prompt_tokens + part.max_completion_length)
+        return f"{part.steps} steps of {part.prompts_per_step} windows x {part.group_size} answers", 10 * tokens * one
+
+    answers = config.sampling.windows * config.sampling.samples
+    kept = min(config.sampling.max_examples, config.sampling.windows * config.sampling.keep_per_window)
+    compared = 4 * config.comparison.windows * config.comparison.samples
+    steps = math.ceil(config.sft.epochs * kept / config.sft.batch_size)
+    length = sizes.prompt_tokens + config.sampling.max_tokens
+    return {
+        "preprocess": ("indicators and windows", 0.0),
+        "grpo-first": grpo("grpo_first"),
+        "sample": (f"{answers} answers", 6 * answers * length * one),
+        "sft": (f"at most {steps} steps of {config.sft.batch_size}", 6 * config.sft.epochs * kept * length * one),
+        "grpo-second": grpo("grpo_second"),
+        "compare": (f"{compared} answers of four models", 6 * compared * length * one),
+    }
+
+
+def memory_gb(config: PipelineConfig, sizes: Sizes) -> float:
+    """Weights, adapter with its optimizer state, and the logits of a micro-batch, in GB; libraries on top on a CPU."""
+    weight_bytes = 0.7 if config.model.load_in_4bit else 2 if sizes.on_gpu else 4
+    tokens = config.grpo_first.micro_batch * (sizes.prompt_tokens + config.grpo_first.max_completion_length)
+    logits = 3 * 4 * tokens * 150_000 / 1e9 if sizes.on_gpu else 0.1
+    return (
+        (sizes.parameters * weight_bytes * (2 if sizes.on_gpu else 1)) / 1e9 + logits + (1.5 if not sizes.on_gpu else 2)
+    )
+
+
+def _data_table(numbers: dict[str, Any]) -> Table:
+    table = Table(box=None, title="data", title_justify="left")
+    table.add_column()
+    table.add_column()
+    for name, value in numbers.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _work_table(config: PipelineConfig, sizes: Sizes) -> Table:
+    table = Table(box=None, title="work", title_justify="left")
+    for heading in ("stage", "what", "about"):
+        table.add_column(heading)
+    total = 0.0
+    for step, (what, seconds) in work(config, sizes).items():
+        total += seconds + START_SECONDS[step]
+        table.add_row(step, what, _duration(seconds + START_SECONDS[step]))
+    table.add_row("all", "", _duration(total))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,55 @@
+"""One run of the whole flow on the small recipe, shared by the tests that look at what it left."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stonk_pipeline import pipeline
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_flow(arguments: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    """`python -m flows.train_flow …` with a Prefect server and database of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.train_flow", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=800,
+    )
+
+
+@pytest.fixture(name="run_flow", scope="session")
+def _run_flow() -> Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]:
+    return run_flow
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("flow")
+
+
+@pytest.fixture(scope="session")
+def small_run(scratch: Path) -> Iterator[pipeline.Run]:
+    """A finished run of `--recipe small`."""
+    arguments = [
+        "--recipe",
+        "small",
+        "--results-dir",
+        str(scratch / "results"),
+        "--models-dir",
+        str(scratch / "models"),
+    ]
+    done = run_flow(arguments, scratch / "prefect")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (directory,) = (scratch / "results").iterdir()
+    yield pipeline.open_run(directory)

@@ -1,0 +1,101 @@
+"""What the saved adapters are worth without this project: plain PEFT and vLLM, on the unmodified base model."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from stonk_pipeline import dataset, forecast, pipeline, tiny
+from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.sampling.engines import TransformersEngine, VllmEngine, render
+from stonk_pipeline.training import models
+
+NAMES = {"grpo_lora_1st": "grpo_1st", "sft_lora": "sft", "grpo_lora_2nd": "grpo_2nd"}
+
+
+def prompts_of(run: pipeline.Run, tokenizer: object) -> list[str]:
+    """The comparison's prompts, in its order."""
+    config = run.config
+    windows, targets = dataset.read_split(run.stage_dir("preprocess"), "test")
+    windows, _ = dataset.spread(windows, targets, config.comparison.windows, config.seed)
+    asked = [forecast.messages(window, config.prompt, config.data.horizon) for window in windows]
+    return render(tokenizer, asked, room=config.comparison.max_tokens, limit=config.model.max_seq_length)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_adapter_gives_the_forecasts_of_the_comparison(small_run: pipeline.Run, name: str) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained(tiny.DIRECTORY, dtype="float32")
+    adapted = PeftModel.from_pretrained(base, str(small_run.models_dir / name)).merge_and_unload()
+    tokenizer = AutoTokenizer.from_pretrained(small_run.models_dir / name)
+    tokenizer.padding_side = "left"
+    config = small_run.config.comparison
+    texts = TransformersEngine(adapted, tokenizer).sample(
+        prompts_of(small_run, tokenizer),
+        config.samples,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        max_tokens=config.max_tokens,
+        seed=small_run.config.seed,
+        progress=lambda *_: None,
+    )
+    reported = pq.read_table(small_run.stage_dir("compare") / "forecasts" / f"{NAMES[name]}.parquet")
+    assert [text for of_window in texts for text in of_window] == reported["completion"].to_pylist()
+
+
+def test_vllm_with_the_adapter_agrees_with_peft(small_run: pipeline.Run, tmp_path: Path) -> None:
+    import vllm
+    from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
+
+    adapter = small_run.models_dir / "sft_lora"
+    model = small_run.config.model
+    engine = TransformersEngine(*models.load_merged(model, adapter))
+    prompts = prompts_of(small_run, engine.tokenizer)[:24]
+    options = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 56, "seed": 0, "progress": lambda *_: None}
+    expected = [texts[0] for texts in engine.sample(prompts, 1, **options)]
+
+    merged = VllmEngine(model, adapter, seed=0, scratch=tmp_path)
+    by_merged = [texts[0] for texts in merged.sample(prompts, 1, **options)]
+    # The arithmetic of the two engines differs in the last bits, which can tip one token between two equals.
+    assert sum(a == b for a, b in zip(expected, by_merged, strict=True)) >= 22
+
+    plain = vllm.LLM(
+        model=str(tiny.DIRECTORY),
+        enable_lora=True,
+        max_lora_rank=8,
+        dtype="float32",
+        max_model_len=320,
+        enforce_eager=True,
+    )
+    outputs = plain.generate(
+        prompts,
+        SamplingParams(temperature=0.0, max_tokens=56),
+        lora_request=LoRARequest("sft", 1, str(adapter)),
+        use_tqdm=False,
+    )
+    assert sum(a == out.outputs[0].text for a, out in zip(expected, outputs, strict=True)) >= 22
+    # Every library must see the same ids: transformers rebuilds the tokenizer of a qwen2 model with its own rules.
+    for prompt in prompts:
+        assert plain.get_tokenizer()(prompt)["input_ids"] == engine.tokenizer(prompt)["input_ids"]
+
+
+def test_trainers_see_the_same_ids_as_auto_tokenizer(small_run: pipeline.Run) -> None:
+    from transformers import AutoTokenizer
+
+    config = small_run.config
+    auto = AutoTokenizer.from_pretrained(tiny.DIRECTORY)
+    prompts = prompts_of(small_run, auto)
+    loaded = models.load_for_training(ModelConfig(backend="unsloth", max_seq_length=320), config.lora, 0)
+    assert loaded.backend == "unsloth"
+    assert loaded.tokenizer(prompts)["input_ids"] == auto(prompts)["input_ids"]
+
+
+def test_tiny_tokenizer_takes_the_phrases_of_the_contract_as_single_tokens() -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny.DIRECTORY)
+    for text in (*tiny.PHRASES, *tiny.NUMBERS):
+        assert len(tokenizer(text)["input_ids"]) == 1, text

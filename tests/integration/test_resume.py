@@ -1,0 +1,76 @@
+"""Interrupted training: continued from a checkpoint, it ends with the same weights, bit for bit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stonk_pipeline import pipeline
+from stonk_pipeline.config import load_config
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.runs import StageResult
+from stonk_pipeline.training.checkpoints import last_whole_checkpoint
+
+SETTINGS = {"model": {"backend": "peft"}, "sft": {"evaluations": 4}, "grpo_second": {"beta": 0.05}}
+
+
+class PulledPlugError(Exception):
+    """Stands for a process that ends at any moment."""
+
+
+def train(run: pipeline.Run, step: str, stop_at: int | None = None) -> StageResult:
+    """Runs a step, and pulls the plug at a trainer step."""
+
+    def progress(done: int, total: int, note: str) -> None:
+        if stop_at is not None and done >= stop_at:
+            raise PulledPlugError
+
+    return run.execute(step, progress)
+
+
+@pytest.fixture(scope="module")
+def whole(small_run: pipeline.Run, tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
+    """The same data and examples as the small run, trained without interruption through plain PEFT."""
+    return copy_of(small_run, tmp_path_factory.mktemp("whole"))
+
+
+def copy_of(run: pipeline.Run, directory: Path) -> pipeline.Run:
+    """A run with finished inputs and nothing trained."""
+    config = load_config("small", SETTINGS | {"results_dir": str(directory), "models_dir": str(directory / "models")})
+    new = pipeline.write_run(directory / "run", config)
+    for step in ("preprocess", "grpo-first", "sample", "sft"):
+        shutil.copytree(run.stage_dir(step), new.stage_dir(step))
+    return new
+
+
+@pytest.mark.parametrize("step", ["grpo-second", "sft"])
+def test_resumed_training_gives_the_same_adapter(
+    whole: pipeline.Run, small_run: pipeline.Run, tmp_path: Path, step: str
+) -> None:
+    shutil.rmtree(whole.stage_dir(step), ignore_errors=True)
+    expected = train(whole, step)
+    broken = copy_of(small_run, tmp_path)
+    shutil.rmtree(broken.stage_dir(step), ignore_errors=True)
+    last = expected.numbers["steps"]
+    with pytest.raises(PulledPlugError):
+        train(broken, step, stop_at=last - 1)
+    checkpoints = broken.stage_dir(step) / "checkpoints"
+    checkpoint = last_whole_checkpoint(checkpoints)
+    assert checkpoint is not None
+    assert broken.finished(step) is None
+    resumed = train(broken, step)
+    adapter = "adapter/adapter_model.safetensors"
+    assert (broken.stage_dir(step) / adapter).read_bytes() == (whole.stage_dir(step) / adapter).read_bytes()
+    timeless = {name: value for name, value in resumed.numbers.items() if name != "tokens_per_second"}
+    assert timeless == {name: value for name, value in expected.numbers.items() if name != "tokens_per_second"}
+
+
+def test_damaged_input_is_named_before_training(whole: pipeline.Run) -> None:
+    path = whole.stage_dir("preprocess") / "SIM01_train_x.csv"
+    content = path.read_bytes()
+    path.write_bytes(content[:-10])
+    try:
+        with pytest.raises(StageError, match="SIM01_train_x.csv"):
+            whole.execute("grpo-first", lambda *_: None)
+    finally:
+        path.write_bytes(content)

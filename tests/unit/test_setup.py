@@ -1,0 +1,218 @@
+"""setup.sh and the two run scripts, with a stand-in for Python and pip that answers as they do within milliseconds."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("setup.sh", "run_pipeline.sh", "run_tests.sh", "pyproject.toml", "constraints")
+
+STAND_IN = """#!/usr/bin/env bash
+case "$*" in
+    *version_info*"<"*) exit "${FAKE_OLD:-0}" ;;
+    *ensurepip*) exit "${FAKE_NO_VENV:-0}" ;;
+    *print*version_info*) echo "${FAKE_VERSION:-3.11.7}" ;;
+    "-m venv "*) mkdir -p "$3/bin" && cp "$FAKE_PYTHON" "$3/bin/python" && echo venv >>calls ;;
+    "-m pip install "*) echo "pip ${*: -1}" >>calls && eval "${FAKE_PIP:-}" ;;
+    "-m flows."*) echo "flow ${*:3}" && exit "${FAKE_FLOW:-0}" ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of what set-up reads, and a PATH on which every Python is the stand-in."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.bin = path / "checkout", path / "bin"
+        self.path.mkdir()
+        self.bin.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, self.path / name)
+        for name in ("python3", "python3.11", "python3.12", "python3.13"):
+            self.put(name, STAND_IN)
+        self.put("df", "#!/bin/sh\necho header\necho disk 0 0 ${FAKE_FREE:-90000000} 0 /\n")
+        self.put("nvidia-smi", '#!/bin/sh\necho "$FAKE_GPU"\n')
+
+    def put(self, name: str, text: str, folder: Path | None = None) -> None:
+        path = (folder or self.bin) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return {"PATH": f"{self.bin}:/usr/bin:/bin", "FAKE_PYTHON": str(self.bin / "python3"), **extra}
+
+    def run(self, script: str = "setup.sh", *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        command = [f"./{script}", *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            env=self.environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, **extra: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            ["./setup.sh"],
+            cwd=self.path,
+            env=self.environment(**extra),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        path = self.path / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"PYTHON": "/nonexistent"}, "PYTHON=/nonexistent is no Python 3.11 or later"),
+        ({"FAKE_OLD": "1"}, "no Python 3.11 or later found"),
+        ({"FAKE_NO_VENV": "1"}, "python3.11 has no venv module"),
+        ({"FAKE_FREE": "5000000"}, "4 GB of disk are free"),
+        ({"STONK_DEVICE": "tpu"}, "STONK_DEVICE=tpu: use cpu or gpu"),
+    ],
+)
+def test_setup_says_in_one_line_what_is_missing(checkout, extra, message):
+    done = checkout.run(**extra)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert checkout.calls == []
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ("WARNING: NewConnectionError(...)", "pip cannot reach its package index"),
+        ("ERROR: [Errno 28] No space left on device", "the disk is full"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "No matching distribution found for torch"),
+    ],
+)
+def test_setup_explains_why_pip_failed_and_goes_on_from_there(checkout, says, message):
+    done = checkout.run(FAKE_PIP=f'echo "{says}"; exit 1')
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
+    assert checkout.run().returncode == 0
+    assert checkout.calls.count("venv") == 1  # pip had written nothing yet, so the environment is kept
+
+
+def test_setup_does_nothing_the_second_time(checkout):
+    assert checkout.run().returncode == 0
+    calls = checkout.calls
+    assert calls[0] == "venv"
+    assert calls[-1] == "pip ."
+    again = checkout.run()
+    assert (again.returncode, again.stderr, checkout.calls) == (0, "", calls)
+
+
+def test_setup_updates_in_place_when_its_inputs_change(checkout):
+    checkout.run()
+    with (checkout.path / "constraints" / "cpu.txt").open("a") as stream:
+        stream.write("# changed\n")
+    assert "updating" in checkout.run().stderr
+    assert checkout.calls.count("venv") == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_setup_starts_anew_after_being_stopped_while_it_wrote(checkout, how):
+    child = checkout.start(FAKE_PIP='echo "Installing collected packages: x"; sleep 30')
+    wait_for(lambda: (checkout.path / ".venv" / "setup.busy").exists() and "pip editables" in checkout.calls)
+    os.killpg(child.pid, how)
+    assert child.wait(timeout=30) != 0
+    assert "replacing" in checkout.run().stderr
+    assert checkout.calls.count("venv") == 2
+    assert checkout.run().stderr == ""
+
+
+def test_setup_starts_anew_after_pip_failed_while_it_wrote(checkout):
+    assert checkout.run(FAKE_PIP='echo "Installing collected packages: x"; exit 1').returncode == 1
+    assert "replacing" in checkout.run().stderr
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="there is no flock, so nothing keeps two set-ups apart")
+def test_two_setups_at_once_make_one_environment(checkout):
+    both = [checkout.start(FAKE_PIP="sleep 0.3") for _ in range(2)]
+    said = [child.communicate(timeout=60)[1] for child in both]
+    assert [child.returncode for child in both] == [0, 0]
+    assert checkout.calls.count("venv") == 1
+    assert checkout.calls.count("pip .") == 1
+    assert any("waiting for another set-up" in text for text in said)
+
+
+def test_setup_replaces_an_environment_that_was_moved(checkout):
+    checkout.run()
+    checkout.path = checkout.path.rename(checkout.path.with_name("elsewhere"))
+    assert "replacing" in checkout.run().stderr
+
+
+def test_setup_replaces_an_environment_of_another_python_only_when_asked(checkout):
+    checkout.run()
+    assert checkout.run(FAKE_VERSION="3.12.1").stderr == ""
+    checkout.put("other", STAND_IN.replace("3.11.7", "3.12.1"))
+    assert (
+        "replacing" in checkout.run(PYTHON=str(checkout.bin / "other"), FAKE_PYTHON=str(checkout.bin / "other")).stderr
+    )
+
+
+def test_setup_leaves_a_folder_alone_that_it_did_not_make(checkout):
+    checkout.put("diary.txt", "mine", checkout.path / ".venv")
+    done = checkout.run()
+    assert done.returncode == 1
+    assert "move it away" in done.stderr
+    assert (checkout.path / ".venv" / "diary.txt").exists()
+
+
+def test_setup_takes_the_cuda_set_where_there_is_a_gpu(checkout):
+    assert "for CUDA" in checkout.run(FAKE_GPU="GPU 0: NVIDIA H200 (UUID: GPU-1)").stderr
+    assert checkout.calls == ["venv", "pip .[gpu,dev]"]
+
+
+def test_setup_falls_back_to_the_general_torch(checkout):
+    # Where pip knows no index with CPU builds, as on most machines.
+    done = checkout.run(FAKE_PIP='if [[ $* == *+cpu* ]]; then echo "ERROR: No matching distribution found"; exit 1; fi')
+    assert done.returncode == 0
+    assert "no CPU build" in done.stderr
+    assert "pip torch==2.13.0" in checkout.calls
+
+
+def test_run_pipeline_passes_options_and_exit_code_on(checkout):
+    done = checkout.run("run_pipeline.sh", "--stock", "A B", FAKE_FLOW="7")
+    assert done.returncode == 7
+    assert done.stdout == "flow --stock A B\n"
+
+
+def test_run_tests_runs_every_check_and_exits_with_the_first_failure(checkout):
+    checkout.run()
+    for name, code in (("ruff", 0), ("mypy", 3), ("lint-imports", 1), ("pytest", 5)):
+        checkout.put(name, f'#!/bin/sh\necho {name} "$@"\nexit {code}\n', checkout.path / ".venv" / "bin")
+    done = checkout.run("run_tests.sh", "--unit", "-k", "x y")
+    assert done.returncode == 3
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ruff", "ruff", "mypy", "lint-imports", "pytest"]
+    assert done.stdout.splitlines()[-1] == "pytest tests/unit -k x y"
+    assert "failed: mypy" in done.stderr
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
