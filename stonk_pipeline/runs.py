@@ -122,7 +122,7 @@ def input_digest(path: Path) -> str:
         return file_digest(path)
     if not path.is_dir():
         raise StageError(f"{path}: no such file or directory; run the stage that makes it first")
-    if (path / MANIFEST).is_file():
+    if (path / MANIFEST).is_file() or (path / ".fingerprint").is_file():  # of a stage, finished or not
         return verify(path).digest
     return json_digest(output_files(path))
 
