@@ -18,7 +18,11 @@ SEAL = "sealed.json"
 
 def seal(checkpoint: Path) -> None:
     """Marks a checkpoint as whole."""
-    files = {path.name: file_digest(path) for path in sorted(checkpoint.iterdir()) if path.is_file()}
+    files = {
+        path.relative_to(checkpoint).as_posix(): file_digest(path)
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file() and path.name != SEAL  # an old one, where a step is reached for the second time
+    }
     write_atomic(checkpoint / SEAL, json.dumps(files, indent=2))
 
 
@@ -27,7 +31,7 @@ def is_whole(checkpoint: Path) -> bool:
     try:
         files = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
         return all(file_digest(checkpoint / name) == digest for name, digest in files.items())
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # the last: JSON, but not a mapping
         return False
 
 
