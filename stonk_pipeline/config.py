@@ -20,12 +20,20 @@ RECIPES = Path(__file__).parent / "recipes"
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What numpy's and torch's generators take."""
 
 
 class Settings(BaseModel):
     """Base: unknown names are refused, and the text under a field is its description (and its help in the UI)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,  # JSON has neither: a run could not read its own settings back
+    )
 
 
 class MarketConfig(Settings):
@@ -39,7 +47,7 @@ class MarketConfig(Settings):
     """Trading days a ticker."""
     daily_sd: Annotated[float, Field(gt=0, le=0.1)] = 0.012
     """Long-run standard deviation of a day's shock; 0.012 is about 19 % a year, as a large company's share has."""
-    seed: int = 7
+    seed: Seed = 7
     """Seed of the generator; the pipeline's own seed does not change the bars."""
 
 
@@ -309,7 +317,7 @@ class PipelineConfig(Settings):
     sft: SFTConfig = SFTConfig()
     grpo_second: GRPOConfig = GRPOConfig()
     comparison: ComparisonConfig = ComparisonConfig()
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything that is drawn at random, the generated bars excepted."""
     results_dir: str = "results"
     models_dir: str = "models"
