@@ -327,7 +327,10 @@ class PipelineConfig(Settings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         longest = max(
-            self.grpo_first.max_completion_length, self.grpo_second.max_completion_length, self.sampling.max_tokens
+            self.grpo_first.max_completion_length,
+            self.grpo_second.max_completion_length,
+            self.sampling.max_tokens,
+            self.comparison.max_tokens,
         )
         if longest >= self.model.max_seq_length:
             raise ValueError(
@@ -337,6 +340,8 @@ class PipelineConfig(Settings):
             grpo: GRPOConfig = getattr(self, name)
             if (grpo.prompts_per_step * grpo.group_size) % grpo.micro_batch:
                 raise ValueError(f"{name}: prompts_per_step * group_size must be a multiple of micro_batch")
+        if self.sft.batch_size % min(self.sft.micro_batch, self.sft.batch_size):
+            raise ValueError("sft: batch_size must be a multiple of micro_batch, or smaller")
         return self
 
     @property

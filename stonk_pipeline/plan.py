@@ -69,7 +69,10 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     some = windows[:: max(1, len(windows) // 500)]
     asked = [forecast.messages(window, config.prompt, horizon) for window in some]
     room = max(
-        config.grpo_first.max_completion_length, config.grpo_second.max_completion_length, config.sampling.max_tokens
+        config.grpo_first.max_completion_length,
+        config.grpo_second.max_completion_length,
+        config.sampling.max_tokens,
+        config.comparison.max_tokens,
     )
     limit = config.model.max_seq_length
     longest = check_lengths(tokenizer, render(tokenizer, asked, room=room, limit=limit), room=room, limit=limit)
