@@ -6,11 +6,12 @@ settings leaves the finished work of the stages before it valid.
 """
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stonk_pipeline.errors import ConfigError
 
@@ -22,6 +23,8 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What numpy's and torch's generators take."""
+IsoDate = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, date) else day)]
+"""A date as text; YAML makes a date of what is not quoted."""
 
 
 class Settings(BaseModel):
@@ -93,9 +96,9 @@ class DataConfig(Settings):
     """Share of the calendar (the union of all stocks' dates) before the validation part."""
     val_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of the calendar in the validation part; the rest is the test part."""
-    val_start: str | None = None
+    val_start: IsoDate | None = None
     """First date of the validation part (ISO); replaces the shares when given together with `test_start`."""
-    test_start: str | None = None
+    test_start: IsoDate | None = None
     """First date of the test part (ISO)."""
     periods: IndicatorPeriods = IndicatorPeriods()
     warm_up: Annotated[int, Field(ge=0)] = 100
