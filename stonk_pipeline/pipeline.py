@@ -5,6 +5,7 @@ they run, so that nothing heavy is imported to describe them, and so that the do
 which stands above it.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,11 +17,12 @@ from typing import Any
 
 from stonk_pipeline.config import EMBEDDED, PipelineConfig, Settings, make_config
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import Progress, Stage, StageResult, execute, finished, verify, write_atomic
+from stonk_pipeline.runs import Progress, Stage, StageResult, execute, finished, output_files, verify, write_atomic
 
 CONFIG = "config.json"
 LOG = "pipeline.log"
 ADAPTER = "adapter"
+ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
@@ -191,13 +193,14 @@ def publish(run: Run, step: str) -> Path:
     """Copies a step's adapter to the models directory, whole or not at all, with a note of where it came from."""
     source = run.stage_dir(step)
     target = run.models_dir / STEPS[step].publishes
-    note = {"run": str(run.directory), "step": step, "digest": verify(source).digest}
-    if (target / "origin.json").is_file() and json.loads((target / "origin.json").read_text(encoding="utf-8")) == note:
+    note = json.dumps({"run": str(run.directory), "step": step, "digest": verify(source).digest}, indent=2)
+    wanted = output_files(source / ADAPTER) | {ORIGIN: hashlib.sha256(note.encode()).hexdigest()}
+    if output_files(target) == wanted:
         return target
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source / ADAPTER, temporary)
-    write_atomic(temporary / "origin.json", json.dumps(note, indent=2))
+    write_atomic(temporary / ORIGIN, note)
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
         target.rename(old)
