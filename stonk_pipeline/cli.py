@@ -69,7 +69,7 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The settings that the options change, nested.
 
     Raises:
-        ConfigError: a `--set` is not `KEY=VALUE`.
+        ConfigError: a `--set` is not `KEY=VALUE` with a value in YAML.
     """
     out: dict[str, Any] = {}
     for option, key in OPTIONS.items():
@@ -80,7 +80,10 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {text}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
-        out = merge(out, _nested(key, yaml.safe_load(value)))
+        try:
+            out = merge(out, _nested(key, yaml.safe_load(value)))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {text}: the value is not readable as YAML: {error}") from error
     return out
 
 
