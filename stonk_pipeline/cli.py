@@ -170,7 +170,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> pipeline.Run:
-    """The run of `--run-dir`: as its config.json says, changed by the options; made by the first step."""
+    """The run of `--run-dir`: as its config.json says, changed by the options; made by the first step or a recipe."""
     directory: Path = args.run_dir
     if (directory / pipeline.CONFIG).is_file() and args.recipe is None:
         run = pipeline.open_run(directory)
@@ -178,7 +178,7 @@ def _open(args: argparse.Namespace) -> pipeline.Run:
         if not changed:
             return run
         config = make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
-    elif args.command == "preprocess":
+    elif args.command == "preprocess" or args.recipe is not None:
         config = resolve_config(args)
     else:
         return pipeline.open_run(directory)
