@@ -84,13 +84,16 @@ def thinking(completion: str) -> str:
     return head.replace("<think>", "", 1).strip() if found else completion.strip()
 
 
-def parse(completion: str, horizon: int, *, lowest: float = -math.inf) -> Forecast | Unreadable:
+def parse(
+    completion: str, horizon: int, *, lowest: float = -math.inf, highest: float = math.inf
+) -> Forecast | Unreadable:
     """Reads an answer. Strict and total: any text gives a forecast or a named reason, never an exception.
 
     Args:
         completion: the model's own text, without the prompt.
         horizon: how many closes were asked for.
-        lowest: values at or below this are no prices (`-price_offset / price_unit` of the window).
+        lowest: values at or below this are no prices; see `lowest_value`.
+        highest: values above this are slips of the pen; see `highest_value`.
 
     Returns:
         The forecast on the window's prompt scale, or `Unreadable` with a key of `REASONS`.
@@ -108,17 +111,17 @@ def parse(completion: str, horizon: int, *, lowest: float = -math.inf) -> Foreca
     inner = after.removeprefix("<answer>").removesuffix("</answer>").strip()
     if not (inner.startswith("[") and inner.endswith("]")):
         return Unreadable("not a list")
-    return _values(inner[1:-1], horizon, lowest)
+    return _values(inner[1:-1], horizon, lowest, highest)
 
 
-def _values(inner: str, horizon: int, lowest: float) -> Forecast | Unreadable:
+def _values(inner: str, horizon: int, lowest: float, highest: float) -> Forecast | Unreadable:
     parts = [part.strip() for part in inner.split(",")]
     if not all(_NUMBER.fullmatch(part) for part in parts):
         return Unreadable("not a number")
     if len(parts) != horizon:
         return Unreadable("wrong length")
     values = tuple(float(part) for part in parts)
-    if any(value <= lowest for value in values):
+    if any(not lowest < value <= highest for value in values):
         return Unreadable("out of range")
     return Forecast(values)
 
@@ -126,6 +129,23 @@ def _values(inner: str, horizon: int, lowest: float) -> Forecast | Unreadable:
 def lowest_value(window: Window) -> float:
     """Value on the window's prompt scale that stands for a price of zero."""
     return -window.price_offset / window.price_unit
+
+
+def highest_value(window: Window) -> float:
+    """Value on the window's prompt scale that stands for ten times the last price: more is a slip of the pen."""
+    return 10 * window.last + 9 * window.price_offset / window.price_unit
+
+
+def read(completion: str, window: Window, horizon: int) -> Forecast | Unreadable:
+    """`parse` with the bounds of a window."""
+    return parse(completion, horizon, lowest=lowest_value(window), highest=highest_value(window))
+
+
+def read_all(texts: list[list[str]], windows: list[Window], horizon: int) -> list[list[Forecast | Unreadable]]:
+    """Reads every answer of every window."""
+    return [
+        [read(text, window, horizon) for text in of_window] for window, of_window in zip(windows, texts, strict=True)
+    ]
 
 
 def number(value: float, decimals: int) -> str:

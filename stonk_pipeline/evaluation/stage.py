@@ -37,7 +37,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     for place, (role, name) in enumerate(roles.items()):
         adapter = inputs[name] / models.ADAPTER if name else None
         texts = _ask(config, windows, len(targets[0].values), adapter, out, _part(progress, place, len(roles), role))
-        answers[role] = _read(texts, windows, len(targets[0].values))
+        answers[role] = forecast.read_all(texts, windows, len(targets[0].values))
         _write_forecasts(out / "forecasts" / f"{role}.parquet", windows, texts, answers[role])
     _write_windows(out / "windows.parquet", windows, targets)
     comparison = compare(
@@ -81,13 +81,6 @@ def _part(progress: Progress, place: int, parts: int, role: str) -> Progress:
         progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")
 
     return report
-
-
-def _read(texts: list[list[str]], windows: list[Window], horizon: int) -> list[list[Forecast | Unreadable]]:
-    return [
-        [forecast.parse(text, horizon, lowest=forecast.lowest_value(window)) for text in of_window]
-        for window, of_window in zip(windows, texts, strict=True)
-    ]
 
 
 def _write_forecasts(

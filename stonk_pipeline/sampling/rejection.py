@@ -54,10 +54,7 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
         seed=config.seed,
         progress=progress,
     )
-    answers = [
-        [forecast.parse(text, horizon, lowest=forecast.lowest_value(window)) for text in of_window]
-        for window, of_window in zip(windows, texts, strict=True)
-    ]
+    answers = forecast.read_all(texts, windows, horizon)
     judged = judge(
         windows, targets, texts, answers, min_skill=sampling.min_skill, keep_per_window=sampling.keep_per_window
     )

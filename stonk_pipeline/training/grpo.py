@@ -34,7 +34,9 @@ class ComponentReward:
         """Scores each completion against the outcome in its row."""
         scores = []
         for row, completion in enumerate(completions):
-            answer = forecast.parse(completion[0]["content"], self.horizon, lowest=columns["lowest"][row])
+            answer = forecast.parse(
+                completion[0]["content"], self.horizon, lowest=columns["lowest"][row], highest=columns["highest"][row]
+            )
             truth = Outcome(
                 columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row]
             )
@@ -95,6 +97,7 @@ def _rows(
                 "last": window.last,
                 "volatility": window.volatility,
                 "lowest": forecast.lowest_value(window),
+                "highest": forecast.highest_value(window),
                 "cost": config.grpo.cost_bps / 1e4 * price,
             }
         )

@@ -56,7 +56,9 @@ class RewardBook:
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
         """Notes means and spreads within groups; the reward itself is 0."""
         answers = [
-            forecast.parse(completion[0]["content"], self.horizon, lowest=columns["lowest"][row])
+            forecast.parse(
+                completion[0]["content"], self.horizon, lowest=columns["lowest"][row], highest=columns["highest"][row]
+            )
             for row, completion in enumerate(completions)
         ]
         truths = [

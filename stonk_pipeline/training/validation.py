@@ -45,10 +45,7 @@ def validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -
             seed=config.seed,
             progress=lambda *_: None,
         )
-        answers = [
-            [forecast.parse(text, horizon, lowest=forecast.lowest_value(window)) for text in of_window]
-            for window, of_window in zip(windows, texts, strict=True)
-        ]
+        answers = forecast.read_all(texts, windows, horizon)
         return {"step": step, **skills(windows, targets, answers)}
 
     class Validator(TrainerCallback):

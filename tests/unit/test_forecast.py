@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from stonk_pipeline import forecast
 from stonk_pipeline.config import PromptConfig
-from stonk_pipeline.forecast import REASONS, TAGS, answer, lowest_value, messages, number, parse, thinking
+from stonk_pipeline.forecast import (
+    REASONS,
+    TAGS,
+    answer,
+    highest_value,
+    lowest_value,
+    messages,
+    number,
+    parse,
+    read,
+    read_all,
+    thinking,
+)
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Forecast, Unreadable, Window
 
 SHOWN = PromptConfig()
@@ -154,10 +166,18 @@ def test_number_has_fixed_decimals_and_no_negative_zero(value, decimals, text):
     assert number(value, decimals) == text
 
 
+STANDARDISED = dataclasses.replace(WINDOW, context=(1.0, 2.0), price_offset=50.0, price_unit=5.0)
+"""The last price is 60."""
+
+
 def test_lowest_value_is_a_price_of_zero():
-    standardised = dataclasses.replace(WINDOW, price_offset=50.0, price_unit=5.0)
-    assert lowest_value(standardised) == -10.0
+    assert lowest_value(STANDARDISED) == -10.0
     assert lowest_value(WINDOW) == 0.0
+
+
+def test_highest_value_is_ten_times_the_last_price():
+    assert highest_value(STANDARDISED) == (600.0 - 50.0) / 5.0
+    assert highest_value(WINDOW) == 1000.0
 
 
 # The reader
@@ -252,21 +272,35 @@ def test_parse_says_why_an_answer_is_no_forecast(text, reason):
 
 
 @pytest.mark.parametrize(
-    ("inner", "lowest", "readable"),
+    ("inner", "window", "readable"),
     [
-        ("[0.01, 2]", 0.0, True),
-        ("[0, 2]", 0.0, False),  # a price of zero
-        ("[-0, 2]", -0.0, False),
-        ("[1, -2]", 0.0, False),
-        ("[-9.99, 2]", -10.0, True),  # standardised: an offset of 50 in units of 5
-        ("[-10, 2]", -10.0, False),
+        ("[0.01, 2]", WINDOW, True),
+        ("[0, 2]", WINDOW, False),  # a price of zero
+        ("[-0, 2]", WINDOW, False),
+        ("[1, -2]", WINDOW, False),
+        ("[1, 1000]", WINDOW, True),
+        ("[1, 1000.1]", WINDOW, False),  # a point forgotten
+        ("[-9.99, 2]", STANDARDISED, True),
+        ("[-10, 2]", STANDARDISED, False),
+        ("[1, 110]", STANDARDISED, True),
+        ("[1, 111]", STANDARDISED, False),
     ],
 )
-def test_parse_refuses_values_that_are_no_prices(inner, lowest, readable):
-    wanted = Forecast if readable else Unreadable
-    read = parse(form(inner), 2, lowest=lowest)
-    assert isinstance(read, wanted)
-    assert readable or read == Unreadable("out of range")
+def test_read_refuses_values_that_are_no_prices_of_the_window(inner, window, readable):
+    unbounded = parse(form(inner), 2)
+    assert isinstance(unbounded, Forecast)
+    assert read(form(inner), window, 2) == (unbounded if readable else Unreadable("out of range"))
+
+
+def test_read_all_reads_each_answer_with_the_bounds_of_its_window():
+    text = form("[-1, 2]")
+    windows = [WINDOW, STANDARDISED]
+    assert read_all([[text, ""], [text]], windows, 2) == [
+        [Unreadable("out of range"), Unreadable("no thinking")],
+        [Forecast((-1.0, 2.0))],
+    ]
+    with pytest.raises(ValueError, match="shorter"):
+        read_all([[text]], windows, 2)
 
 
 def test_reasons_are_all_reached():
@@ -323,19 +357,25 @@ ANY_TEXT = st.one_of(
 )
 
 
-@given(text=ANY_TEXT, horizon=st.integers(1, 4), lowest=st.sampled_from([-math.inf, 0.0]))
-@example(text=VALID, horizon=3, lowest=-math.inf)
-@example(text=VALID, horizon=3, lowest=0.0)
-def test_parse_gives_a_forecast_or_a_reason_for_any_text(text, horizon, lowest):
-    read = parse(text, horizon, lowest=lowest)
-    if isinstance(read, Forecast):
-        assert len(read.values) == horizon
-        assert all(type(value) is float and math.isfinite(value) and value > lowest for value in read.values)
+@given(
+    text=ANY_TEXT,
+    horizon=st.integers(1, 4),
+    bounds=st.sampled_from([(-math.inf, math.inf), (0.0, math.inf), (-math.inf, 1.0), (0.0, 2.0)]),
+)
+@example(text=VALID, horizon=3, bounds=(-math.inf, math.inf))
+@example(text=VALID, horizon=3, bounds=(0.0, 2.0))
+def test_parse_gives_a_forecast_or_a_reason_for_any_text(text, horizon, bounds):
+    lowest, highest = bounds
+    found = parse(text, horizon, lowest=lowest, highest=highest)
+    if isinstance(found, Forecast):
+        assert len(found.values) == horizon
+        assert all(type(value) is float and math.isfinite(value) for value in found.values)
+        assert all(lowest < value <= highest for value in found.values)
         assert FORM.fullmatch(text)
     else:
-        assert isinstance(read, Unreadable)
-        assert read.reason in REASONS
-        assert not FORM.fullmatch(text) or read.reason in ("wrong length", "out of range")
+        assert isinstance(found, Unreadable)
+        assert found.reason in REASONS
+        assert not FORM.fullmatch(text) or found.reason in ("wrong length", "out of range")
 
 
 @given(
@@ -345,9 +385,9 @@ def test_parse_gives_a_forecast_or_a_reason_for_any_text(text, horizon, lowest):
 )
 def test_parse_reads_back_what_answer_writes(values, decimals, thought):
     text = answer(thought, values, decimals)
-    read = parse(text, len(values))
-    assert read == Forecast(tuple(float(number(value, decimals)) for value in values))
-    assert read.values == pytest.approx(values, abs=0.51 * 10.0**-decimals, rel=1e-12)
+    found = parse(text, len(values))
+    assert found == Forecast(tuple(float(number(value, decimals)) for value in values))
+    assert found.values == pytest.approx(values, abs=0.51 * 10.0**-decimals, rel=1e-12)
     assert thinking(text) == thought.strip()
 
 

@@ -171,6 +171,7 @@ def test_component_reward_scores_each_row_against_its_own_outcome_also_after_pic
         "volatility": [1.0, 1.0, 2.0, 2.0],
         "cost": [0.05, 0.05, 0.025, 0.025],
         "lowest": [0.0, 0.0, 0.0, 0.0],
+        "highest": [1000.0, 1000.0, 1000.0, 1000.0],
     }
     fall = Outcome(50.0, (50.0, 48.0), 2.0, 0.025)
     expected = [
