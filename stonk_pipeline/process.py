@@ -126,8 +126,9 @@ def _watch(parent: int) -> None:
 
 
 def report_progress(done: int, total: int, note: str) -> None:
-    """Prints progress in the form that a parent reads."""
-    sys.stdout.write(f"{PROGRESS}{json.dumps([done, total, note])}\n")
+    """Prints progress, in the form that a parent reads where there is one."""
+    text = f"{PROGRESS}{json.dumps([done, total, note])}" if has_parent() else f"{done}/{total} {note}"
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
