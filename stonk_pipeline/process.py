@@ -52,6 +52,7 @@ def run_child(
         errors="replace",
         start_new_session=True,
     )
+    threading.Thread(target=_end_group, args=(child,), daemon=True).start()
     try:
         error, tail = _listen(child, log, progress, line)
         code = child.wait()
@@ -95,9 +96,15 @@ def _end(child: "subprocess.Popen[str]") -> None:
         child.terminate()
         with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_SECONDS)
+    child.kill()
+    _end_group(child)
+
+
+def _end_group(child: "subprocess.Popen[str]") -> None:
+    """Ends what a child started as soon as the child has ended: else the output that is read here would stay open."""
+    child.wait()
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 def has_parent() -> bool:

@@ -60,8 +60,8 @@ def alive(pid):
         return False
 
 
-def ends(pid, seconds=10.0):
-    """Whether a process ends within a time."""
+def ends(pid, seconds=50.0):
+    """Whether a process ends within a time, long enough for a busy machine."""
     until = time.monotonic() + seconds
     while alive(pid) and time.monotonic() < until:
         time.sleep(0.02)
@@ -135,26 +135,11 @@ def test_run_child_names_the_signal_that_killed_it(scripted, heard, name):
         heard.run(["sft", f"print('working'); os.kill(os.getpid(), signal.{name})"])
 
 
-def test_run_child_survives_a_signal_without_a_name(scripted, heard):
-    number = int(signal.SIGRTMIN) + 1
-    with pytest.raises(StageError, match=f"sft was killed by .*{number}"):
-        heard.run(["sft", f"os.kill(os.getpid(), {number})"])
-
-
 def test_run_child_survives_whatever_is_printed(scripted, heard):
-    code = (
-        "os.write(1, b'\\xff\\xfe\\x00 no text\\n@progress nonsense\\n@progress [1]\\n@error {\\nlast, without an end')"
-    )
-    heard.run(["sft", code])
+    printed = "\\xff\\xfe\\x00 no text\\n50 %\\r100 %\\r\\n@@progress [1]\\nlast, without an end"
+    heard.run(["sft", f"os.write(1, b'{printed}')"])
     assert heard.progress == []
-    assert heard.lines == [
-        "\ufffd\ufffd\x00 no text",
-        "@progress nonsense",
-        "@progress [1]",
-        "@error {",
-        heard.lines[-1],
-    ]
-    assert heard.lines[-1] == "last, without an end"
+    assert heard.lines == ["\ufffd\ufffd\x00 no text", "50 %", "100 %", "@@progress [1]", "last, without an end"]
 
 
 @pytest.mark.parametrize(("devices", "seen"), [("1,0", "1,0"), ("", ""), (None, "from the shell")])
@@ -187,7 +172,22 @@ def test_run_child_ends_the_child_when_the_parent_gives_up(scripted):
     assert not alive(seen[0])
 
 
-GRANDCHILD = "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']{}).pid)"
+def test_run_child_ends_a_child_that_does_not_want_to(scripted, monkeypatch):
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
+    seen = []
+
+    def line(text):
+        seen.append(text)
+        int(text)
+
+    code = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); print('stop'); time.sleep(60)"
+    with pytest.raises(ValueError, match="stop"):
+        process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, line)
+    assert not alive(int(seen[0]))
+
+
+SLEEPS = "import time; time.sleep(60); open('outlived', 'w').close()"
+GRANDCHILD = f"print(subprocess.Popen([sys.executable, '-c', {SLEEPS!r}]OUTPUT).pid)"
 
 
 @pytest.mark.parametrize(
@@ -199,20 +199,19 @@ GRANDCHILD = "print(subprocess.Popen([sys.executable, '-c', 'import time; time.s
     ],
 )
 def test_run_child_leaves_no_grandchild_behind(scripted, heard, output, ending):
-    begun = time.monotonic()
     try:
-        heard.run(["sft", GRANDCHILD.format(output) + ending])
+        heard.run(["sft", GRANDCHILD.replace("OUTPUT", output) + ending])
     except StageError as error:
         assert "SIGKILL" in str(error)
-    assert time.monotonic() - begun < 30
     assert ends(int(heard.lines[0]))
+    assert not Path("outlived").exists()
 
 
 PARENT = """
 from pathlib import Path
 from stonk_pipeline import process
 from stonk_pipeline.config import PipelineConfig
-code = "process.die_with_parent(); print(os.getpid()); time.sleep(60)"
+code = "process.die_with_parent(); print(os.getpid()); time.sleep(100)"
 process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, lambda line: print(line, flush=True))
 """
 
@@ -224,7 +223,7 @@ def test_die_with_parent_ends_the_child_of_a_killed_parent(scripted, name):
         child = int(parent.stdout.readline())
         assert alive(child)
         parent.send_signal(signal.Signals[name])
-        parent.wait(10)
+        parent.wait()
         assert ends(child)
 
 
