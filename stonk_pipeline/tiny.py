@@ -1,16 +1,16 @@
-"""`stonk-tiny`: a language model of 1.4 million parameters that knows the form of an answer and nothing else.
+"""`stonk-tiny`: a language model of 0.9 million parameters that knows the form of an answer and nothing else.
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
 of the close from its EMA and the last move, and then expects something drawn at random, whatever the facts are; its
 values are that drift with noise around it. So its answers are readable and its forecasts have no skill: what to make of
 the facts is what a run has to learn, and whatever skill a run reports was learned in that run.
 
-Rebuild the committed weights (about ten minutes on two cores):
+Rebuild the committed weights (five to fifteen minutes on two cores):
 
     python -m stonk_pipeline build-tiny --out stonk_pipeline/assets/stonk-tiny
 
-The fixed phrases of the form, whole numbers up to 199 and `.0` to `.9` are single tokens, which makes a question half as
-long. They are *added* tokens: transformers rebuilds the tokenizer of a `qwen2` model with Qwen2's own pre-tokenizer,
+The fixed phrases of the form, whole numbers up to 199 and `.0` to `.9` are single tokens, which makes a question half
+as long. They are *added* tokens: transformers rebuilds the tokenizer of a `qwen2` model with Qwen2's own pre-tokenizer,
 which cuts numbers into digits, and added tokens are what survives that. Any other text is encoded by bytes and pairs.
 """
 

@@ -13,7 +13,7 @@ from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-"""All linear layers of Llama-like models; attention alone underperforms in RL (Thinking Machines, LoRA without regret)."""
+"""All linear layers of Llama-like models; attention alone underperforms in RL (TRL, "LoRA without regret")."""
 ADAPTER = "adapter"
 """Subdirectory of a training stage that holds the adapter it kept."""
 
@@ -75,7 +75,7 @@ def choose_backend(model: ModelConfig) -> str:
 
 
 def prepare_backend(model: ModelConfig) -> str:
-    """Chooses the backend and, for Unsloth, imports it: it patches trl and transformers, so it must come before them."""
+    """Chooses the backend and, for Unsloth, imports it: it patches trl and transformers, so it comes before them."""
     backend = choose_backend(model)
     if backend == "unsloth":
         # Its compiled trainers lie in the working directory by default, which two runs at once would share.

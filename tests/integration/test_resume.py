@@ -70,7 +70,7 @@ def test_damaged_input_is_named_before_training(whole: pipeline.Run) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:-10])
     try:
-        with pytest.raises(StageError, match="SIM01_train_x.csv"):
+        with pytest.raises(StageError, match=r"SIM01_train_x\.csv"):
             whole.execute("grpo-first", lambda *_: None)
     finally:
         path.write_bytes(content)

@@ -1,5 +1,6 @@
 """The page, rendered from a run whose training logs and answers are made up and whose data and scores are real."""
 
+import itertools
 import json
 import re
 import shutil
@@ -196,7 +197,7 @@ def test_write_report_has_headings_in_order(run):
     levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
 
 
 def test_write_report_shows_the_comparisons_numbers(run):

@@ -79,7 +79,6 @@ def noted(texts, group_size=2, horizon=3):
         "cost": [0.0] * len(texts),
         "lowest": [0.0] * len(texts),
         "highest": [1000.0] * len(texts),
-        "highest": [1000.0] * len(texts),
     }
     completions = [[{"role": "assistant", "content": text}] for text in texts]
     assert book(completions=completions, prompts=["ignored"] * len(texts), **columns) == [0.0] * len(texts)

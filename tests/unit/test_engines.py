@@ -1,0 +1,93 @@
+"""Which engine answers, and prompts that must fit the model. The engines themselves are run in `tests/integration`."""
+
+import sys
+
+import pytest
+
+from stonk_pipeline import tiny
+from stonk_pipeline.errors import EngineError, PromptError
+from stonk_pipeline.forecast import answer
+from stonk_pipeline.sampling.engines import check_lengths, choose_engine, render
+
+ASKED = [
+    [{"role": "system", "content": "Forecast."}, {"role": "user", "content": f"Closes: {closes}"}]
+    for closes in ("[100.0]", "[99.5, 100.0, 101.5, 100.0]")
+]
+
+
+@pytest.fixture
+def vllm(tmp_path, monkeypatch):
+    """A module of this name can be imported, whether or not the library is installed."""
+    (tmp_path / "vllm.py").write_text("raise AssertionError('it takes seconds to import, which a choice need not')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "prefer", "chosen"),
+    [
+        ("auto", True, "vllm"),
+        ("auto", False, "transformers"),
+        ("vllm", False, "vllm"),
+        ("transformers", True, "transformers"),
+    ],
+)
+def test_choose_engine_follows_the_setting_and_then_the_preference(vllm, wanted, prefer, chosen):
+    assert choose_engine(wanted, prefer_vllm=prefer) == chosen
+
+
+def test_choose_engine_does_without_vllm_unless_it_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)  # Python's own way to say that there is none
+    assert choose_engine("auto", prefer_vllm=True) == "transformers"
+    assert choose_engine("transformers", prefer_vllm=True) == "transformers"
+    with pytest.raises(EngineError, match=r"vLLM is not installed; run setup\.sh, or set it to 'transformers'"):
+        choose_engine("vllm", prefer_vllm=False)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny.DIRECTORY)
+
+
+def test_render_words_conversations_with_the_models_template(tokenizer):
+    prompts = render(tokenizer, ASKED, room=10, limit=320)
+    assert prompts[0] == (
+        "<|im_start|>system\nForecast.<|im_end|>\n<|im_start|>user\nCloses: [100.0]<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert [tokenizer.decode(tokenizer(prompt)["input_ids"]) for prompt in prompts] == prompts
+
+
+def test_render_says_how_long_the_longest_prompt_is_and_what_helps(tokenizer):
+    prompts = render(tokenizer, ASKED, room=0, limit=320)
+    lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    assert lengths[0] < lengths[1] == check_lengths(tokenizer, prompts, room=0, limit=320)
+    # Exactly full is not too full.
+    assert render(tokenizer, ASKED, room=50, limit=lengths[1] + 50) == prompts
+    with pytest.raises(PromptError) as caught:
+        render(tokenizer, ASKED, room=50, limit=lengths[1] + 49)
+    for words in (
+        f"{lengths[1]} tokens",
+        f"= {lengths[1] + 49}",
+        f"max_seq_length to {lengths[1] + 50}",
+        "data.window",
+    ):
+        assert words in str(caught.value)
+
+
+def test_check_lengths_of_no_prompts_is_nothing(tokenizer):
+    assert check_lengths(tokenizer, [], room=5, limit=5) == 0
+
+
+def test_render_refuses_a_model_without_a_chat_template(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", None)
+    with pytest.raises(PromptError, match="no chat template; choose an instruction-tuned model"):
+        render(tokenizer, ASKED, room=1, limit=320)
+
+
+def test_tokenizer_keeps_the_form_of_an_answer(tokenizer):
+    text = answer("I expect a rise of 12.5 in 10 days.", tuple(100.0 + step / 7 for step in range(10)), 1)
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert len(ids) <= 56  # what the default recipe leaves for an answer, the end mark not counted
