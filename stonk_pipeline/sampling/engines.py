@@ -239,7 +239,9 @@ def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) 
     Raises:
         PromptError: it does not fit beside its answer.
     """
-    longest = max((len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]), default=0)
+    # Tokenizers of transformers fail on an empty list.
+    ids = tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
+    longest = max(map(len, ids), default=0)
     if longest + room > limit:
         raise PromptError(
             f"the longest prompt has {longest} tokens; with {room} for the answer that is more than "
