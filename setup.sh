@@ -72,8 +72,7 @@ make_venv() {
 }
 
 need_disk() {
-    local needed=6 free
-    [[ $device == cpu ]] || needed=20
+    local needed=$1 free
     free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
     ((free >= needed)) || fail "$free GB of disk are free at $PWD; $needed are needed"
 }
@@ -107,6 +106,7 @@ install_torch() {
     if [[ $(uname -s) == Linux ]]; then # elsewhere there is one build, and it is for the CPU
         if pip_install --no-deps "$torch+cpu"; then return; fi
         say "pip finds no CPU build of $torch; taking the one for CUDA, several GB, which runs on the CPU too"
+        need_disk 10
     fi
     pip_install -c constraints/cpu.txt "$torch" || explain
 }
@@ -145,7 +145,7 @@ if sound; then
     : >$log
 else
     python=$(find_python)
-    need_disk
+    if [[ $device == cpu ]]; then need_disk 6; else need_disk 20; fi
     say "making $venv ($device, Python $(version "$python"))"
     make_venv "$python"
 fi
