@@ -115,7 +115,7 @@ install_cpu() {
     # What is built here (ta, the project) is built with pinned tools, so they come first.
     pip_install -c constraints/cpu.txt setuptools hatchling editables || explain
     install_torch
-    say "installing $(grep -c '==' constraints/cpu.txt) packages (about two minutes)"
+    say "installing or checking $(grep -c '==' constraints/cpu.txt) packages (two minutes when all are new)"
     pip_install --no-deps --no-build-isolation -r constraints/cpu.txt || explain
     pip_install --no-deps --no-build-isolation -e . || explain
 }
