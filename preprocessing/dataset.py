@@ -66,6 +66,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
         "stocks": len(prepared),
         "windows": totals,
         "repaired_rows": sum(repair.rows for stock in prepared for repair in stock.bars.repairs if repair.changed),
+        "repairs": [f"{stock.bars.stock}: {repair.detail}" for stock in prepared for repair in stock.bars.repairs],
         "left_out": left_out,
         "val_start": str(dates.val_start),
         "test_start": str(dates.test_start),

@@ -9,6 +9,7 @@ its last whole checkpoint. `./run_pipeline.sh` runs all of them as a Prefect flo
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,8 @@ def _run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{write_report(args.run_dir)}\n")
         return 0
     run = _open(args)
+    if run.config.cuda_devices is not None:  # before torch is imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = run.execute(args.command, process.report_progress)
     sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
     return 0

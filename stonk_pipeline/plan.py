@@ -13,7 +13,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.pipeline import Run
 
-CPU_FLOPS, GPU_FLOPS = 4e10, 1e14
+CPU_FLOPS, GPU_FLOPS = 1e11, 1e14
 """Useful arithmetic a second that the estimate assumes: two cores of a server CPU, one recent GPU."""
 START_SECONDS = {"preprocess": 5, "grpo-first": 15, "sample": 30, "sft": 15, "grpo-second": 15, "compare": 15}
 """Imports and engine starts."""
@@ -46,7 +46,7 @@ def describe(config: PipelineConfig, console: Console) -> None:
         f"\nlongest prompt: {sizes.prompt_tokens} tokens (limit {config.model.max_seq_length} with the answer)"
     )
     console.print(f"model: {config.model.name}, {sizes.parameters / 1e6:,.1f} million parameters")
-    console.print(_work_table(config, sizes))
+    console.print(_work_table(config, sizes, numbers["windows"]))
     memory = memory_gb(config, sizes)
     console.print(f"estimate: about {memory:.1f} GB of {'GPU' if sizes.on_gpu else 'main'} memory at the peak")
     console.print("Estimates are rough: within a factor of three.", style="dim")
@@ -81,7 +81,7 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     return Sizes(sum(p.numel() for p in network.parameters()), longest, torch.cuda.is_available())
 
 
-def work(config: PipelineConfig, sizes: Sizes) -> dict[str, tuple[str, float]]:
+def work(config: PipelineConfig, sizes: Sizes, windows: dict[str, int]) -> dict[str, tuple[str, float]]:
     """Step -> (what it does, seconds), from 2 operations a parameter and token forward, 4 backward."""
     speed = GPU_FLOPS if sizes.on_gpu else CPU_FLOPS
     one = sizes.parameters / speed
@@ -92,9 +92,10 @@ def work(config: PipelineConfig, sizes: Sizes) -> dict[str, tuple[str, float]]:
         tokens = answers * (sizes.prompt_tokens + part.max_completion_length)
         return f"{part.steps} steps of {part.prompts_per_step} windows x {part.group_size} answers", 10 * tokens * one
 
-    answers = config.sampling.windows * config.sampling.samples
-    kept = min(config.sampling.max_examples, config.sampling.windows * config.sampling.keep_per_window)
-    compared = 4 * config.comparison.windows * config.comparison.samples
+    sampled = min(config.sampling.windows, windows["train"])
+    answers = sampled * config.sampling.samples
+    kept = min(config.sampling.max_examples, sampled * config.sampling.keep_per_window)
+    compared = 4 * min(config.comparison.windows, windows["test"]) * config.comparison.samples
     steps = math.ceil(config.sft.epochs * kept / config.sft.batch_size)
     length = sizes.prompt_tokens + config.sampling.max_tokens
     return {
@@ -126,12 +127,12 @@ def _data_table(numbers: dict[str, Any]) -> Table:
     return table
 
 
-def _work_table(config: PipelineConfig, sizes: Sizes) -> Table:
+def _work_table(config: PipelineConfig, sizes: Sizes, windows: dict[str, int]) -> Table:
     table = Table(box=None, title="work", title_justify="left")
     for heading in ("stage", "what", "about"):
         table.add_column(heading)
     total = 0.0
-    for step, (what, seconds) in work(config, sizes).items():
+    for step, (what, seconds) in work(config, sizes, windows).items():
         total += seconds + START_SECONDS[step]
         table.add_row(step, what, _duration(seconds + START_SECONDS[step]))
     table.add_row("all", "", _duration(total))
