@@ -7,13 +7,29 @@ lists its files with their digests; only sealed ones that still match are contin
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import file_digest, write_atomic
+from stonk_pipeline.runs import CHECKPOINTS, file_digest, write_atomic
 
 SEAL = "sealed.json"
+STATE = "state"
+"""Directory beside the checkpoints for logs and the best adapter while a training runs: an interrupted stage's outputs
+are removed before it runs again, its checkpoints are not."""
+
+
+def open_state(out: Path) -> Path:
+    """The directory that a running training keeps its logs and its best adapter in."""
+    state = out / CHECKPOINTS / STATE
+    state.mkdir(parents=True, exist_ok=True)
+    return state
+
+
+def publish_state(out: Path) -> None:
+    """Copies logs and best adapter to where a finished stage has them."""
+    shutil.copytree(out / CHECKPOINTS / STATE, out, dirs_exist_ok=True)
 
 
 def seal(checkpoint: Path) -> None:
@@ -53,6 +69,26 @@ def require_finished(step: int, steps: int) -> None:
         raise StageError(
             f"training stopped at step {step} of {steps}; run the stage again to continue from a checkpoint"
         )
+
+
+def restore_adapter(network: Any, checkpoint: Path | None) -> Any:
+    """A trainer callback that loads the trained adapter of a checkpoint that is continued from.
+
+    Where the checkpoint holds a second adapter, the frozen reference of a KL term, transformers 5.17 loads that one
+    alone and leaves the trained one as it was before the interrupted run.
+    """
+    from transformers import TrainerCallback
+
+    class Restorer(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if checkpoint is None:
+                return
+            from peft import set_peft_model_state_dict
+            from safetensors.torch import load_file
+
+            set_peft_model_state_dict(network, load_file(checkpoint / "adapter_model.safetensors"))
+
+    return Restorer()
 
 
 def seal_checkpoints() -> Any:

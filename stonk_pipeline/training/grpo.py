@@ -17,7 +17,14 @@ from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import render
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
-from stonk_pipeline.training.checkpoints import last_whole_checkpoint, require_finished, seal_checkpoints
+from stonk_pipeline.training.checkpoints import (
+    last_whole_checkpoint,
+    open_state,
+    publish_state,
+    require_finished,
+    restore_adapter,
+    seal_checkpoints,
+)
 from stonk_pipeline.training.telemetry import RewardBook, grpo_log
 from stonk_pipeline.training.validation import validator as make_validator
 
@@ -71,15 +78,18 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
     room, limit = grpo.max_completion_length, config.model.max_seq_length
     render(loaded.tokenizer, asked, room=room, limit=limit)
 
+    state = open_state(out)
     book = RewardBook(grpo.group_size, horizon, config.prompt.decimals)
-    log = grpo_log(out / "training_log.csv", book, progress, grpo.steps)
-    validator = make_validator(config, inputs["dataset"], loaded, out)
+    log = grpo_log(state / "training_log.csv", book, progress, grpo.steps)
+    validator = make_validator(config, inputs["dataset"], loaded, state)
     trainer = _trainer(config, loaded, _rows(windows, targets, asked, config), horizon, book, out, use_vllm)
-    for callback in (log, validator, seal_checkpoints()):  # the seal comes last: what it vouches for is complete
-        trainer.add_callback(callback)
     checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
+    restore = restore_adapter(loaded.model, checkpoint)
+    for callback in (restore, log, validator, seal_checkpoints()):  # the seal last: what it vouches for is complete
+        trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     require_finished(trainer.state.global_step, grpo.steps)
+    publish_state(out)
     return {"steps": grpo.steps, "windows": len(windows), "backend": loaded.backend, **validator.numbers()}
 
 

@@ -17,7 +17,13 @@ from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import render
 from stonk_pipeline.sampling.selection import TRAINING_DATA
 from stonk_pipeline.training import models
-from stonk_pipeline.training.checkpoints import last_whole_checkpoint, require_finished, seal_checkpoints
+from stonk_pipeline.training.checkpoints import (
+    last_whole_checkpoint,
+    open_state,
+    publish_state,
+    require_finished,
+    seal_checkpoints,
+)
 from stonk_pipeline.training.telemetry import CsvLog
 
 COLUMNS = ("step", "loss", "val_loss", "perplexity", "val_perplexity", "learning_rate", "tokens_per_second")
@@ -44,7 +50,8 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
     asked = [row["prompt"] for row in (*train, *held_out)]
     render(loaded.tokenizer, asked, room=1, limit=config.model.max_seq_length)
     steps = max(1, math.ceil(sft.epochs * len(train) / sft.batch_size))
-    watch = _watch(CsvLog(out / "training_log.csv", COLUMNS), sft, loaded, config, out, progress, steps)
+    state = open_state(out)
+    watch = _watch(CsvLog(state / "training_log.csv", COLUMNS), sft, loaded, config, state, progress, steps)
     trainer = _trainer(config, loaded, train, held_out, steps, out)
     for callback in (watch, seal_checkpoints()):
         trainer.add_callback(callback)
@@ -52,6 +59,7 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not watch.stopped:
         require_finished(trainer.state.global_step, steps)
+    publish_state(out)
     return {
         "examples": len(train),
         "held_out": len(held_out),
