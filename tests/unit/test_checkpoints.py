@@ -4,8 +4,18 @@ import json
 
 import pytest
 
+from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.training.checkpoints import SEAL, is_whole, last_whole_checkpoint, require_finished, seal
+from stonk_pipeline.runs import Stage, execute
+from stonk_pipeline.training.checkpoints import (
+    SEAL,
+    is_whole,
+    last_whole_checkpoint,
+    open_state,
+    publish_state,
+    require_finished,
+    seal,
+)
 
 FILES = {"adapter_model.safetensors": b"weights", "optimizer.pt": b"moments", "trainer_state.json": b"{}"}
 
@@ -80,6 +90,31 @@ def test_seal_holds_for_a_checkpoint_that_is_written_again(tmp_path):
 def test_seal_lists_every_file_of_the_checkpoint(tmp_path):
     path = checkpoint(tmp_path, 10)
     assert set(json.loads((path / SEAL).read_text())) == {*FILES, "ref/adapter_model.safetensors"}
+
+
+def test_state_is_continued_by_the_stage_that_was_interrupted_and_published_by_the_one_that_ends(tmp_path):
+    def train(config, inputs, out, progress):
+        log = open_state(out) / "log.csv"
+        (log.parent / "adapter").mkdir(exist_ok=True)
+        (log.parent / "adapter" / "weights").write_text("best")
+        with log.open("a") as stream:
+            stream.write("a step\n")
+        if log.read_text().count("step") < 3:
+            raise StageError("interrupted")
+        publish_state(out)
+        return {}
+
+    stage = Stage("training", Settings, train)
+    for _ in range(2):
+        with pytest.raises(StageError):
+            execute(stage, Settings(), {}, tmp_path)
+        assert not (tmp_path / "log.csv").exists()  # what is not finished shows no outputs
+    execute(stage, Settings(), {}, tmp_path)
+    assert (tmp_path / "log.csv").read_text() == "a step\n" * 3
+    (tmp_path / "adapter" / "weights").write_text("damaged")
+    execute(stage, Settings(), {}, tmp_path)
+    assert (tmp_path / "adapter" / "weights").read_text() == "best"
+    assert last_whole_checkpoint(tmp_path / "checkpoints") is None  # it is no checkpoint
 
 
 def test_require_finished_refuses_a_training_that_was_stopped():

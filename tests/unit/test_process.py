@@ -186,7 +186,7 @@ def test_run_child_ends_a_child_that_does_not_want_to(scripted, monkeypatch):
     assert not alive(int(seen[0]))
 
 
-SLEEPS = "import time; time.sleep(60); open('outlived', 'w').close()"
+SLEEPS = "import time; time.sleep(300); open('outlived', 'w').close()"
 GRANDCHILD = f"print(subprocess.Popen([sys.executable, '-c', {SLEEPS!r}]OUTPUT).pid)"
 
 
