@@ -93,7 +93,10 @@ def test_stage_that_is_done_is_not_run_again(small_run: pipeline.Run) -> None:
 
 
 def test_flow_fails_with_a_nonzero_code_and_a_remedy(run_flow: RunFlow, tmp_path: Path) -> None:
-    done = run_flow(["--stock", "NOPE", "--data-dir", str(tmp_path), "--results-dir", str(tmp_path / "r")], tmp_path)
+    bars = tmp_path / "bars"
+    bars.mkdir()
+    (bars / "AAPL.csv").write_text("Date,Open,High,Low,Close,Volume\n", encoding="utf-8")
+    done = run_flow(["--stock", "NOPE", "--data-dir", str(bars), "--results-dir", str(tmp_path / "r")], tmp_path)
     assert done.returncode != 0
     assert "NOPE" in done.stdout
     assert not (tmp_path / "r").exists()
