@@ -12,6 +12,7 @@ import pickle
 import pkgutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -161,7 +162,9 @@ def test_lock_holds_what_is_installed_here():
 
 @functools.cache
 def installed() -> dict[str, str]:
-    return {canonicalize_name(item.name): item.version for item in importlib.metadata.distributions()}
+    # site-packages alone: setuptools, once imported, puts the versions it carries on the path.
+    path = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return {canonicalize_name(item.name): item.version for item in importlib.metadata.distributions(path=path)}
 
 
 def test_lock_has_every_requirement_of_the_core():
