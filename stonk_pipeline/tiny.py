@@ -1,4 +1,4 @@
-"""`stonk-tiny`: a language model of 0.9 million parameters that knows the form of an answer and nothing else.
+"""`stonk-tiny`: a language model of 0.9 million parameters that knows the form of an answer and cannot forecast.
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
 of the close from its EMA and the last move, and then expects something drawn at random, whatever the facts are; its
@@ -14,7 +14,6 @@ as long. They are *added* tokens: transformers rebuilds the tokenizer of a `qwen
 which cuts numbers into digits, and added tokens are what survives that. Any other text is encoded by bytes and pairs.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -230,8 +229,3 @@ def _torch() -> Any:
     import torch
 
     return torch
-
-
-def describe(directory: Path = DIRECTORY) -> dict[str, Any]:
-    """The model's configuration as committed."""
-    return json.loads((directory / "config.json").read_text(encoding="utf-8"))
