@@ -54,9 +54,10 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
         DataError: files cannot be used (all such files are named), or there is too little history.
     """
     data = config.data
-    market = load_bars(data, inputs)
+    market, refused = load_bars(data, inputs)
     dates = split_dates((bars.frame[DATE].to_numpy() for bars in market), data)
-    prepared, left_out = _write_all(market, dates, data, out, progress)
+    prepared, without_windows = _write_all(market, dates, data, out, progress)
+    left_out = refused | without_windows
     totals = {name: sum(stock.counts[name] for stock in prepared) for name in SPLITS}
     _require_windows(totals, left_out, market, dates, data)
     if data.data_dir == EMBEDDED and data.market.kind == "predictable":
@@ -94,25 +95,30 @@ def _write_all(
     return prepared, left_out
 
 
-def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> list[Bars]:
+def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars], dict[str, str]]:
     """All bars, by symbol: read from files, or generated.
+
+    Of `all` stocks of a folder, one whose file cannot be used is left out; one that was asked for by name ends the run.
+
+    Returns:
+        (bars, symbol -> why it is left out)
 
     Raises:
         DataError: names every file that cannot be used, not the first alone.
     """
     if data.data_dir == EMBEDDED:
-        return _generated(data)
+        return _generated(data), {}
     if not inputs:
         raise DataError(f"{data.data_dir}: no files of bars were given to preprocessing; name them as its inputs")
-    bars, errors = [], []
+    bars, refused = [], {}
     for stock in sorted(inputs):
         try:
             bars.append(read_bars(inputs[stock], data))
         except DataError as error:
-            errors.append(str(error))
-    if errors:
-        raise DataError("\n".join(errors))
-    return bars
+            refused[stock] = str(error)
+    if refused and (data.stocks != ["all"] or not bars):
+        raise DataError("\n".join(refused.values()))
+    return bars, refused
 
 
 def _generated(data: DataConfig) -> list[Bars]:

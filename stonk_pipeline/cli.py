@@ -165,6 +165,8 @@ def _run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{write_report(args.run_dir)}\n")
         return 0
     run = _open(args)
+    run.require_inputs(args.command)
+    run = pipeline.write_run(run.directory, run.config)
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = run.execute(args.command, process.report_progress)
@@ -173,7 +175,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> pipeline.Run:
-    """The run of `--run-dir`: as its config.json says, changed by the options; made by the first step or a recipe."""
+    """The run of `--run-dir`: as its config.json says, changed by the options; made by the first step or a recipe.
+
+    Nothing is written yet: a run whose stages do not fit the options keeps its settings.
+    """
     directory: Path = args.run_dir
     if (directory / pipeline.CONFIG).is_file() and args.recipe is None:
         run = pipeline.open_run(directory)
@@ -185,4 +190,4 @@ def _open(args: argparse.Namespace) -> pipeline.Run:
         config = resolve_config(args)
     else:
         return pipeline.open_run(directory)
-    return pipeline.write_run(directory, config)
+    return pipeline.Run(directory, config)

@@ -418,7 +418,10 @@ def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> Pipelin
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
-    return make_config(merge(settings, overrides or {}), source=str(path))
+    if overrides:
+        make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
+        return make_config(merge(settings, overrides), source="command line")
+    return make_config(settings, source=str(path))
 
 
 def make_config(settings: dict[str, Any], *, source: str) -> PipelineConfig:

@@ -10,7 +10,18 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.schema import INDICATORS, SPLITS, STATISTICS, X_COLUMNS, Y_COLUMNS, Target, Window
+from stonk_pipeline.schema import (
+    CLOSE,
+    DATE,
+    INDICATORS,
+    SPLITS,
+    STATISTICS,
+    X_COLUMNS,
+    Y_COLUMNS,
+    History,
+    Target,
+    Window,
+)
 
 TEXTS = ("stock", "date", "context_start", "target_start", "target_end", "sequence")
 
@@ -52,6 +63,19 @@ def read_split(directory: Path, split: str) -> tuple[list[Window], list[Target]]
         pairs += zip(_windows(x), _targets(y), strict=True)
     pairs.sort(key=lambda pair: (pair[0].date, pair[0].stock))
     return [window for window, _ in pairs], [target for _, target in pairs]
+
+
+def read_histories(directory: Path) -> dict[str, History]:
+    """The clean closes of every stock in the dataset, for baselines that look further back than a window.
+
+    Raises:
+        StageError: there is no dataset, or a file of it is damaged.
+    """
+    histories = {}
+    for stock in stocks(directory):
+        columns = _read(directory / f"{stock}_bars.csv", (DATE, CLOSE))
+        histories[stock] = History(tuple(columns[DATE]), tuple(columns[CLOSE]))
+    return histories
 
 
 def read_best_possible(directory: Path) -> dict[tuple[str, str], tuple[float, ...]] | None:

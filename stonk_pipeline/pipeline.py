@@ -137,8 +137,26 @@ class Run:
         except StageError:
             return None
 
+    def require_inputs(self, step: str) -> None:
+        """Checks that all steps before this one are done for these settings, before anything is changed or loaded.
+
+        Raises:
+            StageError: names the first step that has to run, and why.
+        """
+        for other in earlier_steps(step):
+            if self.finished(other) is None:
+                try:
+                    manifest = verify(self.stage_dir(other))
+                except StageError as error:
+                    raise StageError(f"{step} needs {other}: {error}") from error
+                raise StageError(
+                    f"{self.stage_dir(other)}: finished {manifest.finished} with other settings or inputs than "
+                    f"{step} is to run with; run {other} again with the same options, or leave the options out"
+                )
+
     def execute(self, step: str, progress: Progress) -> StageResult:
         """Runs a step in this process, unless it is done, and publishes its adapter."""
+        self.require_inputs(step)
         spec = STEPS[step]
         result = execute(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step), progress)
         if spec.publishes:
@@ -149,6 +167,13 @@ class Run:
     def models_dir(self) -> Path:
         """Where the run's adapters are published: `models/{MODEL}/{STOCK}`."""
         return Path(self.config.models_dir) / self.config.model_name / self.config.stock_name
+
+
+def earlier_steps(step: str) -> list[str]:
+    """All steps whose outputs a step rests on, in the order of the DAG."""
+    needed = set(STEPS[step].needs.values())
+    needed |= {earlier for other in needed for earlier in earlier_steps(other)}
+    return [name for name in STEPS if name in needed]
 
 
 def bar_files(config: PipelineConfig) -> dict[str, Path]:

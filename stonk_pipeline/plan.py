@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import dataset, forecast
+from stonk_pipeline import dataset
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.pipeline import Run
 
@@ -61,21 +61,17 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from stonk_pipeline.sampling.engines import check_lengths, render
+    from stonk_pipeline.sampling.engines import check_lengths, questions
     from stonk_pipeline.training.models import base_location
 
     location = base_location(config.model)
     tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     some = windows[:: max(1, len(windows) // 500)]
-    asked = [forecast.messages(window, config.prompt, horizon) for window in some]
-    room = max(
-        config.grpo_first.max_completion_length,
-        config.grpo_second.max_completion_length,
-        config.sampling.max_tokens,
-        config.comparison.max_tokens,
-    )
-    limit = config.model.max_seq_length
-    longest = check_lengths(tokenizer, render(tokenizer, asked, room=room, limit=limit), room=room, limit=limit)
+    rooms = [grpo.max_completion_length for grpo in (config.grpo_first, config.grpo_second)]
+    rooms += [asking.max_tokens for asking in (config.sampling, config.comparison)]
+    least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
+    prompts = questions(tokenizer, some, config.prompt, horizon, room=least, limit=limit)
+    longest = check_lengths(tokenizer, prompts, room=room, limit=limit)
     with torch.device("meta"):  # shapes without weights
         network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(location, trust_remote_code=False))
     return Sizes(sum(p.numel() for p in network.parameters()), longest, torch.cuda.is_available())

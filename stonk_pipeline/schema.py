@@ -101,6 +101,16 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """The clean closes of one stock, oldest first; whoever uses it for a window stops at the window's date."""
+
+    dates: tuple[str, ...]
+    """ISO."""
+    closes: tuple[float, ...]
+    """Prices."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What came after a window. Never given to a prompt."""
 

@@ -2,15 +2,16 @@
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
 of the close from its EMA and the last move, and then expects something drawn at random, whatever the facts are; its
-values are that drift with noise around it. So its answers are readable and its forecasts have no skill: what to make of
-the facts is what a run has to learn, and whatever skill a run reports was learned in that run.
+values go there on a path of random shape, sooner or later, with noise around it. So its answers are readable and its
+forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports was
+learned in that run.
 
 Rebuild the committed weights (five to fifteen minutes on two cores):
 
     python -m stonk_pipeline build-tiny --out stonk_pipeline/assets/stonk-tiny
 
-The fixed phrases of the form, whole numbers up to 199 and `.0` to `.9` are single tokens, which makes a question half
-as long. They are *added* tokens: transformers rebuilds the tokenizer of a `qwen2` model with Qwen2's own pre-tokenizer,
+The fixed phrases of the form, whole numbers up to 199, `.0` to `.9` and these with the comma after them are single
+tokens, which makes a question less than half as long. They are *added* tokens: transformers rebuilds the tokenizer of a `qwen2` model with Qwen2's own pre-tokenizer,
 which cuts numbers into digits, and added tokens are what survives that. Any other text is encoded by bytes and pairs.
 """
 
@@ -32,18 +33,25 @@ NAME = "stonk-tiny"
 DIRECTORY = Path(__file__).parent / "assets" / NAME
 VOCABULARY = 400
 """Byte-pair vocabulary before the number tokens."""
-NOISE = 0.35
+NOISE = 0.3
 """Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
+SHAPES = (0.2, 2.0)
+"""Lowest and highest exponent of the drift's path: below 1 most of the move comes in the first days, above 1 in the
+last."""
 QUESTION_WEIGHT = 0.25
 """Of the question's loss beside the answer's while the tiny model is built."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+NAMES = (
+    *("EMA", "MOM", "MACD", "STOCH_K", "STOCH_D", "RSI", "WILLR", "CCI", "ADX", "BBANDS"),
+    *("max", "median", "mean", "trend up", "trend down", "trend flat", "lags", "volatility"),
+)
+"""Of indicators and statistics; a comma before them belongs to the decimal there, where there is one."""
 PHRASES = (
     forecast.SYSTEM,
     "Closes, oldest first: [",
     "]\nIndicators: SMA ",
-    *(f", {name} " for name in ("EMA", "MOM", "MACD", "STOCH_K", "STOCH_D", "RSI", "WILLR", "CCI", "ADX", "BBANDS")),
+    *(f"{comma}{name} " for name in NAMES for comma in (", ", "")),
     "\nStatistics: min ",
-    *(f", {name} " for name in ("max", "median", "mean", "trend up", "trend down", "trend flat", "lags", "volatility")),
     " at ",
     " a day, strength ",
     "\nForecast the next ",
@@ -59,7 +67,11 @@ PHRASES = (
     "</think>\n<answer>[",
     "]</answer>",
 )
-NUMBERS = (*(f"{n:02d}" for n in range(100)), *(str(n) for n in range(100, 200)), *(f".{n}" for n in range(10)))
+NUMBERS = (
+    *(f"{n:02d}" for n in range(100)),
+    *(str(n) for n in range(100, 200)),
+    *(f".{n}{comma}" for n in range(10) for comma in ("", ", ")),
+)
 WALKS = (
     *((daily_sd, 10, 10) for daily_sd in (0.006, 0.012, 0.012, 0.02, 0.035)),
     (0.015, 20, 10),
@@ -88,9 +100,10 @@ def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random
     """
     drift = rng.standard_normal() * np.sqrt(horizon) * window.volatility
     walk = np.cumsum(rng.standard_normal(horizon)) * window.volatility
-    days = np.arange(1, horizon + 1)
-    bridge = walk - days / horizon * walk[-1]
-    path = window.last + drift * days / horizon + NOISE * bridge
+    passed = np.arange(1, horizon + 1) / horizon
+    bridge = walk - passed * walk[-1]
+    shape = passed ** np.exp(rng.uniform(*np.log(SHAPES)))
+    path = window.last + drift * shape + NOISE * bridge
     values = tuple(float(value) for value in np.maximum(path, 0.1))
     return forecast.answer(_thought(window, values[-1] - window.last, horizon, decimals), values, decimals)
 

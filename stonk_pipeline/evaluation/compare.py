@@ -18,7 +18,6 @@ from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.evaluation.results import Comparison, Kind
 from stonk_pipeline.evaluation.scores import (
     BEST,
-    DRIFT,
     PERSISTENCE,
     Forecaster,
     Setting,
@@ -38,20 +37,20 @@ def compare(
     windows: Sequence[Window],
     targets: Sequence[Target],
     answers: Mapping[str, Answers],
-    train: tuple[Sequence[Window], Sequence[Target]],
+    others: Mapping[str, Floats],
     best_possible: Mapping[tuple[str, str], Sequence[float]] | None,
     config: ComparisonConfig,
     seed: int,
     decimals: int = 2,
 ) -> Comparison:
-    """Compares models with each other, persistence and drift.
+    """Compares models with each other, persistence and other baselines.
 
     Args:
         windows: N test windows, the same for every model.
         targets: what came after them.
         answers: model -> window -> sampled answers, models in the order they were made. The first is what gains are
             measured from, the last is what the verdict is about.
-        train: training windows and targets; the drift baseline learns from them alone.
+        others: baseline -> forecasts (N, H) on each window's prompt scale, persistence not among them.
         best_possible: window key -> best possible forecast on the window's prompt scale, where the market's process is
             known.
         config: resamples, confidence and the fewest dates for a verdict.
@@ -74,15 +73,14 @@ def compare(
         seed=seed,
     )
     models = [_model(name, given, setting, decimals) for name, given in answers.items()]
-    daily = baselines.daily_drift(*train)
-    others = [
+    references = [
         _baseline(PERSISTENCE, "baseline", setting.flat),
-        _baseline(DRIFT, "baseline", offset + unit * baselines.drift(windows, horizon, daily)),
+        *(_baseline(name, "baseline", offset + unit * forecast) for name, forecast in others.items()),
     ]
     if best_possible is not None:
         values = np.array([best_possible[window.key] for window in windows], dtype=np.float64)
-        others.append(_baseline(BEST, "best possible", offset + unit * values))
-    forecasters = [*models, *others]
+        references.append(_baseline(BEST, "best possible", offset + unit * values))
+    forecasters = [*models, *references]
     rows = score_rows(forecasters, setting)
     final = rows[len(models) - 1]
     blocks = len(setting.clusters.dates) / (SPANS * setting.span)

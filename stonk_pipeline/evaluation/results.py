@@ -35,6 +35,8 @@ class Row(Result):
     """The same for one answer: each scored alone, then averaged."""
     single_low: float
     single_high: float
+    skill_over_best_baseline: float
+    """1 - MAE / MAE of the baseline with the smallest MAE on these windows, chosen with hindsight."""
     gain: float | None
     """Skill of the median answer less that of the first model; None for that model and for baselines."""
     gain_low: float | None

@@ -12,7 +12,7 @@ from stonk_pipeline.evaluation.results import DaySkill, Kind, MonthSkill, Row
 from stonk_pipeline.evaluation.significance import SPANS, Clusters, diebold_mariano, skill_intervals
 from stonk_pipeline.schema import Target, Window
 
-PERSISTENCE, DRIFT, BEST = "persistence", "drift", "best_possible"
+PERSISTENCE, BEST = "persistence", "best_possible"
 MIN_ATTAINABLE = 0.01
 """Best possible skill below which a share of it would be noise divided by nothing."""
 
@@ -72,6 +72,7 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     gains = _gains(medians, flat, setting)
     count = len(forecasters)
     best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)
+    strongest = max(float(estimates[i]) for i, f in enumerate(forecasters) if f.kind == "baseline")
     daily_flat = setting.clusters.means(flat[:, 0])
     rows = []
     for i, forecaster in enumerate(forecasters):
@@ -90,6 +91,7 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
                 single_skill=estimates[count + i],
                 single_low=low[count + i],
                 single_high=high[count + i],
+                skill_over_best_baseline=1 - (1 - float(estimates[i])) / max(1 - strongest, metrics.TINY),
                 gain=gain[0],
                 gain_low=gain[1],
                 gain_high=gain[2],

@@ -6,11 +6,12 @@ from typing import Any
 
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import ComparisonStage
+from stonk_pipeline.evaluation.baselines import all_baselines
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
 from stonk_pipeline.report import write_pictures
 from stonk_pipeline.runs import Progress, Stage
-from stonk_pipeline.sampling.engines import choose_engine, open_engine, render
+from stonk_pipeline.sampling.engines import choose_engine, open_engine, questions
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from stonk_pipeline.training import models
 
@@ -19,7 +20,7 @@ ROLES = {"base": None, "grpo_1st": "grpo_1st", "sft": "sft", "grpo_2nd": "grpo_2
 
 
 def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
-    """Compares base, first GRPO, SFT and second GRPO model with persistence, drift and the best possible forecast.
+    """Compares base, first GRPO, SFT and second GRPO model with baselines and the best possible forecast.
 
     Args:
         config: settings.
@@ -40,11 +41,18 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
         answers[role] = forecast.read_all(texts, windows, len(targets[0].values))
         _write_forecasts(out / "forecasts" / f"{role}.parquet", windows, texts, answers[role])
     _write_windows(out / "windows.parquet", windows, targets)
+    others = all_baselines(
+        windows,
+        len(targets[0].values),
+        dataset.read_split(inputs["dataset"], "train"),
+        dataset.read_histories(inputs["dataset"]),
+        config.seed,
+    )
     comparison = compare(
         windows,
         targets,
         answers,
-        dataset.read_split(inputs["dataset"], "train"),
+        others,
         dataset.read_best_possible(inputs["dataset"]),
         config.comparison,
         config.seed,
@@ -64,9 +72,9 @@ def _ask(
     # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
     kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
     engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=out / "scratch")
-    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
+    room, limit = comparison.max_tokens, config.model.max_seq_length
     return engine.sample(
-        render(engine.tokenizer, asked, room=comparison.max_tokens, limit=config.model.max_seq_length),
+        questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit),
         comparison.samples,
         temperature=comparison.temperature,
         top_p=comparison.top_p,

@@ -152,7 +152,7 @@ def draw_by_day(comparison: Comparison) -> Draw:
         axes = figure.subplots()
         values: list[float] = []
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
-        for row in _shown(comparison):
+        for row in _lines(comparison):
             points = [point for point in comparison.by_horizon if point.name == row.name]
             days = [point.day for point in points]
             if row.name == final:
@@ -185,7 +185,7 @@ def draw_by_month(comparison: Comparison) -> Draw:
         values: list[float] = []
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
         months = sorted({point.month for point in comparison.by_month})
-        for row in _shown(comparison):
+        for row in _lines(comparison):
             points = {point.month: point.skill for point in comparison.by_month if point.name == row.name}
             values += points.values()
             _line(axes, list(range(len(months))), [points[month] for month in months], row.name, final)
@@ -204,6 +204,13 @@ def _shown(comparison: Comparison) -> list[Row]:
     return [row for row in comparison.rows if row.name != "persistence"]
 
 
+def _lines(comparison: Comparison) -> list[Row]:
+    """Rows for pictures of one line each: of the baselines only the one with the smallest error."""
+    shown = _shown(comparison)
+    strongest = min((row for row in shown if row.kind == "baseline"), key=lambda row: row.mae, default=None)
+    return [row for row in shown if row.kind != "baseline" or row is strongest]
+
+
 def _skill_height(comparison: Comparison) -> int:
     return 74 + 42 * len(_shown(comparison))
 
@@ -215,7 +222,7 @@ def _dot_and_interval(axes: "Axes", row: Row, place: float) -> None:
         axes.plot([row.single_low, row.single_high], [below, below], color=tint, linewidth=1.4, alpha=0.55)
         axes.plot(row.single_skill, below, "o", ms=5, mfc="none", mec=tint, mew=1.2)
     axes.plot([row.skill_low, row.skill_high], [place, place], color=tint, linewidth=5, alpha=0.45)
-    axes.plot(row.skill, place, MARKERS.get(row.name, "o"), ms=9, mfc=tint, mec="none")
+    axes.plot(row.skill, place, MARKERS.get(row.name, "P"), ms=9, mfc=tint, mec="none")
 
 
 def _line(axes: "Axes", x: list[int], y: list[float], name: str, final: str) -> None:
@@ -225,8 +232,8 @@ def _line(axes: "Axes", x: list[int], y: list[float], name: str, final: str) -> 
         y,
         color=colour(name),
         linewidth=2.6 if own else 1.5,
-        linestyle=DASHES.get(name, "-"),
-        marker=MARKERS.get(name, "o"),
+        linestyle=DASHES.get(name, (0, (1, 1.5))),
+        marker=MARKERS.get(name, "P"),
         markersize=5 if own else 3.5,
         markeredgecolor="none",
         label=label(name),

@@ -27,7 +27,7 @@ LIGHT = {
     "grpo_1st": "#3b8bcb",
     "sft": "#c77708",
     "grpo_2nd": "#00735e",
-    "drift": "#8b5fb4",
+    "baseline": "#8b5fb4",
     "best_possible": "#1b1e24",
     "up": "#6f7782",
     "down": "#3e444d",
@@ -48,7 +48,7 @@ DARK = {
     "grpo_1st": "#73b4ec",
     "sft": "#eda63f",
     "grpo_2nd": "#58cfb2",
-    "drift": "#bd98e0",
+    "baseline": "#bd98e0",
     "best_possible": "#e9e7e3",
     "up": "#8d95a0",
     "down": "#c3c8d0",
@@ -66,11 +66,22 @@ LABELS = {
     "sft": "SFT",
     "grpo_2nd": "Second GRPO",
     "persistence": "Persistence",
-    "drift": "Drift",
+    "drift": "Drift so far",
+    "mean_return": "Mean training return",
+    "exp_smoothing": "Exponential smoothing",
+    "theta": "Theta",
+    "ridge": "Ridge regression",
+    "boosted_trees": "Boosted trees",
     "best_possible": "Best possible",
 }
-MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "drift": "P", "best_possible": "D"}
-DASHES: dict[str, Any] = {"base": (0, (4, 2)), "drift": (0, (1, 1.5)), "best_possible": (0, (6, 2, 1, 2))}
+MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "best_possible": "D"}
+DASHES: dict[str, Any] = {
+    "base": (0, (4, 2)),
+    "grpo_1st": "-",
+    "sft": "-",
+    "grpo_2nd": "-",
+    "best_possible": (0, (6, 2, 1, 2)),
+}
 
 WIDE, NARROW = 1072, 350
 """Widths of pictures in CSS pixels; wide ones have a narrow twin for phones."""
@@ -82,8 +93,8 @@ def label(name: str) -> str:
 
 
 def colour(name: str) -> str:
-    """The forecaster's colour in the light palette."""
-    return LIGHT.get(name, LIGHT["muted"])
+    """The forecaster's colour in the light palette; all baselines share one."""
+    return LIGHT.get(name, LIGHT["baseline"])
 
 
 def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:

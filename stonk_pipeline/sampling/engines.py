@@ -2,14 +2,16 @@
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config import ModelConfig, PromptConfig
 from stonk_pipeline.errors import EngineError, PromptError
-from stonk_pipeline.forecast import Messages
+from stonk_pipeline.forecast import Messages, answer, messages
 from stonk_pipeline.runs import Progress
+from stonk_pipeline.schema import Window
 from stonk_pipeline.training import models
 
 Answers = list[list[str]]
@@ -112,9 +114,8 @@ class TransformersEngine:
                 batch = self.tokenizer([prompts[row] for row in rows], padding=True, return_tensors="pt")
                 batch = batch.to(self.network.device)
                 ids = self.network.generate(
-                    **batch,
+                    **_read_once(self.network, batch, n),
                     max_new_tokens=max_tokens,
-                    num_return_sequences=n,
                     pad_token_id=self.tokenizer.pad_token_id,
                     **choice,
                 )
@@ -124,6 +125,39 @@ class TransformersEngine:
                 progress(min(start + size, len(order)), len(order), "windows answered")
         self.network.train(training)
         return answers
+
+
+def _read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:
+    """What `generate` needs for `n` answers to each prompt; the prompt itself is computed once and not `n` times.
+
+    Args:
+        network: a causal language model.
+        batch: `input_ids` and `attention_mask`, (B, T) each, padded on the left.
+        n: answers to each prompt.
+
+    Returns:
+        Both, (B * n, T), the answers to one prompt one after the other, and `past_key_values` of all tokens but the
+        last.
+    """
+    from transformers import DynamicCache
+
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    cache = DynamicCache(config=network.config)
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    network(
+        input_ids=ids[:, :-1],
+        attention_mask=mask[:, :-1],
+        position_ids=places[:, :-1],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    cache.batch_repeat_interleave(n)
+    return {
+        "input_ids": ids.repeat_interleave(n, 0),
+        "attention_mask": mask.repeat_interleave(n, 0),
+        "past_key_values": cache,
+    }
 
 
 def _cache(network: Any) -> Any:
@@ -211,6 +245,33 @@ def _rank(adapter: Path) -> int:
     return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
 
 
+def questions(
+    tokenizer: Any, windows: Sequence[Window], prompt: PromptConfig, horizon: int, *, room: int, limit: int
+) -> list[str]:
+    """Prompts about windows, through the model's chat template.
+
+    Args:
+        tokenizer: of the model.
+        windows: what is asked about.
+        prompt: what of them is shown.
+        horizon: closes to forecast.
+        room: tokens that an answer may take.
+        limit: `model.max_seq_length`.
+
+    Raises:
+        PromptError: a prompt and its answer do not fit, or the plainest answer is longer than `room`.
+    """
+    prompts = render(tokenizer, [messages(window, prompt, horizon) for window in windows], room=room, limit=limit)
+    plain = [answer("", (window.last,) * horizon, prompt.decimals) for window in windows]
+    longest = max((len(ids) for ids in tokenizer(plain, add_special_tokens=False)["input_ids"]), default=0)
+    if longest >= room:  # the mark that ends an answer needs a token too
+        raise PromptError(
+            f"an answer of {horizon} closes has at least {longest + 1} tokens, and only {room} are allowed; raise "
+            "max_completion_length (GRPO) and max_tokens (sampling, comparison), or shorten data.horizon"
+        )
+    return prompts
+
+
 def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int) -> list[str]:
     """Prompts through the model's chat template.
 
@@ -226,8 +287,8 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
     if not tokenizer.chat_template:
         raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
     prompts = [
-        tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        for messages in conversations
+        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        for conversation in conversations
     ]
     check_lengths(tokenizer, prompts, room=room, limit=limit)
     return prompts

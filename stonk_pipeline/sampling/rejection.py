@@ -12,7 +12,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import Progress, Stage, write_atomic
-from stonk_pipeline.sampling.engines import choose_engine, open_engine, render
+from stonk_pipeline.sampling.engines import choose_engine, open_engine, questions
 from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance, judge
 from stonk_pipeline.schema import Window
 from stonk_pipeline.training import models
@@ -44,9 +44,9 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     kind = choose_engine(sampling.engine, prefer_vllm=True)
     scratch = out / "scratch"
     engine = open_engine(kind, config.model, inputs["policy"] / models.ADAPTER, seed=config.seed, scratch=scratch)
-    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
+    room, limit = sampling.max_tokens, config.model.max_seq_length
     texts = engine.sample(
-        render(engine.tokenizer, asked, room=sampling.max_tokens, limit=config.model.max_seq_length),
+        questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit),
         sampling.samples,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -66,6 +66,7 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
             f"none of {record['answers']} answers beat persistence by {sampling.min_skill:.0%}: "
             f"{record['reasons']}. Lower sampling.min_skill, raise sampling.samples, or train the first model longer"
         )
+    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
     write(out, config.stock_name, windows, asked, chosen, config.prompt.decimals)
     write_atomic(out / "selection.json", json.dumps(record, indent=2))
     return {

@@ -14,7 +14,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
-from stonk_pipeline.sampling.engines import render
+from stonk_pipeline.sampling.engines import questions
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (
@@ -76,7 +76,7 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
     horizon = len(targets[0].values)
     asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
     room, limit = grpo.max_completion_length, config.model.max_seq_length
-    render(loaded.tokenizer, asked, room=room, limit=limit)
+    questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
 
     state = open_state(out)
     book = RewardBook(grpo.group_size, horizon, config.prompt.decimals)

@@ -4,8 +4,11 @@ import gc
 import importlib.util
 import json
 import os
+import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stonk_pipeline import tiny
@@ -81,8 +84,22 @@ def prepare_backend(model: ModelConfig) -> str:
         # Its compiled trainers lie in the working directory by default, which two runs at once would share.
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(Path.home() / ".cache" / "stonk-pipeline" / "unsloth"))
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+        _spare_unsloth_wrong_kernels()
         import unsloth  # noqa: F401
     return backend
+
+
+def _spare_unsloth_wrong_kernels() -> None:
+    """Lets Unsloth be imported on an x86 processor without AVX-512 BF16.
+
+    To see whether vLLM works, Unsloth loads `vllm._C`. In vLLM's CPU build that library is for AVX-512 BF16 alone, and
+    loading it elsewhere is an illegal instruction; vLLM itself takes `_C_AVX512` or `_C_AVX2` there (the same question
+    is asked in its `CpuPlatform.import_kernels`). An empty module in its place is never used.
+    """
+    import torch
+
+    if platform.machine() in ("x86_64", "AMD64") and not cuda() and not torch.cpu._is_avx512_bf16_supported():
+        sys.modules.setdefault("vllm._C", ModuleType("vllm._C"))
 
 
 def load_for_training(

@@ -197,7 +197,7 @@ def _watch(
             loss = float((metrics or {})["eval_loss"])
             before = self._held_out()
             log.add({"step": state.global_step, "val_loss": loss, "val_perplexity": math.exp(min(loss, 50))})
-            self.clock = time.monotonic()
+            self.clock, self.tokens = time.monotonic(), state.num_input_tokens_seen
             if loss < min(before, default=math.inf):
                 models.save_adapter(loaded, config.model, out / models.ADAPTER)
             limit = min([*before, loss]) * (1 + sft.divergence)

@@ -11,7 +11,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
-from stonk_pipeline.sampling.engines import TransformersEngine, render
+from stonk_pipeline.sampling.engines import TransformersEngine, questions
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from stonk_pipeline.training import models
 from stonk_pipeline.training.telemetry import CsvLog
@@ -32,8 +32,8 @@ def validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -
     grpo = config.grpo
     windows, targets = dataset.spread(*dataset.read_split(data, "val"), grpo.validation_windows, config.seed)
     horizon = len(targets[0].values)
-    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
-    prompts = render(loaded.tokenizer, asked, room=grpo.max_completion_length, limit=config.model.max_seq_length)
+    room, limit = grpo.max_completion_length, config.model.max_seq_length
+    prompts = questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     engine = TransformersEngine(loaded.model, loaded.tokenizer)
     log = CsvLog(out / "validation.csv", COLUMNS)
     best = out / models.ADAPTER

@@ -159,17 +159,34 @@ def test_main_runs_a_stage_once(tmp_path, capsys):
 
 
 def test_main_changes_the_settings_of_a_run(tmp_path):
-    run = pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
-    # The step itself cannot run yet; its settings are taken all the same.
-    assert main(["sft", "--run-dir", str(run.directory), "--set", "sft.epochs=1", "--lora-rank", "3"]) == 1
+    run = pipeline.write_run(
+        tmp_path / "run", load_config("default", {"seed": 4, "data": {"market": {"tickers": 1, "days": 400}}})
+    )
+    assert main(["preprocess", "--run-dir", str(run.directory), "--set", "sft.epochs=1", "--lora-rank", "3"]) == 0
     settings = read_settings(run.directory)
     assert (settings["seed"], settings["sft"]["epochs"], settings["lora"]["rank"]) == (4, 1.0, 3)
 
 
 def test_main_takes_another_recipe_for_a_run(tmp_path):
     run = pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
-    assert main(["sft", "--run-dir", str(run.directory), "--recipe", "small", "--seed", "5"]) == 1
+    assert main(["preprocess", "--run-dir", str(run.directory), "--recipe", "small", "--seed", "5"]) == 0
     assert read_settings(run.directory) == json.loads(load_config("small", {"seed": 5}).model_dump_json())
+
+
+def test_main_refuses_options_that_the_finished_stages_do_not_fit(tmp_path, capsys):
+    run = ["--run-dir", str(tmp_path / "run")]
+    assert main(["preprocess", *run, "--recipe", "default", *TINY]) == 0
+    before = read_settings(tmp_path / "run")
+    assert main(["grpo-first", *run, "--horizon", "5"]) == 1
+    said = capsys.readouterr().err
+    assert "with other settings or inputs than grpo-first is to run with; run preprocess again" in said
+    assert read_settings(tmp_path / "run") == before
+
+
+def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
+    pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
+    assert main(["sft", "--run-dir", str(tmp_path / "run")]) == 1
+    assert "sft needs preprocess: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
 """Scores against plain loops, baselines against closed forms."""
 
-import math
-
 import numpy as np
 import pytest
 
 from stonk_pipeline.evaluation import baselines, metrics
-from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from stonk_pipeline.schema import Forecast, Unreadable, Window
 
 
 def window(context=(99.0, 101.0, 100.0), *, stock="AAA", date="2024-01-02", offset=0.0, unit=1.0) -> Window:
@@ -76,29 +74,3 @@ def test_straight_lines_sees_through_rounding_and_spares_paths():
     assert metrics.straight_lines(lines, 2).all()
     assert not metrics.straight_lines(walks, 2).any()
     assert not metrics.straight_lines(lines[:, :2], 2).any()
-
-
-def test_drift_compounds_the_mean_training_return_on_any_scale():
-    growth = 1.01
-    prices = [20 * growth**k for k in range(5)]
-    train = [window(prices[:3], offset=0.0, unit=1.0)]
-    daily = baselines.daily_drift(train, [Target("", "", tuple(prices[3:]))])
-    assert daily["AAA"] == pytest.approx(math.log(growth))
-    standard = window((0.0, 0.5), offset=48.0, unit=4.0)
-    forecast = 48.0 + 4.0 * baselines.drift([standard], 3, daily)[0]
-    assert forecast == pytest.approx([50 * growth, 50 * growth**2, 50 * growth**3])
-
-
-def test_drift_of_an_unknown_stock_is_the_pooled_one():
-    pair = [window((100.0, 100.0)), window((100.0, 100.0), stock="BBB")]
-    daily = baselines.daily_drift(
-        pair, [Target("", "", (100.0, 100.0 * math.exp(0.03))), Target("", "", (100.0, 100.0))]
-    )
-    assert daily[baselines.POOLED] == pytest.approx(0.005)
-    forecast = baselines.drift([window(stock="NEW")], 1, daily)
-    assert forecast[0, 0] == pytest.approx(100.0 * math.exp(0.005))
-
-
-def test_drift_without_any_training_window_is_persistence():
-    daily = baselines.daily_drift([], [])
-    assert baselines.drift([window()], 2, daily).tolist() == baselines.persistence([window()], 2).tolist()

@@ -157,7 +157,7 @@ def test_run_executes_a_step_that_is_not_done(tmp_path):
 def test_run_refuses_a_step_before_those_it_needs(tmp_path):
     run = create_run(config_for(tmp_path), "now")
     assert run.finished("sft") is None
-    with pytest.raises(StageError, match="sft_data_generation: no such file or directory; run the stage that makes it"):
+    with pytest.raises(StageError, match=r"sft needs preprocess: .*preprocessing: not finished"):
         run.execute("sft", lambda *_: None)
 
 

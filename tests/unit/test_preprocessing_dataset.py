@@ -202,7 +202,19 @@ def test_preprocess_names_every_file_that_cannot_be_used(tmp_path):
     broken = bars["SIM02"].assign(close=-1.0)
     data_dir = write_bars(tmp_path / "bars", AAA=bars["SIM01"], BBB=broken, CCC=bars["SIM03"].drop(columns="low"))
     with pytest.raises(DataError, match=r"(?s)BBB\.csv, line 2: close is -1.*CCC\.csv: no column low"):
-        run(stage(data_dir=data_dir), tmp_path / "out")
+        run(stage(data_dir=data_dir, stocks=["AAA", "BBB", "CCC"]), tmp_path / "out")
+
+
+def test_preprocess_leaves_out_and_reports_a_stock_that_was_not_asked_for_by_name(tmp_path):
+    bars = generate(MARKET)
+    broken = bars["SIM02"].assign(close=-1.0)
+    data_dir = write_bars(tmp_path / "bars", AAA=bars["SIM01"], BBB=broken)
+    numbers = run(stage(data_dir=data_dir), tmp_path / "out")
+    assert numbers["stocks"] == 1
+    assert "BBB.csv, line 2: close is -1" in numbers["left_out"]["BBB"]
+    write_bars(tmp_path / "bars", AAA=broken)
+    with pytest.raises(DataError, match=r"(?s)AAA\.csv, line 2.*BBB\.csv, line 2"):
+        run(stage(data_dir=data_dir), tmp_path / "out2")
 
 
 def test_preprocess_refuses_to_run_without_files(tmp_path):
