@@ -9,10 +9,10 @@ known, and asks the rule of `stonk_pipeline.evaluation.verdict` with the interva
 
     noise           random walk; each window has a forecast drawn at random
     one view        random walk; all tickers get the same bet, which changes every 20 days: luck shared by many windows
-    zero skill      predictable market; a part of the best possible forecast and as much noise as brings the skill to 0
+    zero skill      predictable market; half of the best move, and noise that brings it to 0
     skill 0.10      predictable market; the same with less noise
 
-None of the first three has skill: "evidence of skill" there is an error, at most 5 % by the rule's design. The last has.
+None of the first three has skill: "evidence of skill" there is an error, at most 5 % by design. The last one has.
 """
 
 import argparse

@@ -131,9 +131,22 @@ def build_parser() -> argparse.ArgumentParser:
         add_config_options(command)
     report = commands.add_parser("report", help="write report.html of a compared run")
     report.add_argument("--run-dir", type=Path, required=True)
+    evaluate = commands.add_parser("evaluate", help="score forecasts or a saved model by a published protocol")
+    evaluate.add_argument("--protocol", choices=["vta"], required=True, help="vta: the table of arXiv 2511.08616")
+    evaluate.add_argument(
+        "--forecasts",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="CSV or Parquet with stock, date (of the last known close) and values (10 prices); repeatable",
+    )
+    evaluate.add_argument("--adapter", type=Path, help="adapter to ask, e.g. models/stonk-tiny/AAPL/grpo_lora_2nd")
+    evaluate.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
+    add_config_options(evaluate)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
     build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--steps", type=int, default=800)
+    build.add_argument("--steps", type=int, default=600)
     build.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -159,6 +172,8 @@ def _run(args: argparse.Namespace) -> int:
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
+    if args.command == "evaluate":
+        return _evaluate(args)
     if args.command == "report":
         from stonk_pipeline.report import write_report
 
@@ -171,6 +186,20 @@ def _run(args: argparse.Namespace) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = run.execute(args.command, process.report_progress)
     sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from stonk_pipeline.evaluation.command import evaluate
+
+    if args.adapter is not None and not (args.adapter / "adapter_config.json").is_file():
+        raise ConfigError(f"{args.adapter}: no adapter there (it has no adapter_config.json)")
+    files = {path.stem: path for path in args.forecasts}
+    ask_model = args.base or args.adapter is not None
+    rows = evaluate(resolve_config(args), files, args.adapter, ask_model, process.report_progress)
+    sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8}\n")
+    for row in rows:
+        sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8}\n")
     return 0
 
 

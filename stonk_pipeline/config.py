@@ -260,6 +260,12 @@ class ComparisonConfig(Settings):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     min_dates: PositiveInt = 20
     """Fewer distinct test dates than this are too little data for a verdict."""
+    cost_bps: Annotated[float, Field(ge=0)] = 5.0
+    """Cost of one trade in basis points, in the back-test."""
+    slippage_bps: Annotated[float, Field(ge=0)] = 5.0
+    """What the price moves against a trade, in basis points, in the back-test."""
+    trials: PositiveInt | None = None
+    """How many strategies were tried, for the deflated Sharpe ratio; not given: the models that are compared."""
 
 
 class PreprocessStage(Settings):

@@ -2,6 +2,7 @@
 
 import json
 import random
+from bisect import bisect_right
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def read_histories(directory: Path) -> dict[str, History]:
         columns = _read(directory / f"{stock}_bars.csv", (DATE, CLOSE))
         histories[stock] = History(tuple(columns[DATE]), tuple(columns[CLOSE]))
     return histories
+
+
+def dates_ahead(window: Window, history: History, horizon: int) -> tuple[str, ...]:
+    """Dates of the closes that a window's target holds (ISO)."""
+    first = bisect_right(history.dates, window.date)
+    return history.dates[first : first + horizon]
 
 
 def read_best_possible(directory: Path) -> dict[tuple[str, str], tuple[float, ...]] | None:

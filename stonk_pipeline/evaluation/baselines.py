@@ -1,6 +1,6 @@
-"""Forecasts that need no language model. They see what a model sees, the bars up to the decision date, and the training
-part; never a target of another part.
+"""Forecasts that need no language model.
 
+They see what a model sees, the bars up to the decision date, and the training part; never a target of another part.
 Every baseline is fitted on the training part alone and applied to each window from what was known on its date.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stonk_pipeline.config import ComparisonConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation import baselines, metrics
+from stonk_pipeline.evaluation import baselines, distribution, metrics
 from stonk_pipeline.evaluation.examples import pick_examples
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.evaluation.results import Comparison, Kind
@@ -21,12 +21,14 @@ from stonk_pipeline.evaluation.scores import (
     PERSISTENCE,
     Forecaster,
     Setting,
+    by_group,
     by_horizon,
     by_month,
     score_rows,
     window_records,
 )
 from stonk_pipeline.evaluation.significance import SPANS, cluster, target_span
+from stonk_pipeline.evaluation.trades import trade_all
 from stonk_pipeline.evaluation.verdict import give_verdict
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
@@ -42,6 +44,7 @@ def compare(
     config: ComparisonConfig,
     seed: int,
     decimals: int = 2,
+    ahead: Sequence[Sequence[str]] | None = None,
 ) -> Comparison:
     """Compares models with each other, persistence and other baselines.
 
@@ -56,6 +59,7 @@ def compare(
         config: resamples, confidence and the fewest dates for a verdict.
         seed: of the bootstrap.
         decimals: of the numbers in the models' answers, to tell straight lines.
+        ahead: dates of each window's target (ISO), for the back-test; None leaves it out.
 
     Raises:
         StageError: there are no windows or models, or the answers do not fit the windows.
@@ -85,11 +89,17 @@ def compare(
     final = rows[len(models) - 1]
     blocks = len(setting.clusters.dates) / (SPANS * setting.span)
     records = window_records(forecasters, setting, targets, final.name)
+    trading, equity = trade_all(forecasters, setting, ahead) if ahead is not None else ((), ())
     return Comparison(
         verdict=give_verdict(final, blocks=blocks, min_dates=config.min_dates, confidence=config.confidence),
         rows=tuple(rows),
         by_horizon=tuple(by_horizon([f for f in forecasters if f.name != PERSISTENCE], setting)),
         by_month=tuple(by_month([f for f in forecasters if f.name != PERSISTENCE], setting)),
+        by_group=tuple(by_group([f for f in forecasters if f.name != PERSISTENCE], setting)),
+        ranks={model.name: tuple(distribution.ranks(model.samples, setting.truth).tolist()) for model in models},
+        trading=trading,
+        trials=setting.config.trials or len(models),
+        equity=equity,
         examples=pick_examples(records, final.name),
         unreadable={name: _reasons(given) for name, given in answers.items()},
         first_date=setting.clusters.dates[0],

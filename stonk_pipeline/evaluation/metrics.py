@@ -118,3 +118,16 @@ def straight_lines(values: Floats, decimals: int) -> Bools:
         return np.zeros(values.shape[:-1], dtype=np.bool_)
     steps = np.rint(np.diff(np.round(values, decimals), n=2, axis=-1) * 10.0**decimals)
     return np.asarray((np.abs(steps) <= 1.0).all(axis=-1))
+
+
+def identical_share(samples: Floats, readable: Bools) -> float:
+    """Share of readable answers that are the most common one, as moves from the last close: 1 is a constant policy.
+
+    Args:
+        samples: (N, S, H), percent of the last close.
+        readable: (N, S).
+    """
+    given = np.round(samples[readable] - 100.0, 3)
+    if not len(given):
+        return 0.0
+    return float(np.unique(given, axis=0, return_counts=True)[1].max() / len(given))

@@ -27,6 +27,10 @@ class Row(Result):
     """Mean absolute error of the median answer, in percent of the last close."""
     mse: float
     """Mean squared error of the median answer, in squared percent."""
+    rmse: float
+    """Square root of `mse`, in percent."""
+    mape: float
+    """Mean absolute error in percent of the close that came."""
     skill: float
     """1 - MAE / MAE of persistence, of the median answer."""
     skill_low: float
@@ -45,6 +49,21 @@ class Row(Result):
     """Two-sided Diebold-Mariano p-value against persistence; None for persistence."""
     attained: float | None
     """Skill as a share of the best possible forecast's; None where that is not known or is no skill itself."""
+    confidence_p: float
+    """p-value of the Model Confidence Set: forecasters at or above 1 - confidence cannot be told from the best one."""
+    crps: float
+    """Continuous ranked probability score of the answers, in percent; of a single forecast its MAE."""
+    crps_skill: float
+    """1 - CRPS / MAE of persistence."""
+    coverage: dict[str, float] | None
+    """Nominal coverage (`0.8`) -> share of closes within the central interval of the answers; None for one answer."""
+    rank_ic: float | None
+    """Mean over dates of the rank correlation of forecast and realised moves across tickers; None where too few
+    tickers share a date."""
+    swapped_skill: float
+    """Skill when each window gets the answers to another window: what is left of it does not come from the input."""
+    identical_share: float
+    """Share of readable answers that are the most common one, as moves from the last close."""
     direction: float
     """Share of windows whose last day is on the forecast side of the last close."""
     up_days: float
@@ -79,6 +98,30 @@ class MonthSkill(Result):
     """ISO, `2023-04`."""
     skill: float
     windows: int
+
+
+class GroupSkill(Result):
+    """Skill of the median answer over a part of the windows."""
+
+    name: str
+    by: Literal["stock", "volatility"]
+    group: str
+    """The stock, or `low`, `middle`, `high` third of the windows' volatility."""
+    skill: float
+    windows: int
+
+
+class TradingRow(Result):
+    """Back-test of one forecaster (`evaluation.backtest`), after costs."""
+
+    name: str
+    total_return: float
+    sharpe: float
+    """Annualised."""
+    drawdown: float
+    turnover: float
+    deflated_sharpe: float
+    """Probability that the true Sharpe ratio is above what luck would show in so many trials."""
 
 
 class Example(Result):
@@ -119,6 +162,12 @@ class Comparison(Result):
     rows: tuple[Row, ...]
     by_horizon: tuple[DaySkill, ...]
     by_month: tuple[MonthSkill, ...]
+    by_group: tuple[GroupSkill, ...] = ()
+    ranks: dict[str, tuple[float, ...]] = {}
+    """Model -> shares of the places that the truth takes among its answers, lowest first (`distribution.ranks`)."""
+    trading: tuple[TradingRow, ...] = ()
+    trials: int = 1
+    """How many strategies the deflated Sharpe ratio allows for."""
     examples: tuple[Example, ...]
     unreadable: dict[str, dict[str, int]]
     """Model -> reason -> answers."""
@@ -136,6 +185,9 @@ class Comparison(Result):
     """One record a window (`windows.csv`): stock, date, target_start, target_end, volatility, `mae_<name>` of the
     median forecast, gain (see `Example`); volatility and errors in percent of the last close."""
 
+    equity: tuple[dict[str, str | float], ...] = Field(default=(), exclude=True)
+    """One record a day of the back-test (`equity.csv`): date and the growth of 1 with each forecaster."""
+
     def row(self, name: str) -> Row:
         """The row of a model or baseline.
 
@@ -148,18 +200,27 @@ class Comparison(Result):
         raise KeyError(name)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame, one column a field."""
-        return pd.DataFrame([row.model_dump() for row in self.rows])
+        """The rows as a frame, one column a field and one for each nominal coverage."""
+        return pd.DataFrame(
+            [
+                row.model_dump(exclude={"coverage"})
+                | {f"coverage_{level}": share for level, share in (row.coverage or {}).items()}
+                for row in self.rows
+            ]
+        )
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> None:
-    """Writes `comparison.json`, `comparison.csv` (the rows), `verdict.json` and `windows.csv` into a directory."""
+    """Writes `comparison.json`, `comparison.csv` (the rows), `verdict.json`, `windows.csv` and `equity.csv`."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / "comparison.json", comparison.model_dump_json(indent=2))
     write_atomic(directory / "verdict.json", comparison.verdict.model_dump_json(indent=2))
     write_atomic(directory / "comparison.csv", comparison.frame().to_csv(index=False, float_format="%.6g"))
     frame = pd.DataFrame(list(comparison.windows))
     write_atomic(directory / "windows.csv", frame.to_csv(index=False, float_format="%.6g"))
+    if comparison.equity:
+        frame = pd.DataFrame(list(comparison.equity))
+        write_atomic(directory / "equity.csv", frame.to_csv(index=False, float_format="%.6g"))
 
 
 def read_comparison(directory: Path) -> Comparison:

@@ -6,10 +6,10 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from stonk_pipeline.config import ComparisonConfig
-from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.evaluation import distribution, metrics
 from stonk_pipeline.evaluation.metrics import Bools, Floats, skill
-from stonk_pipeline.evaluation.results import DaySkill, Kind, MonthSkill, Row
-from stonk_pipeline.evaluation.significance import SPANS, Clusters, diebold_mariano, skill_intervals
+from stonk_pipeline.evaluation.results import DaySkill, GroupSkill, Kind, MonthSkill, Row
+from stonk_pipeline.evaluation.significance import SPANS, Clusters, confidence_set, diebold_mariano, skill_intervals
 from stonk_pipeline.schema import Target, Window
 
 PERSISTENCE, BEST = "persistence", "best_possible"
@@ -49,6 +49,12 @@ class Setting(NamedTuple):
     config: ComparisonConfig
     seed: int
 
+    @property
+    def volatility(self) -> Floats:
+        """(N,) of a day, in percent of the last close."""
+        _, unit = metrics.percent_scale(self.windows)
+        return np.maximum(unit[:, 0] * [window.volatility for window in self.windows], metrics.TINY)
+
     def intervals(self, losses: Floats, reference: Floats) -> tuple[Floats, Floats]:
         """Date-clustered intervals of skills: losses (N, K), reference (N, K) or (N, 1) -> low and high, (K,)."""
         return skill_intervals(
@@ -74,6 +80,10 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)
     strongest = max(float(estimates[i]) for i, f in enumerate(forecasters) if f.kind == "baseline")
     daily_flat = setting.clusters.means(flat[:, 0])
+    by_date = np.column_stack([setting.clusters.means(column) for column in medians.T])
+    surviving = confidence_set(
+        by_date, block=SPANS * setting.span, resamples=setting.config.resamples, seed=setting.seed
+    )
     rows = []
     for i, forecaster in enumerate(forecasters):
         test = diebold_mariano(setting.clusters.means(medians[:, i]), daily_flat, setting.span)
@@ -84,7 +94,8 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
                 name=forecaster.name,
                 kind=forecaster.kind,
                 mae=medians[:, i].mean(),
-                mse=metrics.mse(forecaster.median, setting.truth).mean(),
+                **_errors(forecaster, setting, float(flat.mean())),
+                confidence_p=float(surviving[i]),
                 skill=estimates[i],
                 skill_low=low[i],
                 skill_high=high[i],
@@ -112,6 +123,47 @@ def _gains(medians: Floats, flat: Floats, setting: Setting) -> tuple[Floats, Flo
     return skill(losses, flat), *setting.intervals(losses, flat)
 
 
+class Errors(TypedDict):
+    """Fields of a `Row` that are errors besides the MAE and its skill."""
+
+    mse: float
+    rmse: float
+    mape: float
+    crps: float
+    crps_skill: float
+    coverage: dict[str, float] | None
+    rank_ic: float | None
+    swapped_skill: float
+
+
+def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
+    """Other errors of a forecaster.
+
+    Args:
+        forecaster: whose.
+        setting: what all share.
+        flat: MAE of persistence, in percent.
+    """
+    median, samples, truth = forecaster.median, forecaster.samples, setting.truth
+    mse = float(metrics.mse(median, truth).mean())
+    crps = float(distribution.crps(samples, truth).mean())
+    several = samples.shape[1] > 1
+    swapped = distribution.swapped(samples, setting.volatility, max(1, len(truth) // 2))
+    return {
+        "mse": mse,
+        "rmse": mse**0.5,
+        "mape": float((100 * np.abs(median - truth) / truth).mean()),
+        "crps": crps,
+        "crps_skill": 1 - crps / max(flat, metrics.TINY),
+        "coverage": {str(level): distribution.coverage(samples, truth, level) for level in distribution.LEVELS}
+        if several
+        else None,
+        "rank_ic": distribution.rank_ic(median, truth, setting.clusters.places),
+        "swapped_skill": 1
+        - float(metrics.mae(metrics.median_forecast(swapped), truth).mean()) / max(flat, metrics.TINY),
+    }
+
+
 class Shape(TypedDict):
     """Fields of a `Row` that are not errors."""
 
@@ -120,6 +172,7 @@ class Shape(TypedDict):
     up_share: float
     straight_share: float
     unreadable_share: float
+    identical_share: float
     windows: int
     dates: int
     stocks: int
@@ -134,6 +187,7 @@ def _shape(forecaster: Forecaster, setting: Setting) -> Shape:
         "up_share": metrics.up_share(forecaster.samples),
         "straight_share": float(forecaster.straight.sum() / max(readable, 1)),
         "unreadable_share": float(1.0 - forecaster.readable.mean()),
+        "identical_share": metrics.identical_share(forecaster.samples, forecaster.readable),
         "windows": len(setting.windows),
         "dates": len(setting.clusters.dates),
         "stocks": len({window.stock for window in setting.windows}),
@@ -169,23 +223,40 @@ def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthS
     return out
 
 
+def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupSkill]:
+    """Skill of each forecaster by stock, and by thirds of the windows' volatility."""
+    order = np.argsort(np.argsort(setting.volatility, kind="stable"), kind="stable")
+    thirds = np.array(["low", "middle", "high"])[3 * order // len(order)]
+    stocks = np.array([window.stock for window in setting.windows])
+    flat = metrics.mae(setting.flat, setting.truth)
+    out = []
+    for forecaster in forecasters:
+        own = metrics.mae(forecaster.median, setting.truth)
+        for by, labels in (("stock", stocks), ("volatility", thirds)):
+            for group in dict.fromkeys(sorted(labels) if by == "stock" else ("low", "middle", "high")):
+                of = labels == group
+                if of.any():
+                    value = float(skill(own[of], flat[of]))
+                    out.append(GroupSkill(name=forecaster.name, by=by, group=group, skill=value, windows=int(of.sum())))
+    return out
+
+
 def window_records(
     forecasters: Sequence[Forecaster], setting: Setting, targets: Sequence[Target], final: str
 ) -> tuple[dict[str, str | float], ...]:
     """The records of `Comparison.windows`."""
-    _, unit = metrics.percent_scale(setting.windows)
     losses = {f.name: metrics.mae(f.median, setting.truth) for f in forecasters}
+    volatility = setting.volatility
     records: list[dict[str, str | float]] = []
     for i, (window, target) in enumerate(zip(setting.windows, targets, strict=True)):
-        volatility = float(unit[i, 0]) * window.volatility
-        gain = (losses[PERSISTENCE][i] - losses[final][i]) / max(volatility, metrics.TINY)
+        gain = (losses[PERSISTENCE][i] - losses[final][i]) / volatility[i]
         records.append(
             {
                 "stock": window.stock,
                 "date": window.date,
                 "target_start": target.start,
                 "target_end": target.end,
-                "volatility": volatility,
+                "volatility": float(volatility[i]),
                 **{f"mae_{name}": float(loss[i]) for name, loss in losses.items()},
                 "gain": float(gain),
             }

@@ -132,3 +132,34 @@ def diebold_mariano(first: Floats, second: Floats, steps: int) -> DieboldMariano
         return DieboldMariano(0.0, 1.0)
     statistic = float(difference.mean() / np.sqrt(variance / count) * np.sqrt(factor))
     return DieboldMariano(statistic, float(2.0 * t.sf(abs(statistic), count - 1)))
+
+
+def confidence_set(losses: Floats, *, block: int, resamples: int, seed: int) -> Floats:
+    """p-values of the Model Confidence Set (Hansen, Lunde and Nason 2011, through `arch`), (K,).
+
+    The forecasters whose p-value is at least 5 % hold the best one with a confidence of 95 %.
+
+    Args:
+        losses: (T, K) losses by date, oldest first.
+        block: length of a bootstrap block in dates.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+    """
+    from arch.bootstrap import MCS
+
+    # Equal columns (exponential smoothing with a weight of 1 is persistence) have no variance between them.
+    distinct, places = np.unique(losses.round(12), axis=1, return_inverse=True)
+    if distinct.shape[1] == 1 or len(losses) < 3:
+        return np.ones(losses.shape[1])
+    test = MCS(
+        distinct,
+        size=0.05,
+        reps=resamples,
+        block_size=min(block, len(losses)),
+        method="R",
+        bootstrap="circular",
+        seed=seed,
+    )
+    test.compute()
+    found = test.pvalues["Pvalue"]
+    return np.array([float(found.loc[place]) for place in np.ravel(places)])

@@ -37,17 +37,13 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     answers: dict[str, list[list[Forecast | Unreadable]]] = {}
     for place, (role, name) in enumerate(roles.items()):
         adapter = inputs[name] / models.ADAPTER if name else None
-        texts = _ask(config, windows, len(targets[0].values), adapter, out, _part(progress, place, len(roles), role))
+        texts = ask(config, windows, len(targets[0].values), adapter, out, _part(progress, place, len(roles), role))
         answers[role] = forecast.read_all(texts, windows, len(targets[0].values))
         _write_forecasts(out / "forecasts" / f"{role}.parquet", windows, texts, answers[role])
     _write_windows(out / "windows.parquet", windows, targets)
-    others = all_baselines(
-        windows,
-        len(targets[0].values),
-        dataset.read_split(inputs["dataset"], "train"),
-        dataset.read_histories(inputs["dataset"]),
-        config.seed,
-    )
+    histories, horizon = dataset.read_histories(inputs["dataset"]), len(targets[0].values)
+    train = dataset.read_split(inputs["dataset"], "train")
+    others = all_baselines(windows, horizon, train, histories, config.seed)
     comparison = compare(
         windows,
         targets,
@@ -57,6 +53,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
         config.comparison,
         config.seed,
         config.prompt.decimals,
+        ahead=[dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows],
     )
     write_comparison(comparison, out)
     write_pictures(comparison, out)
@@ -65,9 +62,19 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     }
 
 
-def _ask(
+def ask(
     config: ComparisonStage, windows: list[Window], horizon: int, adapter: Path | None, out: Path, progress: Progress
 ) -> list[list[str]]:
+    """A model's answers to every window, with the comparison's engine and sampling settings.
+
+    Args:
+        config: settings.
+        windows: what to ask about.
+        horizon: closes to forecast.
+        adapter: adapter directory, or None for the base model.
+        out: where a `scratch` directory may be made.
+        progress: receives the windows answered so far.
+    """
     comparison = config.comparison
     # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
     kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())

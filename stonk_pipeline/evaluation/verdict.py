@@ -17,6 +17,9 @@ stretches may all fall into the same one."""
 
 MANY_UNREADABLE = 0.05
 MANY_STRAIGHT = 0.5
+MANY_IDENTICAL = 0.5
+INPUT_GAIN = 0.005
+"""Skill that a forecast must lose when it is given to another window, or it does not come from the window."""
 ONE_SIDED = 0.9
 
 
@@ -70,7 +73,7 @@ def _sentence(row: Row, finding: Finding, blocks: float, confidence: float) -> s
         )
     start, end = {
         "evidence of skill": ("Evidence of skill", ", more than luck explains"),
-        "worse than persistence": ("No skill, and worse than persistence", ""),
+        "worse than persistence": ("No evidence of skill, and worse than persistence", ""),
         "no evidence of skill": ("No evidence of skill", ", which luck alone can explain"),
     }[finding]
     size = f"{abs(row.skill):.1%} {'smaller' if row.skill >= 0 else 'larger'}"
@@ -89,6 +92,10 @@ def warnings_of(row: Row) -> tuple[str, ...]:
         )
     if row.straight_share > MANY_STRAIGHT:
         found.append(f"{row.straight_share:.0%} of its answers are straight lines.")
+    if row.identical_share > MANY_IDENTICAL:
+        found.append(f"{row.identical_share:.0%} of its answers are one and the same.")
+    if row.skill - row.swapped_skill < INPUT_GAIN:
+        found.append("Given to other windows its forecasts are as good: they do not follow what the model is shown.")
     if row.up_share > ONE_SIDED or row.up_share < 1.0 - ONE_SIDED:
         side = "up" if row.up_share > ONE_SIDED else "down"
         share = max(row.up_share, 1.0 - row.up_share)

@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from stonk_pipeline.evaluation.results import Comparison, GroupSkill
 from stonk_pipeline.report.fans import fans
 from stonk_pipeline.report.files import STAGES, RunFiles
 from stonk_pipeline.report.pictures import by_day_picture, by_month_picture, skill_picture
 from stonk_pipeline.report.style import DARK, LIGHT, Picture, label, percent
 from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
+from stonk_pipeline.report.trust import equity_picture, ranks_picture
 from stonk_pipeline.runs import write_atomic
 
 REPORT = "report.html"
@@ -77,6 +79,9 @@ def render(files: RunFiles) -> str:
         colour=colour_name,
         skill=skill_picture(comparison),
         where=[by_day_picture(comparison), by_month_picture(comparison)],
+        ranks=ranks_picture(comparison),
+        equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
+        groups=groups(comparison),
         fans=fans(files, comparison.verdict.model, comparison.examples),
         chapters=chapters(files),
         dataset=files.record("preprocessing", "dataset.json"),
@@ -120,6 +125,12 @@ def chapters(files: RunFiles) -> list[Chapter]:
         Chapter("Second GRPO", "The fine-tuned model is trained as in the first stage.", [], second),
     ]
     return [chapter for chapter in found if chapter.pictures or chapter.numbers]
+
+
+def groups(comparison: Comparison) -> dict[str, list[GroupSkill]]:
+    """The final model's skill by thirds of volatility and by stock, in their order."""
+    own = [group for group in comparison.by_group if group.name == comparison.verdict.model]
+    return {by: [group for group in own if group.by == by] for by in ("volatility", "stock")}
 
 
 def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], list[Picture]]:

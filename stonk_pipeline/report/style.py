@@ -73,6 +73,7 @@ LABELS = {
     "ridge": "Ridge regression",
     "boosted_trees": "Boosted trees",
     "best_possible": "Best possible",
+    "hold": "Bought and held",
 }
 MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "best_possible": "D"}
 DASHES: dict[str, Any] = {

@@ -109,7 +109,7 @@ def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = Fal
         axes.set_xlabel("step")
         if share:
             axes.set_ylim(-0.03, 1.03)
-            _percents(axes)
+            percents(axes)
         if len(curves) > 1:
             figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=11, handlelength=2.2)
 
@@ -165,7 +165,7 @@ def _validation(key: str, who: str, tint: str, validation: pd.DataFrame) -> Pict
             at = validation[kept]
             axes.plot(at["step"], at["skill_median"], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5, label="kept")
         axes.set_xlabel("step")
-        _percents(axes, sign=True)
+        percents(axes, sign=True)
         figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=11, handlelength=2.2)
 
     told = ", ".join(
@@ -202,7 +202,8 @@ def _ends(log: pd.DataFrame, curves: Sequence[Curve], share: bool) -> str:
     return ", ".join(parts)
 
 
-def _percents(axes: "Axes", *, sign: bool = False) -> None:
+def percents(axes: "Axes", *, sign: bool = False) -> None:
+    """A vertical axis of shares, in percent."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))

@@ -45,6 +45,17 @@ def test_published_adapter_gives_the_forecasts_of_the_comparison(small_run: pipe
     assert [text for of_window in texts for text in of_window] == reported["completion"].to_pylist()
 
 
+def test_transformers_engine_answers_as_plain_generate_does(small_run: pipeline.Run) -> None:
+    engine = TransformersEngine(*models.load_merged(small_run.config.model, small_run.models_dir / "sft_lora"))
+    prompts = prompts_of(small_run, engine.tokenizer)[:12]
+    options = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 56, "seed": 0, "progress": lambda *_: None}
+    for prompt, texts in zip(prompts, engine.sample(prompts, 2, **options), strict=True):
+        ids = engine.tokenizer(prompt, return_tensors="pt")  # alone, so without padding or a shared prompt
+        whole = engine.network.generate(**ids, max_new_tokens=56, do_sample=False)
+        alone = engine.tokenizer.decode(whole[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert texts == [alone, alone]
+
+
 def test_vllm_with_the_adapter_agrees_with_peft(small_run: pipeline.Run, tmp_path: Path) -> None:
     import vllm
     from vllm import SamplingParams

@@ -48,7 +48,8 @@ def noisy(windows, best, weight, noise, seed, samples=4):
 
 
 def run(windows, targets, best, answers, config=CONFIG, **more):
-    others = {"drift": np.full((len(windows), HORIZON), 100.05)}
+    rising = [w.context[-1] + 0.0005 * (w.context[-1] + w.price_offset / w.price_unit) for w in windows]
+    others = {"drift": np.repeat(np.array(rising)[:, None], HORIZON, axis=1)}
     return compare(windows, targets, answers, others, best, config, seed=0, **more)
 
 
@@ -212,3 +213,58 @@ def test_give_verdict_begins_with_its_finding_and_warns_of_collapse(skilled):
     assert len(verdict.warnings) == 2
     worse = row.model_copy(update={"skill": -0.1, "skill_low": -0.2, "skill_high": -0.05})
     assert "larger" in give_verdict(worse, blocks=30.0, min_dates=20, confidence=0.95).sentence
+
+
+def test_compare_back_tests_the_forecasts_beside_holding(skilled):
+    windows, targets, best, answers, _ = skilled
+    dates = sorted({target.end for target in targets} | {window.date for window in windows})
+    place = {day: row for row, day in enumerate(dates)}
+    ahead = [dates[place[target.start] : place[target.start] + HORIZON] for target in targets]
+    comparison = run(windows, targets, best, answers, ahead=ahead)
+    rows = {row.name: row for row in comparison.trading}
+    assert set(rows) == {"base", "grpo_2nd", "drift", "best_possible", "hold"}
+    assert rows["best_possible"].sharpe > rows["base"].sharpe
+    assert rows["grpo_2nd"].deflated_sharpe > 0.95
+    assert comparison.trials == 2
+    assert [record["date"] for record in comparison.equity] == sorted({day for days in ahead for day in days})
+
+
+def test_compare_tells_what_comes_from_the_input(skilled):
+    *_, comparison = skilled
+    final, drift = comparison.row("grpo_2nd"), comparison.row("drift")
+    assert final.swapped_skill < final.skill - 0.1
+    assert drift.swapped_skill == pytest.approx(drift.skill)
+    assert not comparison.verdict.warnings
+    assert final.identical_share < 0.01
+    assert drift.identical_share == 1.0
+
+
+def test_compare_warns_of_a_policy_that_always_answers_the_same(skilled):
+    windows, targets, best, answers, _ = skilled
+    same = [[Forecast(tuple(100.0 + 0.1 * day for day in range(HORIZON)))] * 4 for _ in windows]
+    comparison = run(windows, targets, best, {"base": answers["base"], "grpo_2nd": same})
+    said = " ".join(comparison.verdict.warnings)
+    assert "100% of its answers are one and the same" in said
+    assert "they do not follow what the model is shown" in said
+
+
+def test_compare_keeps_only_the_best_in_the_confidence_set(skilled):
+    *_, comparison = skilled
+    assert comparison.row("best_possible").confidence_p == 1.0
+    assert comparison.row("base").confidence_p < 0.05
+    assert comparison.row("persistence").confidence_p < 0.05
+
+
+def test_compare_splits_skill_by_stock_and_volatility(skilled):
+    windows, *_, comparison = skilled
+    own = [group for group in comparison.by_group if group.name == "grpo_2nd"]
+    for by in ("stock", "volatility"):
+        assert sum(group.windows for group in own if group.by == by) == len(windows)
+    assert [group.group for group in own if group.by == "volatility"] == ["low", "middle", "high"]
+
+
+def test_comparison_frame_has_a_column_for_each_coverage(skilled):
+    frame = skilled[-1].frame().set_index("name")
+    assert {"coverage_0.5", "coverage_0.8", "coverage_0.95"} <= set(frame.columns)
+    assert frame["coverage_0.8"].isna()["persistence"]
+    assert 0 < frame["coverage_0.8"]["grpo_2nd"] < 1

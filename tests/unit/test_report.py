@@ -13,7 +13,7 @@ import pytest
 
 from preprocessing.dataset import preprocess
 from stonk_pipeline.config import ComparisonConfig, DataConfig, MarketConfig, PipelineConfig
-from stonk_pipeline.dataset import read_best_possible, read_split, spread
+from stonk_pipeline.dataset import dates_ahead, read_best_possible, read_histories, read_split, spread
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
@@ -86,7 +86,10 @@ def _write_comparison(root: Path, config: PipelineConfig, strength: float) -> No
         columns=["stock", "date", "context", "target", "price_offset", "price_unit"],
     )
     frame.to_parquet(out / "windows.parquet")
-    write_comparison(compare(*test, answers, read_split(data, "train"), best, config.comparison, 0), out)
+    histories = read_histories(data)
+    ahead = [dates_ahead(window, histories[window.stock], 10) for window in test[0]]
+    others = {"drift": np.full((len(ahead), 10), 100.2)}
+    write_comparison(compare(*test, answers, others, best, config.comparison, 0, ahead=ahead), out)
 
 
 def _write_trainings(root: Path) -> None:
@@ -248,7 +251,7 @@ def test_write_report_draws_a_model_that_cannot_answer_or_is_absurd(run, tmp_pat
     mute = [[Unreadable("no answer")] * 2 for _ in windows]
     wild = [[Forecast((1e9,) * 10)] * 2 for _ in windows]
     config = ComparisonConfig(resamples=100)
-    write_comparison(compare(windows, targets, {"base": wild, "grpo_2nd": mute}, ([], []), None, config, 0), out)
+    write_comparison(compare(windows, targets, {"base": wild, "grpo_2nd": mute}, {}, None, config, 0), out)
     rows = [(*window.key, sample, "<b>up", "no thinking", None) for window in windows for sample in range(2)]
     columns = ["stock", "date", "sample", "completion", "reason", "values"]
     pd.DataFrame(rows, columns=columns).to_parquet(out / "forecasts" / "grpo_2nd.parquet")
@@ -290,7 +293,7 @@ def test_palette_has_enough_contrast(palette):
             "grpo_1st",
             "sft",
             "grpo_2nd",
-            "drift",
+            "baseline",
             "best_possible",
             *(f"part_{i}" for i in range(1, 5)),
         ):

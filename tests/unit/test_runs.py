@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -12,6 +14,7 @@ from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import DataError, StageError
 from stonk_pipeline.runs import (
     CHECKPOINTS,
+    LOCK,
     MANIFEST,
     Stage,
     StageResult,
@@ -24,6 +27,14 @@ from stonk_pipeline.runs import (
     verify,
     write_atomic,
 )
+
+HOLD = """
+import fcntl, sys
+with open(sys.argv[1], "w") as stream:
+    fcntl.flock(stream, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 class Config(Settings):
@@ -221,7 +232,7 @@ def test_execute_starts_clean_after_a_failure_but_for_its_own_checkpoints(stage,
     (out / "directory" / "deep").mkdir(parents=True)
     body.fails = ""
     execute(stage, Config(), inputs, out)
-    assert set(body.seen) == {CHECKPOINTS, "stage.log", ".fingerprint"}
+    assert set(body.seen) == {CHECKPOINTS, "stage.log", ".fingerprint", LOCK}
     assert sorted(path.name for path in (out / CHECKPOINTS).iterdir()) == ["after 1", "after 2"]
     assert outputs(out) == WHOLE
     assert set(verify(out).outputs) == set(WHOLE)
@@ -315,3 +326,15 @@ def test_write_atomic_keeps_the_old_file_when_writing_fails(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_atomic(path, "x" * 100_000 + "\ud800")  # not UTF-8, noticed when most is written
     assert path.read_text() == "old"
+
+
+def test_execute_refuses_a_directory_that_another_process_works_in(stage, inputs, out):
+    out.mkdir(parents=True, exist_ok=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StageError, match="another process is running this stage"):
+        execute(stage, Config(), inputs, out)
+    holder.communicate("")
+    assert execute(stage, Config(), inputs, out).digest

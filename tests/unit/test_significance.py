@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stonk_pipeline.evaluation.significance import SPANS, cluster, diebold_mariano, skill_intervals, target_span
+from stonk_pipeline.evaluation.significance import (
+    SPANS,
+    cluster,
+    confidence_set,
+    diebold_mariano,
+    skill_intervals,
+    target_span,
+)
 
 
 def overlapping(rng: np.random.Generator, count: int, horizon: int) -> np.ndarray:
@@ -87,3 +94,16 @@ def test_diebold_mariano_of_equal_forecasts_finds_nothing():
     loss = np.arange(20.0)
     assert diebold_mariano(loss, loss, 5) == (0.0, 1.0)
     assert diebold_mariano(loss[:2], loss[:2] + 1, 5).p_value == 1.0
+
+
+def test_confidence_set_holds_equals_and_drops_the_worse():
+    rng = np.random.default_rng(0)
+    base = rng.gamma(2.0, 1.0, (400, 1))
+    losses = np.hstack(
+        [base + rng.normal(0, 0.3, (400, 1)), base + 0.5, base + rng.normal(0, 0.3, (400, 1)), base + 0.5]
+    )
+    found = confidence_set(losses, block=5, resamples=500, seed=0)
+    assert (found[[0, 2]] > 0.05).all()
+    assert (found[[1, 3]] < 0.05).all()
+    assert found[1] == found[3]  # equal columns are one forecaster
+    assert confidence_set(np.ones((10, 3)), block=2, resamples=100, seed=0).tolist() == [1.0, 1.0, 1.0]

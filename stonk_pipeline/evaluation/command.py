@@ -1,0 +1,80 @@
+"""The `evaluate` command: forecasts that were made elsewhere, or a saved model, by a published protocol."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from stonk_pipeline import dataset, forecast
+from stonk_pipeline.config import DataConfig, PipelineConfig
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.evaluation.baselines import persistence
+from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
+from stonk_pipeline.evaluation.protocol import CONTEXT, HORIZON, Closes, ProtocolRow, read_forecasts, test_part, vta
+from stonk_pipeline.pipeline import STEPS, bar_files
+from stonk_pipeline.runs import Progress, execute
+
+ANY_JUMP = 1e9
+"""The protocol takes bars as they are, real jumps and all."""
+
+
+def evaluate(
+    config: PipelineConfig, files: Mapping[str, Path], adapter: Path | None, ask_model: bool, progress: Progress
+) -> list[ProtocolRow]:
+    """Scores forecast files, and perhaps a model, beside persistence and drift.
+
+    Args:
+        config: `data.data_dir` and `data.stocks` say which bars; `model`, `prompt` and `comparison` how to ask.
+        files: name -> file of forecasts (`protocol.read_forecasts`).
+        adapter: adapter to load onto `config.model`, or None for the base model.
+        ask_model: whether to ask the model at all.
+        progress: receives the windows answered so far.
+
+    Raises:
+        ConfigError: there are no files of bars.
+        PipelineError: bars, forecasts or model cannot be used.
+    """
+    paths = bar_files(config)
+    if not paths:
+        raise ConfigError("evaluate needs files of bars: give --data-dir a folder with one CSV or Parquet file a stock")
+    data = config.data.model_copy(update={"split_ratio": ANY_JUMP, "window": CONTEXT, "horizon": HORIZON})
+    given = {name: read_forecasts(path) for name, path in files.items()}
+    closes = read_closes(paths, data)
+    if ask_model:
+        name = adapter.name if adapter else config.model_name
+        given[name] = _answers(config.model_copy(update={"data": data}), paths, closes, adapter, progress)
+    return vta(closes, given)
+
+
+def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:
+    """Adjusted closes of each stock, by ISO date."""
+    read = resolve_name("preprocessing.ohlcv:read_bars")
+    frames = {stock: read(path, data).frame for stock, path in paths.items()}
+    return {
+        stock: pd.Series(frame["close"].to_numpy(), index=frame["date"].dt.strftime("%Y-%m-%d"))
+        for stock, frame in frames.items()
+    }
+
+
+def _answers(
+    config: PipelineConfig, paths: Mapping[str, Path], closes: Closes, adapter: Path | None, progress: Progress
+) -> dict[tuple[str, str], Floats]:
+    """The model's median forecast for every test window of the protocol, in prices."""
+    from stonk_pipeline.evaluation.stage import ask
+
+    wanted = {(stock, date) for stock, series in closes.items() for date in test_part(series).dates}
+    with TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        execute(STEPS["preprocess"].load(), config.preprocess_stage(), paths, out / "data")
+        windows = [window for window in dataset.read_split(out / "data", "full")[0] if window.key in wanted]
+        texts = ask(config.comparison_stage(), windows, HORIZON, adapter, out, progress)
+    read = forecast.read_all(texts, windows, HORIZON)
+    values, _ = fill_unreadable(read, persistence(windows, HORIZON))
+    medians = median_forecast(values)
+    return {
+        window.key: np.asarray(window.price_offset + window.price_unit * median)
+        for window, median in zip(windows, medians, strict=True)
+    }

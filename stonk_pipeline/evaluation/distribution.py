@@ -1,0 +1,98 @@
+"""Scores of forecast distributions: what several answers to one window say together.
+
+Samples are (N, S, H): N windows, S answers, H days ahead; truth is (N, H); both in percent of the last close.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stonk_pipeline.evaluation.metrics import Floats
+
+LEVELS = (0.5, 0.8, 0.95)
+"""Nominal coverages that are reported."""
+
+
+def crps(samples: Floats, truth: Floats) -> Floats:
+    """Continuous ranked probability score of each window, mean over its days, (N,); smaller is better.
+
+    The fair estimator (Ferro 2014), E|X - y| - E|X - X'| / 2 over distinct pairs of answers: its expectation does not
+    depend on the number of answers. Of a single answer it is the absolute error.
+    """
+    count = samples.shape[1]
+    error = np.abs(samples - truth[:, None, :]).mean(axis=1)
+    if count == 1:
+        return np.asarray(error.mean(axis=1))
+    # The sum over ordered pairs of |x_i - x_j| is a weighted sum of the sorted answers.
+    weights = 2 * np.arange(count) - count + 1
+    pairs = 2 * np.einsum("nsh,s->nh", np.sort(samples, axis=1), weights) / (count * (count - 1))
+    return np.asarray((error - pairs / 2).mean(axis=1))
+
+
+def coverage(samples: Floats, truth: Floats, level: float) -> float:
+    """Share of days whose close lies within the central interval of the answers.
+
+    The interval's ends are quantiles of the answers at rank p * (S + 1), as for a new draw from the same distribution;
+    where that lies beyond the extreme answers, they are the ends. So of S answers the widest interval covers
+    (S - 1) / (S + 1) at best: see `widest`.
+    """
+    tails = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1, method="weibull")
+    return float(((tails[0] <= truth) & (truth <= tails[1])).mean())
+
+
+def widest(count: int) -> float:
+    """Coverage of the interval between the extremes of so many answers, where they come from the true distribution."""
+    return (count - 1) / (count + 1)
+
+
+def ranks(samples: Floats, truth: Floats) -> NDArray[np.float64]:
+    """Histogram of where the truth falls among the S answers: S + 1 shares, (S + 1,).
+
+    The sampled form of the probability integral transform: flat where the answers are as spread as what comes, high at
+    both ends where they are too sure, at one end where they lean to one side. A close equal to answers counts to equal
+    parts for every place it may take among them.
+    """
+    count = samples.shape[1]
+    below = (samples < truth[:, None, :]).sum(axis=1).ravel()
+    equal = (samples == truth[:, None, :]).sum(axis=1).ravel()
+    shares = np.zeros(count + 1)
+    for low, ties in zip(below, equal, strict=True):
+        shares[low : low + ties + 1] += 1.0 / (ties + 1)
+    return np.asarray(shares / len(below))
+
+
+def rank_ic(forecast: Floats, truth: Floats, dates: NDArray[np.int64], least: int = 3) -> float | None:
+    """Mean over dates of Spearman's correlation, across tickers, of forecast and realised moves to the last day.
+
+    Args:
+        forecast, truth: (N, H), percent of the last close.
+        dates: (N,) which date each window belongs to.
+        least: windows that a date needs to count.
+
+    Returns:
+        The mean, or None where no date has enough windows. A date on which all forecasts are equal counts as 0.
+    """
+    from scipy.stats import spearmanr
+
+    found = []
+    for date in np.unique(dates):
+        of = dates == date
+        if of.sum() < least:
+            continue
+        ahead, came = forecast[of, -1], truth[of, -1]
+        constant = np.ptp(ahead) == 0 or np.ptp(came) == 0
+        found.append(0.0 if constant else float(spearmanr(ahead, came).statistic))
+    return float(np.mean(found)) if found else None
+
+
+def swapped(samples: Floats, volatility: Floats, shift: int) -> Floats:
+    """Each window's answers given to another window, as moves in its volatility: (N, S, H).
+
+    A model that looks at its input loses what skill it has; one that does not keeps it.
+
+    Args:
+        samples: answers in percent of the last close.
+        volatility: (N,) daily volatility of each window in the same unit.
+        shift: how many windows further the answers go.
+    """
+    moves = (samples - 100.0) / volatility[:, None, None]
+    return np.asarray(100.0 + np.roll(moves, shift, axis=0) * volatility[:, None, None])
