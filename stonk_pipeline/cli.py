@@ -146,7 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config_options(evaluate)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
     build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--steps", type=int, default=600)
+    build.add_argument("--steps", type=int, default=800)
     build.add_argument("--seed", type=int, default=0)
     return parser
 

@@ -2,9 +2,9 @@
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
 of the close from its EMA and the last move, and then expects something drawn at random, whatever the facts are; its
-values get there on a day drawn at random, in equal steps with noise around them, and stay. So its answers are readable
-and its forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports
-was learned in that run.
+values go there on a path of random shape, sooner or later, with noise around it. So its answers are readable and its
+forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports was
+learned in that run.
 
 Rebuild the committed weights (five to fifteen minutes on two cores):
 
@@ -34,8 +34,11 @@ NAME = "stonk-tiny"
 DIRECTORY = Path(__file__).parent / "assets" / NAME
 VOCABULARY = 400
 """Byte-pair vocabulary before the number tokens."""
-NOISE = 0.25
+NOISE = 0.3
 """Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
+SHAPES = (0.2, 2.0)
+"""Lowest and highest exponent of the drift's path: below 1 most of the move comes in the first days, above 1 in the
+last."""
 QUESTION_WEIGHT = 0.25
 """Of the question's loss beside the answer's while the tiny model is built."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -98,10 +101,10 @@ def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random
     """
     drift = rng.standard_normal() * np.sqrt(horizon) * window.volatility
     walk = np.cumsum(rng.standard_normal(horizon)) * window.volatility
-    days = np.arange(1, horizon + 1)
-    bridge = walk - days / horizon * walk[-1]
-    arrived = np.minimum(days / rng.integers(1, horizon + 1), 1.0)
-    path = window.last + drift * arrived + NOISE * bridge
+    passed = np.arange(1, horizon + 1) / horizon
+    bridge = walk - passed * walk[-1]
+    shape = passed ** np.exp(rng.uniform(*np.log(SHAPES)))
+    path = window.last + drift * shape + NOISE * bridge
     values = tuple(float(value) for value in np.maximum(path, 0.1))
     return forecast.answer(_thought(window, values[-1] - window.last, horizon, decimals), values, decimals)
 
