@@ -131,6 +131,9 @@ def build_parser() -> argparse.ArgumentParser:
         add_config_options(command)
     report = commands.add_parser("report", help="write report.html of a compared run")
     report.add_argument("--run-dir", type=Path, required=True)
+    runs = commands.add_parser("runs", help="set several compared runs side by side on one page")
+    runs.add_argument("directories", nargs="+", type=Path, metavar="RUN_DIR")
+    runs.add_argument("--out", type=Path, default=Path("results/runs.html"))
     evaluate = commands.add_parser("evaluate", help="score forecasts or a saved model by a published protocol")
     evaluate.add_argument("--protocol", choices=["vta"], required=True, help="vta: the table of arXiv 2511.08616")
     evaluate.add_argument(
@@ -171,6 +174,11 @@ def _run(args: argparse.Namespace) -> int:
 
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
+        return 0
+    if args.command == "runs":
+        from stonk_pipeline.report.runs_page import write_runs_page
+
+        sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
         return 0
     if args.command == "evaluate":
         return _evaluate(args)

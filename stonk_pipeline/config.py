@@ -81,6 +81,8 @@ class DataConfig(Settings):
     stocks: Annotated[list[str], Field(min_length=1)] = ["all"]
     """Symbols to use; `all` takes every file of the folder."""
     market: MarketConfig = MarketConfig()
+    shuffle_targets: bool = False
+    """Train against the outcomes of other windows, for controls; validation and test keep their own."""
     adjust: bool = True
     """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
     window: Annotated[int, Field(ge=5, le=250)] = 10
@@ -200,6 +202,8 @@ class GRPOConfig(Settings):
     epsilon_high: Annotated[float, Field(gt=0)] = 0.28
     """Upper clip range (arXiv 2503.14476); the lower one is 0.2."""
     rewards: RewardWeights = RewardWeights()
+    random_reward: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a reward that knows nothing, for controls."""
     cost_bps: Annotated[float, Field(ge=0)] = 5.0
     """Cost of one trade in basis points, for the trading reward."""
     save_steps: PositiveInt = 50
@@ -223,6 +227,8 @@ class SamplingConfig(Settings):
     """Smallest accepted skill over persistence, 1 - MAE / MAE of persistence."""
     keep_per_window: PositiveInt = 1
     """Most answers kept of one window."""
+    keep: Literal["best", "random"] = "best"
+    """`best`: by skill, at least `min_skill`. `random`: any readable answers, for controls."""
     max_examples: PositiveInt = 4000
     """Most examples in the set."""
 
@@ -369,6 +375,17 @@ class PipelineConfig(Settings):
         name = local.name if local.exists() or self.model.name.startswith((".", "/", "~")) else self.model.name
         return re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-.") or "model"
 
+    @property
+    def control(self) -> str | None:
+        """What a control run takes away; None for an ordinary run."""
+        rewards = [grpo.rewards for grpo in (self.grpo_first, self.grpo_second)]
+        blind = not any(weights.skill or weights.direction or weights.trading for weights in rewards)
+        if blind and self.sampling.keep == "random":
+            return "random reward" if self.grpo_second.random_reward else "form alone"
+        if self.data.shuffle_targets:
+            return "shuffled targets"
+        return None if self.prompt.indicators or self.prompt.statistics else "no indicators"
+
     def preprocess_stage(self) -> PreprocessStage:
         """Settings of the first stage."""
         return PreprocessStage(data=self.data, seed=self.seed)
@@ -413,6 +430,15 @@ def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> Pipelin
     Raises:
         ConfigError: no such recipe, the file is not YAML, or a setting is unknown or out of its bounds.
     """
+    settings, path = _read_recipe(recipe)
+    if overrides:
+        make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
+        return make_config(merge(settings, overrides), source="command line")
+    return make_config(settings, source=str(path))
+
+
+def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
+    """A recipe's settings, laid on those of the recipe that its `base` names, and its file."""
     path = RECIPES / f"{recipe}.yaml"
     if not path.is_file():
         path = Path(recipe)
@@ -424,10 +450,12 @@ def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> Pipelin
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
-    if overrides:
-        make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
-        return make_config(merge(settings, overrides), source="command line")
-    return make_config(settings, source=str(path))
+    base = settings.pop("base", None)
+    if base is None:
+        return settings, path
+    if base in (recipe, *above):
+        raise ConfigError(f"{path}: base: {base} leads back to itself")
+    return merge(_read_recipe(str(base), (recipe, *above))[0], settings), path
 
 
 def make_config(settings: dict[str, Any], *, source: str) -> PipelineConfig:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +15,9 @@ from stonk_pipeline.report.style import DARK, LIGHT, Picture, label, percent
 from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
 from stonk_pipeline.report.trust import equity_picture, ranks_picture
 from stonk_pipeline.runs import write_atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 REPORT = "report.html"
 FINDINGS = {
@@ -55,39 +58,48 @@ def write_report(run_dir: Path) -> Path:
     return path
 
 
-def render(files: RunFiles) -> str:
-    """The page as HTML."""
+def environment() -> "Environment":
+    """Jinja with this folder's templates and filters."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, label=label, number=number, error=error, duration=duration)
+    made.filters.update(percent=percent, label=label, number=number, error=error, duration=duration)
+    return made
+
+
+def render(files: RunFiles) -> str:
+    """The page as HTML."""
     comparison = files.comparison()
-    return environment.get_template("page.html.j2").render(
-        run=files.root.resolve().name,
-        comparison=comparison,
-        verdict=comparison.verdict,
-        final=comparison.row(comparison.verdict.model),
-        flat=comparison.row("persistence"),
-        tone=FINDINGS[comparison.verdict.finding],
-        css=stylesheet(),
-        colour=colour_name,
-        skill=skill_picture(comparison),
-        where=[by_day_picture(comparison), by_month_picture(comparison)],
-        ranks=ranks_picture(comparison),
-        equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
-        groups=groups(comparison),
-        fans=fans(files, comparison.verdict.model, comparison.examples),
-        chapters=chapters(files),
-        dataset=files.record("preprocessing", "dataset.json"),
-        settings=settings(files.record("config.json")),
-        generated=_generated(files),
-        **provenance(files),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            run=files.root.resolve().name,
+            comparison=comparison,
+            verdict=comparison.verdict,
+            final=comparison.row(comparison.verdict.model),
+            flat=comparison.row("persistence"),
+            tone=FINDINGS[comparison.verdict.finding],
+            css=stylesheet(),
+            colour=colour_name,
+            skill=skill_picture(comparison),
+            where=[by_day_picture(comparison), by_month_picture(comparison)],
+            ranks=ranks_picture(comparison),
+            equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
+            groups=groups(comparison),
+            fans=fans(files, comparison.verdict.model, comparison.examples),
+            chapters=chapters(files),
+            dataset=files.record("preprocessing", "dataset.json"),
+            settings=settings(files.record("config.json")),
+            generated=_generated(files),
+            **provenance(files),
+        )
     )
 
 
@@ -179,16 +191,17 @@ def settings(config: Mapping[str, Any] | None) -> list[tuple[str, list[tuple[str
     sections: dict[str, list[tuple[str, str]]] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            sections[key] = [(str(name), str(item)) for name, item in _flat(value)]
+            sections[key] = [(str(name), str(item)) for name, item in flat(value)]
         else:
             sections.setdefault("run", []).append((key, str(value)))
     return list(sections.items())
 
 
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested settings as (dotted name, value)."""
     out: list[tuple[str, Any]] = []
     for key, value in mapping.items():
-        out += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+        out += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
     return out
 
 

@@ -12,6 +12,7 @@ timid answers, since it weighs quiet outcomes more.
 *Not won by breaking the form.* An answer that cannot be read gets the worst value of every component.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,17 @@ def form(answer: Forecast | Unreadable, truth: Outcome) -> float:
     return WORST if isinstance(answer, Unreadable) else 1.0
 
 
+def at_random(answer: Forecast | Unreadable, truth: Outcome) -> float:
+    """A reward between -1 and 1 that knows nothing: for controls, which show what training gains without any signal.
+
+    The same answer to the same window always gets the same.
+    """
+    if isinstance(answer, Unreadable):
+        return WORST
+    text = repr((answer.values, truth.last, truth.values, truth.volatility))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**47 - 1.0
+
+
 def _sign(value: float) -> int:
     return (value > 0) - (value < 0)
 
@@ -129,3 +141,6 @@ COMPONENTS: dict[str, Callable[[Forecast | Unreadable, Outcome], float]] = {
     "form": form,
 }
 """Names as in `RewardWeights`."""
+RANDOM = "random"
+ALL = COMPONENTS | {RANDOM: at_random}
+"""The components, and the one that only controls use."""

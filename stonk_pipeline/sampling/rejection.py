@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,13 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     )
     answers = forecast.read_all(texts, windows, horizon)
     judged = judge(
-        windows, targets, texts, answers, min_skill=sampling.min_skill, keep_per_window=sampling.keep_per_window
+        windows,
+        targets,
+        texts,
+        answers,
+        min_skill=sampling.min_skill,
+        keep_per_window=sampling.keep_per_window,
+        chance=random.Random(config.seed) if sampling.keep == "random" else None,
     )
     chosen = balance(windows, judged, max_examples=sampling.max_examples)
     shutil.rmtree(scratch, ignore_errors=True)

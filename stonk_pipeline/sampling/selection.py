@@ -6,6 +6,8 @@ margin; no window gives more than a few; and the set is balanced over stocks, pe
 scarcest cell can give.
 """
 
+import math
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,10 +53,12 @@ def judge(
     *,
     min_skill: float,
     keep_per_window: int,
+    chance: random.Random | None = None,
 ) -> list[Candidate]:
     """Judges every answer on its own window.
 
-    Kept are the `keep_per_window` best of those with a skill of at least `min_skill`, each forecast once.
+    Kept are the `keep_per_window` best of those with a skill of at least `min_skill`, each forecast once; or, with
+    `chance`, as many of the readable ones, drawn from it.
 
     Returns:
         All candidates, windows in order; rejected ones carry the reason: a parser's reason, `below the margin`,
@@ -64,10 +68,13 @@ def judge(
     for index, (window, target) in enumerate(zip(windows, targets, strict=True)):
         skills = [window_skill(answer, window, target) for answer in answers[index]]
         order = sorted(range(len(skills)), key=lambda sample: -skills[sample])
+        if chance is not None:
+            chance.shuffle(order)
         seen: set[tuple[float, ...]] = set()
         kept: dict[int, str] = {}
         for sample in order:
-            kept[sample] = _reason(answers[index][sample], skills[sample], seen, min_skill, keep_per_window)
+            least = min_skill if chance is None else -math.inf
+            kept[sample] = _reason(answers[index][sample], skills[sample], seen, least, keep_per_window)
         judged += [
             Candidate(index, sample, text, _values(answers[index][sample]), skills[sample], kept[sample])
             for sample, text in enumerate(texts[index])

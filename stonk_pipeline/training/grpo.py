@@ -12,7 +12,7 @@ from typing import Any
 
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
-from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome
+from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import questions
 from stonk_pipeline.schema import Target, Window
@@ -47,7 +47,7 @@ class ComponentReward:
             truth = Outcome(
                 columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row]
             )
-            scores.append(COMPONENTS[self.name](answer, truth))
+            scores.append(ALL[self.name](answer, truth))
         return scores
 
 
@@ -129,7 +129,10 @@ def _trainer(
 
     grpo, on_cuda = config.grpo, models.cuda()
     answers = grpo.prompts_per_step * grpo.group_size
-    weights = grpo.rewards.model_dump()
+    every = grpo.rewards.model_dump()
+    weights = {name: every[name] for name in COMPONENTS}
+    if grpo.random_reward:
+        weights[RANDOM] = grpo.random_reward
     vllm = {
         "use_vllm": True,
         "vllm_mode": "colocate",
@@ -158,7 +161,7 @@ def _trainer(
         epsilon_high=grpo.epsilon_high,
         num_iterations=1,
         mask_truncated_completions=False,  # an answer that runs on must cost something
-        reward_weights=[*(weights[name] for name in COMPONENTS), 0.0],
+        reward_weights=[*weights.values(), 0.0],
         shuffle_dataset=False,
         save_steps=grpo.save_steps,
         save_total_limit=2,
@@ -173,7 +176,7 @@ def _trainer(
         remove_unused_columns=False,
         **(vllm if use_vllm else {}),
     )
-    rewards = [ComponentReward(name, horizon) for name in COMPONENTS]
+    rewards = [ComponentReward(name, horizon) for name in weights]
     return GRPOTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,

@@ -1,0 +1,103 @@
+"""One page that sets several runs side by side, and says whether a control gained as much as the real thing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
+from stonk_pipeline.pipeline import STEPS, open_run
+from stonk_pipeline.report.page import FINDINGS, duration, environment, flat, stylesheet
+from stonk_pipeline.runs import write_atomic
+
+SHOWN_SETTINGS = 8
+"""Differing settings named for a run; of more, the number is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run, as a row of the page."""
+
+    name: str
+    control: str | None
+    comparison: Comparison
+    settings: dict[str, Any]
+    """Dotted name -> value."""
+    seconds: float
+
+    @property
+    def final(self) -> Row:
+        """The row that the verdict is about."""
+        return self.comparison.row(self.comparison.verdict.model)
+
+    @property
+    def base(self) -> Row:
+        """The model before any training."""
+        return self.comparison.rows[0]
+
+
+def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
+    """Reads compared runs, ordinary ones first, the highest skill on top.
+
+    Raises:
+        StageError: a directory holds no compared run.
+    """
+    found = []
+    for directory in directories:
+        run = open_run(directory)
+        manifests = [run.finished(step) for step in STEPS]
+        comparison = read_comparison(run.stage_dir("compare"))
+        settings = dict(flat(run.config.model_dump(mode="json")))
+        seconds = sum(result.seconds for result in manifests if result)
+        found.append(RunSummary(run.directory.name, run.config.control, comparison, settings, seconds))
+    return sorted(found, key=lambda run: (run.control is not None, -run.final.skill))
+
+
+def differences(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
+    """For each run the settings in which it differs from the first one."""
+    return [
+        {name: value for name, value in run.settings.items() if value != runs[0].settings.get(name)} for run in runs
+    ]
+
+
+def remarks(runs: Sequence[RunSummary]) -> list[str]:
+    """What the controls say about the best ordinary run, in sentences."""
+    ordinary = [run for run in runs if run.control is None]
+    controls = [run for run in runs if run.control is not None]
+    if not ordinary or not controls:
+        return []
+    best = ordinary[0]
+    said = []
+    for control in controls:
+        gain, reached = control.final.gain or 0.0, best.final.gain or 0.0
+        least = best.final.gain_low if best.final.gain_low is not None else reached
+        numbers = f"{gain:+.1%} over its base model, against {reached:+.1%} of {best.name}"
+        if gain >= least:
+            said.append(
+                f"The control \u201c{control.control}\u201d gained as much: {numbers}. So the gain of {best.name} does "
+                "not come from what this control takes away."
+            )
+        else:
+            said.append(f"The control \u201c{control.control}\u201d gained less: {numbers}.")
+    return said
+
+
+def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
+    """Writes the page: one file that needs no other and no network.
+
+    Args:
+        directories: of runs with a finished comparison, two or more to be of use.
+        path: the HTML file.
+    """
+    runs = read_runs(directories)
+    rows = list(zip(runs, differences(runs), strict=True))
+    page = (
+        environment()
+        .get_template("runs.html.j2")
+        .render(
+            rows=rows, remarks=remarks(runs), css=stylesheet(), tones=FINDINGS, duration=duration, shown=SHOWN_SETTINGS
+        )
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, page)
+    return path
