@@ -73,6 +73,8 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
         ConfigError: a `--set` is not `KEY=VALUE` with a value in YAML.
     """
     out: dict[str, Any] = {}
+    if args.model is not None:  # what a recipe says of its own model does not hold for another
+        out = _nested("model.knowledge_cutoff", None)
     for option, key in OPTIONS.items():
         value = getattr(args, option)
         if value is not None:

@@ -152,6 +152,9 @@ class ModelConfig(Settings):
     """Quantise the frozen weights to 4 bits while training (needs CUDA and bitsandbytes)."""
     max_seq_length: Annotated[int, Field(ge=64)] = 2048
     """Tokens of prompt and answer together."""
+    knowledge_cutoff: IsoDate | None = None
+    """Last day that the base model's training text can hold (ISO). Test windows decided up to it are marked, and the
+    verdict is also given without them."""
     gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=0.98)] = 0.4
     """Share of the accelerator's memory that vLLM may take."""
 

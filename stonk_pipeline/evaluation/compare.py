@@ -6,7 +6,7 @@ with one answer. Nothing here depends on where answers come from.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -112,6 +112,22 @@ def compare(
         seed=seed,
         windows=records,
     )
+
+
+def without_read(
+    comparison: Comparison, cutoff: str, windows: Sequence[Window], again: Callable[[list[int]], Comparison]
+) -> Comparison:
+    """Adds the verdict on windows that the base model cannot have read about.
+
+    Args:
+        comparison: of all windows.
+        cutoff: last day that its training text can hold (ISO).
+        windows: all of them.
+        again: compares the windows at some positions alone.
+    """
+    unread = [place for place, window in enumerate(windows) if window.date > cutoff]
+    verdict = comparison.verdict if len(unread) == len(windows) else again(unread).verdict if unread else None
+    return comparison.model_copy(update={"cutoff": cutoff, "unread_windows": len(unread), "unread_verdict": verdict})
 
 
 def _check(windows: Sequence[Window], targets: Sequence[Target], answers: Mapping[str, Answers]) -> None:

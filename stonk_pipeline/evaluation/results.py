@@ -159,6 +159,12 @@ class Comparison(Result):
     """All numbers of a comparison."""
 
     verdict: Verdict
+    cutoff: str | None = None
+    """Last day that the base model may have read about (ISO)."""
+    unread_windows: int | None = None
+    """Test windows decided after it."""
+    unread_verdict: Verdict | None = None
+    """The verdict on these alone; None where there are none."""
     rows: tuple[Row, ...]
     by_horizon: tuple[DaySkill, ...]
     by_month: tuple[MonthSkill, ...]

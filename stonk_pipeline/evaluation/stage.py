@@ -7,8 +7,8 @@ from typing import Any
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import ComparisonStage
 from stonk_pipeline.evaluation.baselines import all_baselines
-from stonk_pipeline.evaluation.compare import compare
-from stonk_pipeline.evaluation.results import write_comparison
+from stonk_pipeline.evaluation.compare import compare, without_read
+from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.report import write_pictures
 from stonk_pipeline.runs import Progress, Stage
 from stonk_pipeline.sampling.engines import choose_engine, open_engine, questions
@@ -44,17 +44,25 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     histories, horizon = dataset.read_histories(inputs["dataset"]), len(targets[0].values)
     train = dataset.read_split(inputs["dataset"], "train")
     others = all_baselines(windows, horizon, train, histories, config.seed)
-    comparison = compare(
-        windows,
-        targets,
-        answers,
-        others,
-        dataset.read_best_possible(inputs["dataset"]),
-        config.comparison,
-        config.seed,
-        config.prompt.decimals,
-        ahead=[dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows],
-    )
+    best_possible = dataset.read_best_possible(inputs["dataset"])
+    ahead = [dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows]
+
+    def compare_some(places: list[int]) -> Comparison:
+        return compare(
+            [windows[place] for place in places],
+            [targets[place] for place in places],
+            {role: [given[place] for place in places] for role, given in answers.items()},
+            {name: values[places] for name, values in others.items()},
+            best_possible,
+            config.comparison,
+            config.seed,
+            config.prompt.decimals,
+            ahead=[ahead[place] for place in places],
+        )
+
+    comparison = compare_some(list(range(len(windows))))
+    if config.model.knowledge_cutoff is not None:
+        comparison = without_read(comparison, config.model.knowledge_cutoff, windows, compare_some)
     write_comparison(comparison, out)
     write_pictures(comparison, out)
     return {"verdict": comparison.verdict.finding, "windows": len(windows)} | {

@@ -129,7 +129,7 @@ def test_resolve_config_takes_a_recipe_that_suits_the_model():
     tiny = resolve_config(parse(["preprocess", "--run-dir", "x", "--model", "stonk-tiny"]))
     assert tiny == load_config("default")
     other = resolve_config(parse(["preprocess", "--run-dir", "x", "--model", "mine"]))
-    assert other == load_config("qwen-1.5b", {"model": {"name": "mine"}})
+    assert other == load_config("qwen-1.5b", {"model": {"name": "mine", "knowledge_cutoff": None}})
 
 
 def test_resolve_config_reads_a_recipe_of_the_users(tmp_path):
@@ -265,3 +265,13 @@ def test_python_m_hands_on_the_exit_code(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: {tmp_path}/config.json: not readable")
     assert python("-m", "stonk_pipeline", "nonsense").returncode == 2
+
+
+def test_resolve_config_forgets_the_cutoff_of_a_model_that_is_replaced():
+    def cutoff(*options):
+        arguments = ["preprocess", "--run-dir", "x", "--recipe", "qwen-7b", *options]
+        return resolve_config(build_parser().parse_args(arguments)).model.knowledge_cutoff
+
+    assert cutoff() == "2024-09-19"
+    assert cutoff("--model", "someone/newer") is None
+    assert cutoff("--model", "someone/newer", "--set", "model.knowledge_cutoff=2025-01-01") == "2025-01-01"

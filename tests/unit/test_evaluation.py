@@ -8,7 +8,7 @@ import pytest
 
 from stonk_pipeline.config import ComparisonConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.compare import compare
+from stonk_pipeline.evaluation.compare import compare, without_read
 from stonk_pipeline.evaluation.examples import pick_examples
 from stonk_pipeline.evaluation.results import Row, read_comparison, write_comparison
 from stonk_pipeline.evaluation.verdict import decide, give_verdict
@@ -268,3 +268,23 @@ def test_comparison_frame_has_a_column_for_each_coverage(skilled):
     assert {"coverage_0.5", "coverage_0.8", "coverage_0.95"} <= set(frame.columns)
     assert frame["coverage_0.8"].isna()["persistence"]
     assert 0 < frame["coverage_0.8"]["grpo_2nd"] < 1
+
+
+def test_without_read_gives_the_verdict_on_later_windows_alone(skilled):
+    windows, targets, best, answers, comparison = skilled
+
+    def again(places):
+        def some(values):
+            return [values[place] for place in places]
+
+        return run(some(windows), some(targets), best, {name: some(given) for name, given in answers.items()})
+
+    cutoff = sorted({window.date for window in windows})[60]
+    marked = without_read(comparison, cutoff, windows, again)
+    later = again([place for place, window in enumerate(windows) if window.date > cutoff])
+    assert marked.unread_windows == len([window for window in windows if window.date > cutoff]) < len(windows)
+    assert marked.unread_verdict == later.verdict
+    assert marked.verdict == comparison.verdict
+    assert without_read(comparison, "2000-01-01", windows, again).unread_verdict == comparison.verdict
+    nothing = without_read(comparison, "2100-01-01", windows, again)
+    assert (nothing.unread_windows, nothing.unread_verdict) == (0, None)
