@@ -414,8 +414,8 @@ class PipelineConfig(Settings):
 
 
 def recipe_names() -> list[str]:
-    """Names of the shipped recipes."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    """Names of the shipped recipes, controls last."""
+    return sorted((path.stem for path in RECIPES.glob("*.yaml")), key=lambda name: (name.startswith("control-"), name))
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
