@@ -24,6 +24,11 @@ esac
 """
 
 
+def hear_interrupts() -> None:
+    """Undoes what a shell does to its background jobs: they ignore SIGINT, and so would the set-up."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Checkout:
     """A copy of what set-up reads, and a PATH on which every Python is the stand-in."""
 
@@ -68,6 +73,7 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=hear_interrupts,
         )
 
     @property
@@ -137,7 +143,7 @@ def test_setup_starts_anew_after_being_stopped_while_it_wrote(checkout, how):
     child = checkout.start(FAKE_PIP='echo "Installing collected packages: x"; sleep 30')
     wait_for(lambda: (checkout.path / ".venv" / "setup.busy").exists() and "pip editables" in checkout.calls)
     os.killpg(child.pid, how)
-    assert child.wait(timeout=120) != 0
+    assert child.wait(timeout=30) != 0
     assert "replacing" in checkout.run().stderr
     assert checkout.calls.count("venv") == 2
     assert checkout.run().stderr == ""
