@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from stonk_pipeline.evaluation.results import Comparison
+from stonk_pipeline.evaluation.trades import HOLD
 from stonk_pipeline.report.style import DASHES, LIGHT, Draw, Picture, colour, label, percent, picture
 from stonk_pipeline.report.training import percents
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-HOLD = "hold"
 
 
 def ranks_picture(comparison: Comparison) -> Picture | None:
