@@ -14,7 +14,7 @@ from typing import Any
 from stonk_pipeline.config import SFTConfig, SFTStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
-from stonk_pipeline.sampling.engines import render
+from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.sampling.selection import TRAINING_DATA
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (
