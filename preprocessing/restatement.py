@@ -84,7 +84,7 @@ def merged(known: pd.DataFrame | None, new: pd.DataFrame, found: Comparison, sym
     if first in found.changed and earlier.any():
         raise DataError(
             f"{symbol}: history was restated from the source's first day on ({found.restated}), and the "
-            f"{earlier.sum()} bars before {first.date()} may be of another scale; have the source give all of its history"
+            f"{earlier.sum()} bars before {first.date()} may be on another scale; have the source give all its history"
         )
     keep = known[~known[DATE].isin(found.changed)]
     fresh = new[new[DATE].isin(found.changed) | (new[DATE] > known[DATE].iloc[-1])]

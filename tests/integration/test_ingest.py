@@ -1,0 +1,218 @@
+"""New bars start one retraining, the same bars none: a real server, its automation, and served deployments."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from stonk_pipeline import ingest_log
+from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.market import generate
+from stonk_pipeline.runs import read_manifest
+
+ROOT = Path(__file__).parents[2]
+
+SERVE = """
+import json, sys
+from prefect import serve
+from flows.ingest_flow import ingest_flow
+from flows.retrain_flow import retrain_flow
+from tasks.automations import ensure_retrain_automation
+
+ingest, retrain = json.loads(sys.argv[1])
+deployments = [
+    ingest_flow.to_deployment("ingest", parameters={"config": ingest}),
+    retrain_flow.to_deployment("retrain", parameters={"config": retrain}),
+]
+(retrain_id,) = [item.apply() for item in deployments][1:]
+first = ensure_retrain_automation(retrain_id)
+assert ensure_retrain_automation(retrain_id) == first
+print("ready", flush=True)
+serve(*deployments, pause_on_shutdown=False)
+"""
+
+TINY = {"steps": 1, "prompts_per_step": 2, "group_size": 4, "micro_batch": 8, "save_steps": 1, "validation_windows": 8}
+FEW = {
+    "grpo_first": TINY,
+    "grpo_second": TINY,
+    "sampling": {"engine": "transformers", "windows": 16, "samples": 8, "min_skill": -5.0},
+    "comparison": {"engine": "transformers", "windows": 24, "samples": 2, "resamples": 100},
+    "model": {"backend": "peft"},
+}
+
+
+def write_bars(folder: Path, days: int, more: dict[str, int]) -> None:
+    """Three stocks of the generated market: so many days, and more of some."""
+    folder.mkdir(exist_ok=True)
+    for symbol, frame in generate(MarketConfig(tickers=3, days=days + 50)).items():
+        frame.head(days + more.get(symbol, 0)).to_csv(folder / f"{symbol}.csv", index=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server with both deployments served, and what they read and write."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def incoming(self) -> Path:
+        return self.folder / "incoming"
+
+    @property
+    def bars(self) -> Path:
+        return self.folder / "bars"
+
+    def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        import httpx
+
+        answer = httpx.request(method, self.environment["PREFECT_API_URL"] + path, json=body, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def runs(self, flow: str) -> list[dict[str, Any]]:
+        """Runs of a flow, oldest first."""
+        body = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
+        return self.api("POST", "/flow_runs/filter", body)
+
+    def ingest(self) -> dict[str, Any]:
+        """Runs the ingest deployment to its end."""
+        deployment = self.api("GET", "/deployments/name/ingest/ingest")
+        run = self.api("POST", f"/deployments/{deployment['id']}/create_flow_run", {})
+        return wait_for(lambda: ended([self.api("GET", f"/flow_runs/{run['id']}")]), 90)[0]
+
+    def events(self) -> int:
+        """How often changed bars were announced."""
+        body = {"filter": {"event": {"name": ["stonk.data.changed"]}}, "limit": 50}
+        return len(self.api("POST", "/events/filter", body)["events"])
+
+
+def ended(runs: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    return runs if runs and all(run["state_type"] in final for run in runs) else None
+
+
+def wait_for(found: Callable[[], Any], seconds: float) -> Any:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if value := found():
+            return value
+        time.sleep(0.5)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def answers(url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    import json
+
+    folder = tmp_path_factory.mktemp("operated")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    here = Place(folder, environment)
+    write_bars(here.incoming, 320, {})
+    ingest = {"folder": str(here.incoming), "data_dir": str(here.bars)}
+    places = {"results_dir": str(folder / "results"), "models_dir": str(folder / "models")}
+    retrain = {"data_dir": str(here.bars), "recipe": "small", "overrides": FEW | places}
+    commands = [
+        ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port],
+        ["-c", SERVE, json.dumps([ingest, retrain])],
+    ]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        with (folder / "server.log").open("wb") as server_log, (folder / "serve.log").open("wb") as serve_log:
+            for command, log in zip(commands, (server_log, serve_log), strict=True):
+                running.append(
+                    subprocess.Popen(
+                        [sys.executable, *command],
+                        cwd=ROOT,
+                        env=environment,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+                )
+                wait_for(lambda: answers(environment["PREFECT_API_URL"]), 120)
+            wait_for(lambda: b"ready" in (folder / "serve.log").read_bytes(), 120)
+            yield here
+    finally:
+        for child in reversed(running):
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def test_new_bars_start_one_retraining_and_the_same_bars_none(place: Place) -> None:
+    # All three stocks are new: one event, one training.
+    assert place.ingest()["state_name"] == "Completed"
+    (first,) = wait_for(lambda: ended(place.runs("retrain")), 300)
+    assert first["state_name"] == "Completed", first["state"]["message"]
+
+    # Ten more days of one of them.
+    write_bars(place.incoming, 320, {"SIM02": 10})
+    assert place.ingest()["state_name"] == "Completed"
+    record = ingest_log.read(place.bars)[-1]
+    assert {change.symbol: change.added for change in record.changes} == {"SIM01": 0, "SIM02": 10, "SIM03": 0}
+    runs = wait_for(lambda: len(place.runs("retrain")) == 2 and ended(place.runs("retrain")), 300)
+    assert [run["state_name"] for run in runs] == ["Completed", "Completed"]
+
+    # What the second one was trained on is what the record says.
+    newest = max((place.folder / "results").glob("ALL_*"))
+    assert read_manifest(newest / "preprocessing").inputs == record.files
+
+    # The same bars again, twice: neither an event nor a run.
+    told = place.events()
+    assert told == 2
+    assert [place.ingest()["state_name"] for _ in range(2)] == ["Completed"] * 2
+    time.sleep(20)  # an automation acts within ten
+    assert place.events() == told
+    assert len(place.runs("retrain")) == 2
+
+
+def test_scheduled_retraining_without_new_bars_ends_within_five_seconds(place: Place) -> None:
+    deployment = place.api("GET", "/deployments/name/retrain/retrain")
+    run = place.api("POST", f"/deployments/{deployment['id']}/create_flow_run", {})
+    (done,) = wait_for(lambda: ended([place.api("GET", f"/flow_runs/{run['id']}")]), 60)
+    assert done["state_name"] == "Unchanged"
+    assert done["total_run_time"] < 5
+
+
+def test_stock_that_fails_is_named_and_stops_no_other(place: Place) -> None:
+    write_bars(place.incoming, 320, {"SIM02": 10})
+    (place.incoming / "BAD.csv").write_text("no bars at all\n", encoding="utf-8")
+    try:
+        done = place.ingest()
+    finally:
+        (place.incoming / "BAD.csv").unlink()
+    assert (done["state_name"], done["state_type"]) == ("Warning", "COMPLETED")
+    assert "BAD" in done["state"]["message"]
+    assert pd.read_csv(place.bars / "SIM02.csv").shape[0] == 330
