@@ -88,7 +88,7 @@ class Place:
         """Runs the ingest deployment to its end."""
         deployment = self.api("GET", "/deployments/name/ingest/ingest")
         run = self.api("POST", f"/deployments/{deployment['id']}/create_flow_run", {})
-        return wait_for(lambda: ended([self.api("GET", f"/flow_runs/{run['id']}")]), 90)[0]
+        return wait_for(lambda: ended([self.api("GET", f"/flow_runs/{run['id']}")]), 180)[0]
 
     def events(self) -> int:
         """How often changed bars were announced."""
@@ -159,8 +159,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                         start_new_session=True,
                     )
                 )
-                wait_for(lambda: answers(environment["PREFECT_API_URL"]), 120)
-            wait_for(lambda: b"ready" in (folder / "serve.log").read_bytes(), 120)
+                wait_for(lambda: answers(environment["PREFECT_API_URL"]), 300)
+            wait_for(lambda: b"ready" in (folder / "serve.log").read_bytes(), 300)
             yield here
     finally:
         for child in reversed(running):
@@ -174,7 +174,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def test_new_bars_start_one_retraining_and_the_same_bars_none(place: Place) -> None:
     # All three stocks are new: one event, one training.
     assert place.ingest()["state_name"] == "Completed"
-    (first,) = wait_for(lambda: ended(place.runs("retrain")), 300)
+    (first,) = wait_for(lambda: ended(place.runs("retrain")), 400)
     assert first["state_name"] == "Completed", first["state"]["message"]
 
     # Ten more days of one of them.
@@ -182,7 +182,7 @@ def test_new_bars_start_one_retraining_and_the_same_bars_none(place: Place) -> N
     assert place.ingest()["state_name"] == "Completed"
     record = ingest_log.read(place.bars)[-1]
     assert {change.symbol: change.added for change in record.changes} == {"SIM01": 0, "SIM02": 10, "SIM03": 0}
-    runs = wait_for(lambda: len(place.runs("retrain")) == 2 and ended(place.runs("retrain")), 300)
+    runs = wait_for(lambda: len(place.runs("retrain")) == 2 and ended(place.runs("retrain")), 400)
     assert [run["state_name"] for run in runs] == ["Completed", "Completed"]
 
     # What the second one was trained on is what the record says.
