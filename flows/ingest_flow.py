@@ -12,9 +12,11 @@ from prefect.client.schemas.objects import State
 from stonk_pipeline.settings_operations import IngestConfig
 from tasks.ingest import announce, final_state, ingest
 
+DEFAULT = IngestConfig()
+
 
 @flow(name="ingest", flow_run_name="ingest-{config.source}")
-def ingest_flow(config: IngestConfig) -> State[None]:
+def ingest_flow(config: IngestConfig = DEFAULT) -> State[None]:
     """Takes new bars, records the ingest, and says what changed; ends as Warning if some stocks failed.
 
     Args:

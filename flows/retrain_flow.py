@@ -15,9 +15,11 @@ from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.retrain import announce_newer_bars, prepare, take_over
 
+DEFAULT = RetrainConfig()
+
 
 @flow(name="retrain", flow_run_name="retrain-{config.recipe}", persist_result=True, result_serializer="json")
-def retrain_flow(config: RetrainConfig) -> str | State[None]:
+def retrain_flow(config: RetrainConfig = DEFAULT) -> str | State[None]:
     """Trains if there is a reason to; returns the run's directory, or ends as Unchanged or Skipped.
 
     Args:

@@ -5,6 +5,7 @@ settings that it followed from. As long as both are the same, there is nothing t
 """
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stonk_pipeline import pipeline
 from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
+from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
 from stonk_pipeline.runs import MANIFEST, SCRATCH, file_digest, finished, json_digest, write_atomic
 
@@ -138,11 +140,27 @@ def _scratch(top: Path) -> Callable[[str, list[str]], list[str]]:
     return lambda folder, names: [name for name in names if Path(folder) == top and name in SCRATCH]
 
 
-def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineConfig, Path]:
-    """Settings whose base model is the recipe's with an adapter merged in, and the directory that model belongs in."""
-    weights = json_digest(
-        {path.name: file_digest(path) for path in sorted(adapter.glob("adapter_*")) if path.is_file()}
-    )
-    target = Path(config.models_dir) / "merged" / f"{config.model_name}-{weights[:12]}"
-    data = merge(config.model_dump(mode="json"), {"model": {"name": str(target.resolve())}})
-    return PipelineConfig.model_validate(data), target
+def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineConfig, str, Path]:
+    """What it takes to train on from an adapter.
+
+    Returns:
+        (settings whose base model is the merged one, the model that the adapter belongs to, the merged one's directory)
+
+    Raises:
+        ConfigError: there is no adapter, or it belongs to another model than the settings'.
+    """
+    try:
+        text = (adapter / "adapter_config.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"start_from: {adapter}: no adapter there (it has no adapter_config.json)") from error
+    base = str(json.loads(text)["base_model_name_or_path"])
+    if _with_model(config, base).model_name != config.model_name:
+        raise ConfigError(f"start_from: {adapter}: an adapter of {base}, not of {config.model.name}; give one of those")
+    weights = json_digest({path.name: file_digest(path) for path in sorted(adapter.glob("adapter_*"))})
+    # The last part of a path is a model's name elsewhere: what starts from a champion competes with it.
+    target = Path(config.models_dir) / "merged" / weights[:12] / config.model_name
+    return _with_model(config, str(target.resolve())), base, target
+
+
+def _with_model(config: PipelineConfig, name: str) -> PipelineConfig:
+    return PipelineConfig.model_validate(merge(config.model_dump(mode="json"), {"model": {"name": name}}))

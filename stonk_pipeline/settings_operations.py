@@ -10,9 +10,9 @@ from stonk_pipeline.config import IsoDate, PipelineConfig, Settings, load_config
 
 MARKET_ZONE = "America/New_York"
 """Time zone of the schedules below: they follow the exchange through daylight-saving changes."""
-INGEST_CRON = "45 16 * * 1-5"
-"""Weekdays, 45 minutes after the US close."""
-RETRAIN_CRON = "30 17 * * 1-5"
+INGEST_CRON = "30 17 * * 1-5"
+"""Weekdays, 90 minutes after the US close: sources lag behind the exchange."""
+RETRAIN_CRON = "30 18 * * 1-5"
 """Weekdays, after the ingest. The event of changed bars comes first; this run catches up if it was missed."""
 
 

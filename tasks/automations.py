@@ -1,5 +1,6 @@
 """The automation that starts a retraining when bars changed."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -11,6 +12,7 @@ DATA_CHANGED = "stonk.data.changed"
 """The event; its payload has `symbols`, `digests` (symbol -> SHA-256), `data_dir` and `digest` of the folder."""
 RESOURCE = "stonk.data"
 """Beginning of the event's resource id; the folder's digest follows."""
+AFTER = timedelta(seconds=10)
 RETRAIN_AUTOMATION = "retrain when bars changed"
 
 
@@ -47,5 +49,6 @@ def _automation(deployment_id: UUID, enabled: bool = True) -> AutomationCore:
             posture=Posture.Reactive,
             threshold=1,
         ),
-        actions=[RunDeployment(deployment_id=deployment_id)],
+        # A run that asks for another one has ended by then, also where a deployment cancels a second run.
+        actions=[RunDeployment(deployment_id=deployment_id, schedule_after=AFTER)],
     )

@@ -10,7 +10,6 @@ from prefect.logging import get_run_logger
 
 from stonk_pipeline import process, retraining
 from stonk_pipeline.config import PipelineConfig
-from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.automations import DATA_CHANGED, RESOURCE
 from tasks.begin import begin_run
@@ -35,17 +34,14 @@ def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
 
 
 def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> PipelineConfig:
-    """Settings that start from the recipe's model with an adapter merged in; the merged model is made if need be.
+    """Settings that start from a model with an adapter merged in; the merged model is made if need be.
 
     Raises:
-        ConfigError: there is no such adapter.
+        ConfigError: there is no such adapter, or it belongs to another model.
     """
-    if not (adapter / "adapter_config.json").is_file():
-        raise ConfigError(f"start_from: {adapter}: no adapter there (it has no adapter_config.json); give base, or one")
-    merged, model = retraining.start_from_adapter(settings, adapter)
+    merged, base, model = retraining.start_from_adapter(settings, adapter)
     if not (model / "config.json").is_file():
-        command = ["merge", "--adapter", str(adapter), "--out", str(model), "--recipe", recipe]
-        command += ["--model", settings.model.name]
+        command = ["merge", "--adapter", str(adapter), "--out", str(model), "--recipe", recipe, "--model", base]
         log = Path(settings.results_dir) / "merge.log"
         process.run_child(command, settings, log, lambda *_: None, get_run_logger().debug)
     return merged

@@ -193,7 +193,7 @@ def test_new_bars_start_one_retraining_and_the_same_bars_none(place: Place) -> N
     told = place.events()
     assert told == 2
     assert [place.ingest()["state_name"] for _ in range(2)] == ["Completed"] * 2
-    time.sleep(20)  # an automation acts within ten
+    time.sleep(30)  # an automation acts within ten, and its run starts ten later
     assert place.events() == told
     assert len(place.runs("retrain")) == 2
 

@@ -138,11 +138,19 @@ def test_start_from_adapter_names_the_merged_model_by_the_adapters_content(confi
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_model.safetensors").write_bytes(b"1")
-    (adapter / "adapter_config.json").write_text(json.dumps({}))
-    merged, model = retraining.start_from_adapter(config, adapter)
-    assert merged.model.name == str(model.resolve())
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "stonk-tiny"}))
+    merged, base, model = retraining.start_from_adapter(config, adapter)
+    assert (merged.model.name, merged.model_name, base) == (str(model.resolve()), config.model_name, "stonk-tiny")
     (adapter / "adapter_model.safetensors").write_bytes(b"2")
-    assert retraining.start_from_adapter(config, adapter)[1] != model
+    assert retraining.start_from_adapter(config, adapter)[2] != model
+
+
+def test_start_from_adapter_refuses_none_and_another_models(config, tmp_path):
+    with pytest.raises(ConfigError, match="no adapter there"):
+        retraining.start_from_adapter(config, tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "Qwen/Qwen2.5-7B"}))
+    with pytest.raises(ConfigError, match=r"Qwen2\.5-7B, not of stonk-tiny"):
+        retraining.start_from_adapter(config, tmp_path)
 
 
 def test_pipeline_config_lays_overrides_on_the_recipe():
