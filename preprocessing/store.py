@@ -85,6 +85,8 @@ def update(config: IngestConfig, fetch: Fetch, symbol: str, final: date) -> Chan
         return _update(config, fetch, name, path, final, before)
     except (PipelineError, OSError) as error:
         return Change(symbol=name, failed=str(error), before=before, after=before)
+    except Exception as error:  # of a library, such as yfinance's own: it too is this stock's fault alone
+        return Change(symbol=name, failed=f"{type(error).__name__}: {error}", before=before, after=before)
 
 
 def _update(config: IngestConfig, fetch: Fetch, symbol: str, path: Path, final: date, before: str | None) -> Change:

@@ -13,7 +13,7 @@ from preprocessing import store
 from preprocessing.ohlcv import read_bars
 from preprocessing.restatement import compare
 from preprocessing.sources import make_source
-from stonk_pipeline import ingest_log, pipeline
+from stonk_pipeline import cli, ingest_log, pipeline
 from stonk_pipeline.config import DataConfig, make_config
 from stonk_pipeline.errors import DataError, StageError
 from stonk_pipeline.runs import file_digest
@@ -172,6 +172,13 @@ def test_update_reports_a_failing_stock_and_its_reason(config, ohlcv, tmp_path):
     assert change.before == change.after == file_digest(tmp_path / "bars" / "AAPL.csv")
 
 
+def test_update_reports_an_unforeseen_fault_of_a_source(config):
+    def fetch(symbol, after):
+        raise ZeroDivisionError("inside a library")
+
+    assert store.update(config, fetch, "AAPL", FINAL).failed == "ZeroDivisionError: inside a library"
+
+
 @pytest.mark.parametrize("symbol", ["../../etc/passwd", "", "A B", "x/y"])
 def test_update_refuses_what_is_no_symbol(config, symbol):
     assert "not a stock symbol" in store.update(config, make_source(config), symbol, FINAL).failed
@@ -275,3 +282,24 @@ def test_store_is_what_a_training_reads(config, ohlcv, tmp_path):
     frame = kept(config)
     assert list(frame.columns) == list(ohlcv.columns)
     np.testing.assert_array_equal(frame["close"], ohlcv["close"])
+
+
+def test_data_command_lists_ingests_and_finds_a_digest(config, ohlcv, tmp_path, capsys):
+    bars = str(tmp_path / "bars")
+    digest = deliver(config, ohlcv.head(300)).after
+    deliver(config, ohlcv.head(310))
+    assert cli.main(["data", "--data-dir", bars]) == 0
+    assert [line.split(": ")[1] for line in capsys.readouterr().out.splitlines()] == [
+        "1 changed, 300 rows added",
+        "1 changed, 10 rows added",
+    ]
+    assert cli.main(["data", "--data-dir", bars, "--digest", digest[:10]]) == 0
+    assert "AAPL: 300 rows" in capsys.readouterr().out
+    assert cli.main(["data", "--data-dir", bars, "--digest", "f" * 64]) == 1
+    assert "no ingest wrote" in capsys.readouterr().err
+
+
+def test_merge_command_refuses_what_is_no_adapter(tmp_path, capsys):
+    assert cli.main(["merge", "--adapter", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "no adapter there" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
