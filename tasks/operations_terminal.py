@@ -11,6 +11,9 @@ from pydantic import ValidationError
 
 from stonk_pipeline.config import Settings
 
+LISTS = {"symbols", "stocks"}
+"""Settings that are written with commas."""
+
 
 def main(flow: Callable[..., Any], settings: type[Settings], description: str, argv: list[str] | None = None) -> int:
     """Runs a flow with the settings of a command line; the exit code is 0 only if it ends as completed."""
@@ -18,10 +21,11 @@ def main(flow: Callable[..., Any], settings: type[Settings], description: str, a
     for name, field in settings.model_fields.items():
         text = " ".join((field.description or "").split()).replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{text} (default: {field.default!r})")
-    given = {name: yaml.safe_load(value) for name, value in vars(parser.parse_args(argv)).items() if value is not None}
-    for name in ("symbols", "stocks"):
-        if isinstance(given.get(name), str):
-            given[name] = [part.strip() for part in given[name].split(",")]
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    for name in LISTS & given.keys():
+        given[name] = [part.strip() for part in given[name].split(",")]
+    if "overrides" in given:
+        given["overrides"] = yaml.safe_load(given["overrides"])
     try:
         config = settings.model_validate(given)
     except ValidationError as error:

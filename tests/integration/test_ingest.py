@@ -19,7 +19,7 @@ import pytest
 
 from preprocessing import store
 from preprocessing.sources import make_source
-from stonk_pipeline import ingest_log
+from stonk_pipeline import ingest_log, pipeline
 from stonk_pipeline.config import MarketConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.runs import read_manifest
@@ -219,3 +219,18 @@ def test_stock_that_fails_is_named_and_stops_no_other(place: Place) -> None:
     assert (done["state_name"], done["state_type"]) == ("Warning", "COMPLETED")
     assert "BAD" in done["state"]["message"]
     assert pd.read_csv(place.bars / "SIM02.csv").shape[0] == 330
+
+
+def test_other_settings_of_the_comparison_run_the_comparison_alone(place: Place) -> None:
+    (before,) = (place.folder / "results").glob("ALL_*")
+    deployment = place.api("GET", "/deployments/name/retrain/retrain")
+    config = deployment["parameters"]["config"]
+    config["overrides"]["comparison"]["windows"] = 20
+    body = {"parameters": {"config": config}}
+    run = place.api("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+    (done,) = wait_for(lambda: ended([place.api("GET", f"/flow_runs/{run['id']}")]), 400)
+    assert done["state_name"] == "Completed", done["state"]["message"]
+    (after,) = set((place.folder / "results").glob("ALL_*")) - {before}
+    stages = {step.name: step.directory for step in pipeline.STEPS.values()}
+    manifests = {name: (read_manifest(before / path), read_manifest(after / path)) for name, path in stages.items()}
+    assert [name for name, (old, new) in manifests.items() if old != new] == ["compare"]
