@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import dataset, forecast, journal
 from stonk_pipeline.config import ComparisonStage, DataConfig, PipelineConfig
@@ -20,7 +21,7 @@ from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
-DECISION = "decision.json"
+DECISION = "promotion/decision.json"
 SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
 """Settings of the data that decide what a window holds."""
 
@@ -65,7 +66,7 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
     }
     known = _known(registry, entry.key, about)
     if known is not None:
-        return known
+        return _write(run, entry, about["champion"], known)
     asked = questions(run, [entry, *([champion] if champion else [])])
     losses = None
     if asked.windows:
@@ -76,10 +77,33 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
             raise RegistryError(f"{present} became champion of {entry.key} meanwhile; compare again")
         decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, run.config)
         registry.record_trial(entry.key, about | {"run": str(run.directory)}, decision)
-    directory = run.directory / "promotion"
-    directory.mkdir(exist_ok=True)
-    write_atomic(directory / DECISION, decision.model_dump_json(indent=2))
+    return _write(run, entry, about["champion"], decision)
+
+
+class Trial(BaseModel):
+    """The content of `promotion/decision.json` in a run's directory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """The challenger's entry."""
+    key: str
+    champion: str | None
+    """The entry that it was compared with."""
+    decision: Decision
+
+
+def _write(run: Run, entry: Entry, champion: str | None, decision: Decision) -> Decision:
+    trial = Trial(model=entry.id, key=entry.key, champion=champion, decision=decision)
+    (run.directory / DECISION).parent.mkdir(exist_ok=True)
+    write_atomic(run.directory / DECISION, trial.model_dump_json(indent=2))
     return decision
+
+
+def read_trial(run: Run) -> Trial | None:
+    """What the comparison with the champion said of a run's model; None where there was none to compare with."""
+    path = run.directory / DECISION
+    return Trial.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def _known(registry: Registry, key: str, about: dict[str, Any]) -> Decision | None:

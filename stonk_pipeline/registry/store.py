@@ -32,7 +32,7 @@ class Registry:
 
     def known_keys(self) -> list[str]:
         """`{MODEL}/{STOCK}` of every key with a model."""
-        return sorted({path.parents[2].relative_to(self.root).as_posix() for path in self.root.glob("*/*/entries/*/")})
+        return sorted({path.parents[1].relative_to(self.root).as_posix() for path in self.root.glob("*/*/entries/*/")})
 
     def entry_dir(self, entry: Entry) -> Path:
         """Where an entry lies."""
@@ -153,9 +153,12 @@ class Registry:
         return [line.record for line in journal.read(self.directory(key) / TRIALS)]
 
     def trials_since_promotion(self, key: str) -> int:
-        """Comparisons since a model was last promoted by the rule: what raises the bar for the next one."""
+        """Comparisons since a model was last promoted by the rule: what raises the bar for the next one.
+
+        One that found too little data tested nothing, and does not count.
+        """
         since = self.champions(key).tested
-        return sum(trial["stamp"] > since for trial in self.trials(key))
+        return sum(trial["stamp"] > since and _tested(trial) for trial in self.trials(key))
 
     def record_trial(self, key: str, trial: dict[str, Any], decision: Decision) -> None:
         """Adds a comparison to the record. The caller holds the key's lock."""
@@ -167,7 +170,11 @@ class Registry:
 def strategies_tried(config: PipelineConfig, before: str) -> int:
     """Comparisons that a key had seen before a moment (UTC, ISO 8601): what a run allows for in its own scores."""
     registry, key = Registry(config.models_dir), entries.key_of(config)
-    return sum(trial["stamp"] < before for trial in registry.trials(key))
+    return sum(trial["stamp"] < before and _tested(trial) for trial in registry.trials(key))
+
+
+def _tested(trial: dict[str, Any]) -> bool:
+    return bool(trial["decision"]["outcome"] != "too little data")
 
 
 def require_key(registry: Registry, key: str | None) -> str:
