@@ -1,5 +1,6 @@
 """What becomes of a finished run's last model: registered, compared with the champion, and perhaps put in its place."""
 
+from datetime import UTC
 from pathlib import Path
 
 from prefect import task
@@ -9,8 +10,10 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from stonk_pipeline import pipeline, process
+from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.runs import StageResult
 
 ASK_SECONDS = 24 * 3600
@@ -21,6 +24,22 @@ class Answer(RunInput):
     """What a person is asked before a promotion."""
 
     promote: bool = False
+
+
+def count_trials(config: PipelineConfig) -> PipelineConfig:
+    """Settings whose deflated Sharpe ratio allows for all that was tried before, and not for this run's models alone.
+
+    Counted up to the scheduled start of the flow run, so that a retry counts the same.
+    """
+    from stonk_pipeline.evaluation.stage import ROLES
+    from stonk_pipeline.registry.store import strategies_tried
+
+    before = flow_run.scheduled_start_time.astimezone(UTC).isoformat(timespec="microseconds")
+    tried = strategies_tried(config, before)
+    if config.comparison.trials is not None or not tried:
+        return config
+    comparison = config.comparison.model_copy(update={"trials": tried + len(ROLES)})
+    return config.model_copy(update={"comparison": comparison})
 
 
 def promote_model(run: pipeline.Run, *after: StageResult) -> None:
@@ -73,8 +92,8 @@ def challenge(run_dir: str, after: dict[str, str]) -> str | None:
     logger.info("model %s: %s", trial.model, trial.decision.sentence)
     create_markdown_artifact(
         key="promotion",
-        markdown=f"**{trial.decision.outcome}**\n\n{trial.decision.sentence}\n\nmodel `{trial.model}` of `{trial.key}`, "
-        f"champion `{trial.champion or 'none'}`",
+        markdown=f"**{trial.decision.outcome}**\n\n{trial.decision.sentence}\n\n"
+        f"model `{trial.model}` of `{trial.key}`, champion `{trial.champion or 'none'}`",
         description="Challenger and champion",
     )
     return trial.model_dump_json()
