@@ -67,6 +67,8 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
     known = _known(registry, entry.key, about)
     if known is not None:
         return _write(run, entry, about["champion"], known)
+    if champion is not None:
+        _require_same_horizon(run.config, champion.settings)
     asked = questions(run, [entry, *([champion] if champion else [])])
     losses = None
     if asked.windows:
@@ -181,18 +183,17 @@ def stored_answers(run: Run, asked: Questions) -> Answers | None:
     return [given[key] for key in asked.keys] if set(asked.keys) <= given.keys() else None
 
 
-def windows_for(settings: PipelineConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
-    """The same dates as a model of other settings is used to seeing them: its own context length, scale, indicators.
-
-    Raises:
-        RegistryError: that model forecasts another horizon.
-    """
-    own, theirs = run.config.data, settings.data
-    if own.horizon != theirs.horizon:
+def _require_same_horizon(own: PipelineConfig, theirs: PipelineConfig) -> None:
+    if own.data.horizon != theirs.data.horizon:
         raise RegistryError(
-            f"the champion forecasts {theirs.horizon} closes and this run {own.horizon}; give its models another "
-            "models_dir, or promote one of them with --force"
+            f"the champion forecasts {theirs.data.horizon} closes and this run {own.data.horizon}; give its models "
+            "another models_dir, or promote one of them with --force"
         )
+
+
+def windows_for(settings: PipelineConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
+    """The same dates as a model of other settings is used to seeing them: its own context length, scale, indicators."""
+    own, theirs = run.config.data, settings.data
     shape = {name: getattr(theirs, name) for name in SHAPE}
     if shape == {name: getattr(own, name) for name in SHAPE}:
         return asked

@@ -1,4 +1,4 @@
-"""Registration, comparison with the champion and forecasting for real, on the tiny model; a person's answer in Prefect."""
+"""Registration, comparison with the champion and forecasting for real, on the tiny model; a person asked in Prefect."""
 
 import json
 import os
