@@ -106,6 +106,26 @@ def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[p
     assert "1 entries, unbroken, 1 of them late" in command("verify", "--forecasts-dir", str(forecasts))
 
 
+def test_forecast_flow_logs_once_however_often_it_runs(runs: tuple[pipeline.Run, pipeline.Run], tmp_path: Path) -> None:
+    from prefect.testing.utilities import prefect_test_harness
+
+    from flows.forecast_flow import forecast_flow
+    from stonk_pipeline.forward.request import ForecastRequest
+
+    registry = Registry(runs[0].config.models_dir)
+    registry.promote(registry.register(runs[0]), "forced", "to be asked")
+    request = ForecastRequest(
+        stocks=["SIM01", "SIM02"],
+        models_dir=str(runs[0].config.models_dir),
+        forecasts_dir=str(tmp_path / "forecasts"),
+        samples=4,
+    )
+    with prefect_test_harness(server_startup_timeout=120):
+        forecast_flow(request)
+        forecast_flow(request)
+    assert [entry.stock for entry in read(tmp_path / "forecasts")] == ["SIM01", "SIM02"]
+
+
 @pytest.mark.parametrize("answer", [True, False])
 def test_a_person_is_asked_before_a_promotion(answer: bool) -> None:
     from prefect import flow, get_client
