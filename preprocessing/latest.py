@@ -25,7 +25,9 @@ class Latest:
     """Clean bars (`schema.BAR_COLUMNS`), oldest first."""
 
 
-def latest_windows(data: DataConfig, scales: Mapping[str, Mapping[str, float] | None]) -> list[Latest]:
+def latest_windows(
+    data: DataConfig, scales: Mapping[str, Mapping[str, float] | None]
+) -> tuple[list[Latest], dict[str, str]]:
     """The last window of every stock that `data` names.
 
     Args:
@@ -33,16 +35,22 @@ def latest_windows(data: DataConfig, scales: Mapping[str, Mapping[str, float] | 
         scales: stock -> offset and unit that the training used (`dataset.json`); a stock without one gets a scale of
             its own, fitted on all its bars.
 
+    Returns:
+        (the stocks, symbol -> why another one is left out): one stock that cannot be forecast does not stop the others.
+
     Raises:
-        DataError: files cannot be used, or a stock has too few bars for a window or prices that stand still.
+        DataError: files that were asked for by name cannot be used.
     """
-    market, _ = load_bars(data, find_files(data))
+    market, left_out = load_bars(data, find_files(data))
     found = []
     for bars in market:
         known = scales.get(bars.stock)
-        scale = Scale(**known) if known else fit_scale(bars.frame, np.datetime64("9999-01-01"), data)
-        found.append(Latest(last_window(bars.stock, bars.frame, data, scale), bars.frame))
-    return found
+        try:
+            scale = Scale(**known) if known else fit_scale(bars.frame, np.datetime64("9999-01-01"), data)
+            found.append(Latest(last_window(bars.stock, bars.frame, data, scale), bars.frame))
+        except DataError as reason:
+            left_out[bars.stock] = str(reason)
+    return found, left_out
 
 
 def last_window(stock: str, bars: pd.DataFrame, data: DataConfig, scale: Scale | None) -> Window:

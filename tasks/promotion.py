@@ -122,12 +122,13 @@ def crown(run_dir: str, trial: str, asked: bool) -> str:
         trial: the comparison that it won (`contest.Trial` as JSON).
         asked: whether a person said yes.
     """
+    from stonk_pipeline.registry.champions import How
     from stonk_pipeline.registry.contest import Trial
     from stonk_pipeline.registry.store import Registry
 
     won, config = Trial.model_validate_json(trial), pipeline.open_run(Path(run_dir)).config
     registry = Registry(config.models_dir)
-    how = "person" if asked else "test"
+    how: How = "person" if asked else "test"
     registry.promote(registry.find(won.model), how, won.decision.sentence, instead_of=won.champion)
     get_run_logger().info("model %s is champion of %s now", won.model, won.key)
     return won.model

@@ -59,7 +59,10 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
         os.environ["CUDA_VISIBLE_DEVICES"] = args.cuda_devices
     directory = Path(request.forecasts_dir)
     for forecaster in forecasters:
-        for made in make(forecaster, request, report_progress):
+        found, left_out = make(forecaster, request, report_progress)
+        for stock, reason in left_out.items():
+            sys.stdout.write(f"no forecast of {stock}: {reason}\n")
+        for made in found:
             entry, added = append(directory, made.forecast)
             if not added:
                 sys.stdout.write(

@@ -37,7 +37,7 @@ class Made(NamedTuple):
 
 def make(
     forecaster: Forecaster, request: ForecastRequest, progress: Progress, now: datetime | None = None
-) -> list[Made]:
+) -> tuple[list[Made], dict[str, str]]:
     """Forecasts every stock of a forecaster's settings.
 
     Args:
@@ -46,14 +46,25 @@ def make(
         progress: receives the windows answered so far.
         now: the time; the clock's, if not given.
 
+    Returns:
+        (forecasts, symbol -> why it has none)
+
     Raises:
-        DataError: bars cannot be used, or the last one is of a session that has not ended.
+        DataError: no stock can be forecast: bars cannot be used, or the last one is of a session that has not ended.
     """
     config = forecaster.config
-    latest = resolve_name("preprocessing.latest:latest_windows")(config.data, forecaster.scales)
-    windows, horizon = [each.window for each in latest], config.data.horizon
-    calendar = WEEKDAYS if generated(config) else request.calendar
-    days = [_sessions(calendar, each.window.date, horizon, each.window.stock, now) for each in latest]
+    horizon, calendar = config.data.horizon, WEEKDAYS if generated(config) else request.calendar
+    found, left_out = resolve_name("preprocessing.latest:latest_windows")(config.data, forecaster.scales)
+    latest, days = [], []
+    for each in found:
+        try:
+            days.append(_sessions(calendar, each.window.date, horizon, each.window.stock, now))
+            latest.append(each)
+        except DataError as reason:
+            left_out[each.window.stock] = str(reason)
+    if not latest:
+        raise DataError("\n".join(left_out.values()))
+    windows = [each.window for each in latest]
     texts = _ask(forecaster, request, windows, progress)
     read = forecast.read_all(texts, windows, horizon)
     values, readable = fill_unreadable(read, persistence(windows, horizon))
@@ -81,7 +92,7 @@ def make(
             quantiles=tuple(tuple(row) for row in quantiles_of(prices).round(6).tolist()),
         )
         made.append(Made(content, closes, prices, texts[place]))
-    return made
+    return made, left_out
 
 
 def bars_digest(bars: pd.DataFrame) -> str:

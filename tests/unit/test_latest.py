@@ -49,8 +49,18 @@ def test_last_window_needs_history_and_movement():
 
 def test_latest_windows_use_the_scale_of_the_training():
     data = DataConfig(market=MARKET, normalisation="standard")
-    (own,) = latest_windows(data, {})
-    (given,) = latest_windows(data, {"SIM01": {"offset": 10.0, "unit": 2.0}})
+    (own,), _ = latest_windows(data, {})
+    (given,), _ = latest_windows(data, {"SIM01": {"offset": 10.0, "unit": 2.0}})
     assert (given.window.price_offset, given.window.price_unit) == (10.0, 2.0)
     assert own.window.price_unit != 2.0
     assert own.window.date == given.window.date == str(own.bars["date"].iloc[-1].date())
+
+
+def test_latest_windows_leave_out_one_stock_and_keep_the_others(tmp_path):
+    bars = generate(MARKET)["SIM01"]
+    bars.to_csv(tmp_path / "LONG.csv", index=False)
+    bars.head(50).to_csv(tmp_path / "SHORT.csv", index=False)
+    found, left_out = latest_windows(DataConfig(data_dir=str(tmp_path)), {})
+    assert [each.window.stock for each in found] == ["LONG"]
+    assert list(left_out) == ["SHORT"]
+    assert "50 bars, and a window needs" in left_out["SHORT"]
