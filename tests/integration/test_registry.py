@@ -16,6 +16,7 @@ from stonk_pipeline.forward.log import read
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 
+pytestmark = pytest.mark.timeout(2400)  # two short runs of the pipeline
 ROOT = Path(__file__).parents[2]
 SHORT = {
     "data.train_share": 0.5,
