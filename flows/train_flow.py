@@ -11,6 +11,7 @@ from prefect import flow
 
 from stonk_pipeline.config import PipelineConfig
 from tasks.begin import begin_run
+from tasks.promotion import count_trials, promote_model
 from tasks.steps import step_result, write_report
 
 
@@ -21,7 +22,7 @@ def train_flow(config: PipelineConfig) -> str:
     Args:
         config: every setting of the run; the form in the UI is drawn from it.
     """
-    run = begin_run(config)
+    run = begin_run(count_trials(config))
     data = step_result("preprocess", run)
     first = step_result("grpo-first", run, data)
     examples = step_result("sample", run, data, first)
@@ -29,6 +30,7 @@ def train_flow(config: PipelineConfig) -> str:
     second = step_result("grpo-second", run, data, tuned)
     comparison = step_result("compare", run, data, first, tuned, second)
     write_report(str(run.directory), {comparison.stage: comparison.digest})
+    promote_model(run, second, comparison)
     return str(run.directory)
 
 

@@ -83,22 +83,12 @@ def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> W
     """
     length, horizon = data.window, data.horizon
     closes, days = frame[CLOSE].to_numpy(), frame[DATE].to_numpy().astype("datetime64[D]")
-    indicators = frame[list(INDICATORS)].to_numpy()
-    deviation = _return_deviation(closes, data.volatility_window)
     last = np.arange(data.warm_up + length - 1, max(len(closes) - horizon, 0), data.stride)
-    defined = np.isfinite(indicators[last]).all(axis=1) & (deviation[last] > 0)
+    defined = is_defined(frame, data, last)
     undefined, last = int((~defined).sum()), last[defined]
-
-    final = closes[last]
-    offset = np.full(len(last), 0.0 if scale is None else scale.offset)
-    unit = final / 100.0 if scale is None else np.full(len(last), scale.unit)
-    context = (closes[last[:, None] + np.arange(1 - length, 1)] - offset[:, None]) / unit[:, None]
+    context, features = look_back(frame, data, scale, last)
+    offset, unit = features["price_offset"], features["price_unit"]
     target = (closes[last[:, None] + np.arange(1, horizon + 1)] - offset[:, None]) / unit[:, None]
-    features = dict(zip(INDICATORS, indicators[last].T, strict=True))
-    features |= {name: (features[name] - offset) / unit for name in LEVEL_INDICATORS}
-    features |= {name: features[name] / unit for name in DIFFERENCE_INDICATORS}
-    features |= window_statistics(context)
-    features |= {"volatility": deviation[last] * final / unit, "price_offset": offset, "price_unit": unit}
     return Windows(
         last=last,
         date=days[last],
@@ -110,6 +100,29 @@ def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> W
         features=features,
         undefined=undefined,
     )
+
+
+def is_defined(frame: pd.DataFrame, data: DataConfig, last: np.ndarray) -> np.ndarray:
+    """(N,) whether indicators and volatility are defined at the rows `last` (N,)."""
+    deviation = _return_deviation(frame[CLOSE].to_numpy(), data.volatility_window)
+    return np.isfinite(frame[list(INDICATORS)].to_numpy()[last]).all(axis=1) & (deviation[last] > 0)
+
+
+def look_back(
+    frame: pd.DataFrame, data: DataConfig, scale: Scale | None, last: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What may be known at the rows `last` (N,): (closes (N, L), features as in `Windows.features`), from them back."""
+    closes = frame[CLOSE].to_numpy()
+    final = closes[last]
+    offset = np.full(len(last), 0.0 if scale is None else scale.offset)
+    unit = final / 100.0 if scale is None else np.full(len(last), scale.unit)
+    context = (closes[last[:, None] + np.arange(1 - data.window, 1)] - offset[:, None]) / unit[:, None]
+    features = dict(zip(INDICATORS, frame[list(INDICATORS)].to_numpy()[last].T, strict=True))
+    features |= {name: (features[name] - offset) / unit for name in LEVEL_INDICATORS}
+    features |= {name: features[name] / unit for name in DIFFERENCE_INDICATORS}
+    features |= window_statistics(context)
+    volatility = _return_deviation(closes, data.volatility_window)[last] * final / unit
+    return context, features | {"volatility": volatility, "price_offset": offset, "price_unit": unit}
 
 
 def shuffle_targets(windows: Windows, part: slice, stock: str) -> Windows:

@@ -21,6 +21,8 @@ import yaml
 from stonk_pipeline import __version__, pipeline, process
 from stonk_pipeline.config import PipelineConfig, load_config, make_config, merge, recipe_names
 from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.forward import command as forward
+from stonk_pipeline.registry import command as registry
 
 OPTIONS = {
     "stock": "data.stocks",
@@ -161,6 +163,8 @@ def build_parser() -> argparse.ArgumentParser:
     build.add_argument("--out", type=Path, required=True)
     build.add_argument("--steps", type=int, default=1800)
     build.add_argument("--seed", type=int, default=0)
+    registry.add_command(commands)
+    forward.add_commands(commands, add_config_options)
     return parser
 
 
@@ -199,6 +203,10 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if args.command == "merge":
         return _merge(args)
+    if args.command == registry.NAME:
+        return registry.main(args)
+    if args.command in forward.NAMES:
+        return forward.main(args, resolve_config)
     if args.command == "report":
         from stonk_pipeline.report import write_report
 

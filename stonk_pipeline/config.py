@@ -339,6 +339,9 @@ class PipelineConfig(Settings):
     """Seed of everything that is drawn at random, the generated bars excepted."""
     results_dir: str = "results"
     models_dir: str = "models"
+    promotion: Literal["off", "auto", "ask"] = "auto"
+    """What becomes of a finished run's last model. `auto`: it is registered, compared with the champion, and takes its
+    place if the rule allows. `ask`: then a person decides in the UI. `off`: it is not registered."""
     cuda_devices: str | None = None
     """Value of CUDA_VISIBLE_DEVICES for every stage; not given: as the shell has it."""
 

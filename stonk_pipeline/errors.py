@@ -5,7 +5,9 @@
     ├── DataError        a file of bars cannot be used; names file, row or column, and the remedy
     ├── PromptError      a prompt does not fit the model
     ├── EngineError      a library or a device that a setting asks for is not there
-    └── StageError       a stage cannot run, or its outputs are missing or damaged
+    ├── StageError       a stage cannot run, or its outputs are missing or damaged
+    ├── RegistryError    a registered model is missing or damaged, or cannot be what is asked of it
+    └── LogError         a log that only grows is damaged, or an entry may not be written
 
 Each keeps a single message, so that it survives pickling between processes.
 """
@@ -33,3 +35,11 @@ class EngineError(PipelineError):
 
 class StageError(PipelineError):
     """A stage cannot run, or its outputs are missing or damaged."""
+
+
+class RegistryError(PipelineError):
+    """A registered model is missing or damaged, or cannot be what is asked of it."""
+
+
+class LogError(PipelineError):
+    """A log that only grows is damaged, or an entry may not be written."""

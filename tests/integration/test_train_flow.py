@@ -10,6 +10,8 @@ import pytest
 
 from stonk_pipeline import pipeline
 from stonk_pipeline.evaluation.results import read_comparison
+from stonk_pipeline.registry.contest import read_trial
+from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import read_manifest, verify
 
 RunFlow = Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]
@@ -84,6 +86,17 @@ def test_flow_writes_a_log_and_an_offline_report(small_run: pipeline.Run) -> Non
     page = (small_run.directory / "report.html").read_text(encoding="utf-8")
     assert "persistence" in page.lower()
     assert 'src="http' not in page
+
+
+def test_flow_registers_its_model_and_says_why_it_is_not_champion(small_run: pipeline.Run) -> None:
+    registry = Registry(small_run.config.models_dir)
+    (entry,) = registry.entries()
+    assert entry.run == str(small_run.directory)
+    assert entry.verdict is not None
+    trial = read_trial(small_run)
+    assert trial is not None
+    assert (trial.model, trial.decision.outcome) == (entry.id, "too little data")  # 500 days are few
+    assert registry.champion(entry.key) is None
 
 
 def test_stage_that_is_done_is_not_run_again(small_run: pipeline.Run) -> None:

@@ -1,0 +1,160 @@
+"""`python -m stonk_pipeline forecast`, `score` and `verify`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.config import EMBEDDED, PipelineConfig
+from stonk_pipeline.errors import ConfigError, LogError
+from stonk_pipeline.process import report_progress
+
+NAMES = ("forecast", "score", "verify")
+CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "window", "results_dir")
+"""Options that a registered champion answers by itself."""
+
+
+def add_commands(commands: Any, add_config_options: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Adds the three commands to the command line."""
+    made = commands.add_parser("forecast", help="forecast the next sessions, and log it before they come")
+    made.add_argument("--adapter", type=Path, help="adapter to ask (default: the champion of the registry)")
+    made.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
+    made.add_argument("--key", metavar="MODEL/STOCK", help="which champion, where several know the stock")
+    made.add_argument("--calendar", default="XNYS", help="exchange calendar, ISO 10383 (default: XNYS)")
+    made.add_argument("--samples", type=int, default=64, help="answers for the quantiles (default: 64)")
+    made.add_argument("--forecasts-dir", default="forecasts", help="where forecasts and the log lie")
+    add_config_options(made)
+    scored = commands.add_parser("score", help="mark logged forecasts whose outcome is there")
+    scored.add_argument("--data-dir", required=True, help="folder of CSV or Parquet files, one a stock")
+    scored.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
+    verified = commands.add_parser("verify", help="prove that no logged forecast was changed afterwards")
+    verified.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
+    verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
+
+
+def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], PipelineConfig]) -> int:
+    """Runs a command."""
+    if args.command == "forecast":
+        return _forecast(args, resolve_config)
+    return _score(args) if args.command == "score" else _verify(args)
+
+
+def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], PipelineConfig]) -> int:
+    import os
+
+    from stonk_pipeline.forward.files import write_files
+    from stonk_pipeline.forward.forecaster import champions_for, of_adapter
+    from stonk_pipeline.forward.log import append
+    from stonk_pipeline.forward.make import make
+    from stonk_pipeline.forward.request import ForecastRequest
+    from stonk_pipeline.forward.tables import forecast_table, print_table
+
+    request = _request(args, ForecastRequest)
+    if args.adapter is not None or args.base:
+        forecasters = [of_adapter(resolve_config(args), args.adapter)]
+    else:
+        forecasters = champions_for(request)
+    if args.cuda_devices is not None:  # before torch is imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = args.cuda_devices
+    directory = Path(request.forecasts_dir)
+    for forecaster in forecasters:
+        found, left_out = make(forecaster, request, report_progress)
+        for stock, reason in left_out.items():
+            sys.stdout.write(f"no forecast of {stock}: {reason}\n")
+        for made in found:
+            entry, added = append(directory, made.forecast)
+            if not added:
+                sys.stdout.write(
+                    f"{entry.stock}: {entry.model} forecast from {entry.last_bar} already, entry {entry.n} of the log; "
+                    "that one stands\n"
+                )
+                print_table(forecast_table(entry))
+                continue
+            path = write_files(made, entry, directory)
+            print_table(forecast_table(entry))
+            sys.stdout.write(f"{path} (with .csv and .png); entry {entry.n} of {directory / 'log.jsonl'}\n")
+            sys.stdout.write(f"head of the log: {entry.digest}\n")
+    return 0
+
+
+def _request(args: argparse.Namespace, request: Any) -> Any:
+    """The options as a `ForecastRequest`.
+
+    Raises:
+        ConfigError: an option that a champion answers by itself, or a value out of its bounds.
+    """
+    from pydantic import ValidationError
+
+    if args.adapter is None and not args.base:
+        given = [f"--{name.replace('_', '-')}" for name in CHAMPIONS_OWN if getattr(args, name) is not None]
+        given += ["--set"] if args.set else []
+        if given:
+            raise ConfigError(f"{', '.join(given)}: the champion has settings of its own; leave out, or give --adapter")
+    options = {
+        "stocks": [part.strip() for part in (args.stock or "all").split(",") if part.strip()],
+        "data_dir": args.data_dir,
+        "models_dir": args.models_dir or "models",
+        "key": args.key,
+        "calendar": args.calendar,
+        "samples": args.samples,
+        "forecasts_dir": args.forecasts_dir,
+        "seed": args.seed or 0,
+    }
+    try:
+        return request(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--{first['loc'][0]}: {first['msg']} (got {first['input']!r})") from error
+
+
+def _score(args: argparse.Namespace) -> int:
+    from stonk_pipeline.config import DataConfig
+    from stonk_pipeline.forward.log import read
+    from stonk_pipeline.forward.score import closes_of, read_marks, records, score
+    from stonk_pipeline.forward.tables import print_table, records_table
+
+    if args.data_dir == EMBEDDED:
+        raise ConfigError("the generated market has no future to wait for; give --data-dir a folder of real bars")
+    entries = read(args.forecasts_dir)
+    if not entries:
+        raise LogError(f"{args.forecasts_dir}: no forecasts logged here yet; make one with the forecast command")
+    stocks = sorted({entry.stock for entry in entries})
+    closes = closes_of(DataConfig(data_dir=args.data_dir), stocks)
+    new = score(args.forecasts_dir, closes)
+    missing = [stock for stock in stocks if stock not in closes]
+    if missing:
+        sys.stdout.write(f"no bars of {', '.join(missing)} in {args.data_dir}\n")
+    marks = read_marks(args.forecasts_dir)
+    waiting = sum(len(entry.targets) for entry in entries) - len(marks)
+    sys.stdout.write(f"{len(new)} days marked now, {len(marks)} in all, {waiting} without an outcome yet\n")
+    if marks:
+        print_table(records_table(records(marks)))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from stonk_pipeline.forward.log import holds, read
+    from stonk_pipeline.forward.score import strangers
+
+    entries = read(args.forecasts_dir)
+    lost = strangers(args.forecasts_dir, entries)
+    if lost:
+        raise LogError(
+            f"scores.jsonl marks entry {lost[0].n} ({lost[0].stock}, digest {lost[0].entry[:12]}), which the log does "
+            "not hold: its end was cut off, or it was written anew"
+        )
+    if args.head is not None and not holds(entries, args.head):
+        raise LogError(f"the log does not hold {args.head}: its end was cut off, or it was written anew")
+    if not entries:
+        sys.stdout.write(f"{args.forecasts_dir}: no forecasts logged\n")
+        return 0
+    late = sum(entry.late for entry in entries)
+    sys.stdout.write(f"{len(entries)} entries, unbroken, {late} of them late; since {entries[0].stamp[:10]}\n")
+    sys.stdout.write(f"head of the log: {entries[-1].digest}\n")
+    if args.head is None:
+        sys.stdout.write(
+            "A chain alone cannot show that its end was cut off or that all of it was written anew: publish the head "
+            "where you cannot change it, and verify later with --head.\n"
+        )
+    return 0

@@ -1,0 +1,76 @@
+"""One forecast as JSON, CSV and a picture."""
+
+import csv
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stonk_pipeline.forward.log import LogEntry
+from stonk_pipeline.forward.make import Made
+from stonk_pipeline.report.style import LIGHT, Draw, png
+from stonk_pipeline.runs import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAST = 40
+"""Closes before the forecast in the picture."""
+BANDS = ((0.05, 0.95, 0.12), (0.1, 0.9, 0.14), (0.25, 0.75, 0.22))
+"""Quantiles at the ends of a band, and how dark it is."""
+
+
+def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
+    """Writes `{STOCK}_{date}_{model}.json`, `.csv` and `.png`; returns the path of the first."""
+    model = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.model)
+    base = directory / f"{entry.stock}_{entry.last_bar}_{model}"
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {"entry": entry.model_dump(mode="json"), "samples": made.samples.round(6).tolist(), "texts": made.texts}
+    write_atomic(base.with_name(f"{base.name}.json"), json.dumps(content, indent=1))
+    write_atomic(base.with_name(f"{base.name}.csv"), table_text(entry))
+    picture = base.with_name(f"{base.name}.png")
+    temporary = picture.with_name(f".{picture.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(png(draw(made, entry), 640, 340))
+    os.replace(temporary, picture)
+    return base.with_name(f"{base.name}.json")
+
+
+def table_text(entry: LogEntry) -> str:
+    """CSV: stock, date, and one column for each quantile (`q05` … `q95`)."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["stock", "date", *(f"q{round(100 * level):02d}" for level in entry.levels)])
+    for day, date in enumerate(entry.targets):
+        writer.writerow([entry.stock, date, *(f"{row[day]:.6g}" for row in entry.quantiles)])
+    return stream.getvalue()
+
+
+def draw(made: Made, entry: LogEntry) -> Draw:
+    """The last closes, and ahead of them the median within its bands."""
+
+    def fill(figure: "Figure") -> None:
+        axes = figure.subplots()
+        past = made.closes.tail(PAST).to_numpy()
+        steps = np.arange(len(entry.targets) + 1)
+        paths = np.column_stack([np.full(len(entry.levels), entry.last_close), np.array(entry.quantiles)])
+        row = {level: path for level, path in zip(entry.levels, paths, strict=True)}
+        for low, high, alpha in BANDS:
+            axes.fill_between(steps, row[low], row[high], color=LIGHT["accent"], alpha=alpha, linewidth=0)
+        axes.plot(np.arange(1 - len(past), 1), past, color=LIGHT["ink"], linewidth=1.4)
+        axes.plot(
+            steps, np.full(len(steps), entry.last_close), color=LIGHT["muted"], linewidth=1, linestyle=(0, (2, 2))
+        )
+        axes.plot(steps, row[0.5], color=LIGHT["accent"], linewidth=2.2)
+        axes.axvline(0, color=LIGHT["rule"], linewidth=1)
+        axes.set_xticks(
+            [1 - len(past), 0, len(entry.targets)],
+            [str(made.closes.index[-len(past)]), entry.last_bar, entry.targets[-1]],
+        )
+        late = ", written down late" if entry.late else ""
+        axes.set_title(f"{entry.stock}: median, 50 %, 80 % and 90 % of {entry.answers} answers{late}", loc="left")
+
+    return fill

@@ -1,0 +1,134 @@
+"""Makes forecasts: the last window of each stock, the model's answers, quantiles for the coming sessions."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from stonk_pipeline import forecast
+from stonk_pipeline.errors import DataError
+from stonk_pipeline.evaluation.baselines import persistence
+from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
+from stonk_pipeline.forward.calendar import WEEKDAYS, sessions_from
+from stonk_pipeline.forward.forecaster import Forecaster, generated
+from stonk_pipeline.forward.log import Forecasted
+from stonk_pipeline.forward.quantiles import LEVELS, quantiles_of
+from stonk_pipeline.forward.request import ForecastRequest
+from stonk_pipeline.runs import Progress, json_digest
+from stonk_pipeline.schema import CLOSE, DATE
+
+
+class Made(NamedTuple):
+    """A forecast with what it was made from."""
+
+    forecast: Forecasted
+    closes: pd.Series
+    """Closes up to the last bar, by ISO date."""
+    samples: Floats
+    """(S, H) prices; an unreadable answer is the last close repeated."""
+    texts: list[str]
+    """The answers as the model wrote them."""
+
+
+def make(
+    forecaster: Forecaster, request: ForecastRequest, progress: Progress, now: datetime | None = None
+) -> tuple[list[Made], dict[str, str]]:
+    """Forecasts every stock of a forecaster's settings.
+
+    Args:
+        forecaster: the model, and which bars to read.
+        request: samples, seed and calendar.
+        progress: receives the windows answered so far.
+        now: the time; the clock's, if not given.
+
+    Returns:
+        (forecasts, symbol -> why it has none)
+
+    Raises:
+        DataError: no stock can be forecast: bars cannot be used, or the last one is of a session that has not ended.
+    """
+    config = forecaster.config
+    horizon, calendar = config.data.horizon, WEEKDAYS if generated(config) else request.calendar
+    found, left_out = resolve_name("preprocessing.latest:latest_windows")(config.data, forecaster.scales)
+    latest, days = [], []
+    for each in found:
+        try:
+            days.append(_sessions(calendar, each.window.date, horizon, each.window.stock, now))
+            latest.append(each)
+        except DataError as reason:
+            left_out[each.window.stock] = str(reason)
+    if not latest:
+        raise DataError("\n".join(left_out.values()))
+    windows = [each.window for each in latest]
+    texts = _ask(forecaster, request, windows, progress)
+    read = forecast.read_all(texts, windows, horizon)
+    values, readable = fill_unreadable(read, persistence(windows, horizon))
+    made = []
+    for place, each in enumerate(latest):
+        window = each.window
+        prices = window.price_offset + window.price_unit * values[place]
+        dates = each.bars[DATE].dt.strftime("%Y-%m-%d")
+        closes = pd.Series(each.bars[CLOSE].to_numpy(), index=dates.to_numpy())
+        dated, first_close = days[place]
+        content = Forecasted(
+            stock=window.stock,
+            model=forecaster.id,
+            adapter_digest=forecaster.adapter_digest,
+            base_model=config.model.name,
+            data_digest=bars_digest(each.bars),
+            last_bar=window.date,
+            last_close=float(closes.iloc[-1]),
+            calendar=calendar,
+            targets=dated,
+            first_close=first_close,
+            answers=values.shape[1],
+            readable=float(readable[place].mean()),
+            levels=LEVELS,
+            quantiles=tuple(tuple(row) for row in quantiles_of(prices).round(6).tolist()),
+        )
+        made.append(Made(content, closes, prices, texts[place]))
+    return made, left_out
+
+
+def bars_digest(bars: pd.DataFrame) -> str:
+    """SHA-256 of clean bars, whatever file they were read from."""
+    rows = bars.assign(**{DATE: bars[DATE].dt.strftime("%Y-%m-%d")})
+    return json_digest({name: rows[name].tolist() for name in rows.columns})
+
+
+def _sessions(calendar: str, last: str, horizon: int, stock: str, now: datetime | None) -> tuple[tuple[str, ...], str]:
+    """(the dates ahead, when the first of them closes).
+
+    Raises:
+        DataError: the session of the last bar has not ended: its close is none yet.
+    """
+    own, ahead = sessions_from(calendar, last, horizon)
+    if (now or datetime.now(UTC)) < own.close:
+        raise DataError(
+            f"{stock}: the bar of {last} is of a session that closes at {own.close:%H:%M} UTC; forecast after that, "
+            "or leave the bar out"
+        )
+    return tuple(session.date for session in ahead), ahead[0].close.isoformat()
+
+
+def _ask(
+    forecaster: Forecaster, request: ForecastRequest, windows: Sequence[Any], progress: Progress
+) -> list[list[str]]:
+    from stonk_pipeline.evaluation.stage import ask
+
+    stage = forecaster.config.comparison_stage()
+    drawn = stage.comparison.model_copy(update={"samples": request.samples})
+    stage = stage.model_copy(update={"comparison": drawn, "seed": request.seed})
+    with TemporaryDirectory() as scratch:
+        horizon = forecaster.config.data.horizon
+        return ask(stage, list(windows), horizon, forecaster.adapter, Path(scratch), progress)
+
+
+def median_path(made: Made) -> Floats:
+    """(H,) the forecast as one line: the median of each day."""
+    return np.asarray(made.forecast.quantiles[made.forecast.levels.index(0.5)])

@@ -1,0 +1,42 @@
+"""What is to be forecast, and by which model."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stonk_pipeline.config import Seed, Settings
+
+
+class ForecastRequest(Settings):
+    """Settings of a forecast; the form in the UI is drawn from it."""
+
+    stocks: list[str] = Field(default=["all"], min_length=1)
+    """Symbols to forecast; `all`: every stock that the champion was trained on."""
+    data_dir: str | None = None
+    """Folder of bars; not given: the one that the model was trained on."""
+    models_dir: str = "models"
+    """Where the registry with the champions lies."""
+    key: str | None = None
+    """`{MODEL}/{STOCK}` of the champion to ask, where several champions know a stock."""
+    calendar: str = "XNYS"
+    """Exchange calendar of `exchange_calendars` (ISO 10383 code); the generated market has every weekday."""
+    samples: Annotated[int, Field(ge=2, le=1000)] = 64
+    """Answers that the quantiles are taken from."""
+    forecasts_dir: str = "forecasts"
+    """Where forecasts and the forward log lie."""
+    seed: Seed = 0
+    """Of the answers."""
+
+    def arguments(self) -> list[str]:
+        """The same request as options of `python -m stonk_pipeline forecast`."""
+        given: dict[str, object] = {
+            "--stock": ",".join(self.stocks),
+            "--data-dir": self.data_dir,
+            "--models-dir": self.models_dir,
+            "--key": self.key,
+            "--calendar": self.calendar,
+            "--samples": self.samples,
+            "--forecasts-dir": self.forecasts_dir,
+            "--seed": self.seed,
+        }
+        return [str(part) for name, value in given.items() if value is not None for part in (name, value)]

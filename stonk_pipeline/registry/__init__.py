@@ -1,0 +1,8 @@
+"""Which models there are, which one is in use, and the rule by which another takes its place. Files, no service.
+
+{models_dir}/registry/{MODEL}/{STOCK}/
+entries/{id}/entry.json   what the model is: data, dates, settings, versions, verdict, digests of its adapter
+entries/{id}/adapter/     a copy that nobody changes
+champion.json             the model in use, and how it came to be; replaced atomically
+trials.jsonl              every comparison with a champion, also those that were lost; only ever grows
+"""

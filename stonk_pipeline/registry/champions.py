@@ -1,0 +1,92 @@
+"""`champion.json`: the model in use, those before it, and every change with its reason."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.registry.entries import now
+from stonk_pipeline.runs import write_atomic
+
+CHAMPION = "champion.json"
+How = Literal["test", "person", "forced", "rollback"]
+"""By the rule; by the rule and a person's yes; by a person alone; back to the one before."""
+
+
+class Change(BaseModel):
+    """One change of the champion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stamp: str
+    """UTC, ISO 8601."""
+    model: str
+    """Entry that became champion."""
+    how: How
+    reason: str
+
+
+class Champions(BaseModel):
+    """The content of `champion.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    line: tuple[str, ...] = ()
+    """Entries that a rollback leads back through; the last one is the champion."""
+    history: tuple[Change, ...] = ()
+    """Every change, oldest first."""
+
+    @property
+    def current(self) -> str | None:
+        """The champion's entry."""
+        return self.line[-1] if self.line else None
+
+    @property
+    def tested(self) -> str:
+        """When a model was last promoted by the rule (UTC); empty if never.
+
+        Trials are counted from there: neither a rollback nor a forced change makes the next trial easier.
+        """
+        return max((change.stamp for change in self.history if change.how in ("test", "person")), default="")
+
+    def with_next(self, model: str, how: How, reason: str) -> "Champions":
+        """The champion replaced."""
+        return Champions(line=(*self.line, model), history=(*self.history, _change(model, how, reason)))
+
+    def without_last(self, reason: str) -> "Champions":
+        """The champion before, in use again.
+
+        Raises:
+            RegistryError: there is none before.
+        """
+        if len(self.line) < 2:
+            raise RegistryError("there is no champion before this one to go back to")
+        line = self.line[:-1]
+        return Champions(line=line, history=(*self.history, _change(line[-1], "rollback", reason)))
+
+
+def _change(model: str, how: How, reason: str) -> Change:
+    return Change(stamp=now(), model=model, how=how, reason=reason)
+
+
+def read(directory: Path) -> Champions:
+    """Who is champion of a key; nobody, if there is no file.
+
+    Raises:
+        RegistryError: the file is damaged.
+    """
+    path = directory / CHAMPION
+    try:
+        return Champions.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Champions()
+    except ValueError as error:
+        raise RegistryError(
+            f"{path}: damaged; put back the file as it was, or delete it and promote a model"
+        ) from error
+
+
+def write(directory: Path, champions: Champions) -> None:
+    """Replaces the file whole or not at all."""
+    write_atomic(directory / CHAMPION, champions.model_dump_json(indent=2))

@@ -1,0 +1,239 @@
+"""A challenger against the champion: the same windows for both, on dates that neither has seen, and one decision."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from stonk_pipeline import dataset, forecast, journal
+from stonk_pipeline.config import ComparisonStage, DataConfig, PipelineConfig
+from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.evaluation.baselines import persistence
+from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.pipeline import STEPS, Run
+from stonk_pipeline.registry.entries import Entry
+from stonk_pipeline.registry.promotion import Decision, decide
+from stonk_pipeline.registry.store import Registry
+from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic
+from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+
+DECISION = "promotion/decision.json"
+SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
+"""Settings of the data that decide what a window holds."""
+
+Answers = Sequence[Sequence[Forecast | Unreadable]]
+
+
+class Questions(NamedTuple):
+    """What both models are asked."""
+
+    windows: list[Window]
+    targets: list[Target]
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(stock, date) of each window."""
+        return [window.key for window in self.windows]
+
+
+def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> Decision:
+    """Compares a run's registered model with the champion, and records the trial. Nobody is promoted here.
+
+    The same comparison made again (a retry) is read from the record: it is no second try.
+
+    Args:
+        registry: where the champion is.
+        entry: the challenger.
+        run: the run that made it; its test part asks the questions.
+        progress: receives the windows answered so far.
+
+    Raises:
+        RegistryError: the challenger is the champion, the two forecast different horizons, or the champion changed
+            while they were compared.
+    """
+    champion = registry.champion(entry.key)
+    if champion is not None and champion.id == entry.id:
+        raise RegistryError(f"model {entry.id} is the champion of {entry.key} already")
+    about = {
+        "challenger": entry.id,
+        "champion": champion.id if champion else None,
+        "data_digest": entry.data_digest,
+        "comparison": json_digest(run.config.comparison_stage().model_dump(mode="json")),
+    }
+    known = _known(registry, entry.key, about)
+    if known is not None:
+        return _write(run, entry, about["champion"], known)
+    if champion is not None:
+        _require_same_horizon(run.config, champion.settings)
+    asked = questions(run, [entry, *([champion] if champion else [])])
+    losses = None
+    if asked.windows:
+        losses = _losses(registry, entry, champion, run, asked, progress)
+    with journal.locked(registry.directory(entry.key)):
+        present = registry.champions(entry.key).current
+        if present != about["champion"]:
+            raise RegistryError(f"{present} became champion of {entry.key} meanwhile; compare again")
+        decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, run.config)
+        registry.record_trial(entry.key, about | {"run": str(run.directory)}, decision)
+    return _write(run, entry, about["champion"], decision)
+
+
+class Trial(BaseModel):
+    """The content of `promotion/decision.json` in a run's directory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """The challenger's entry."""
+    key: str
+    champion: str | None
+    """The entry that it was compared with."""
+    decision: Decision
+
+
+def _write(run: Run, entry: Entry, champion: str | None, decision: Decision) -> Decision:
+    trial = Trial(model=entry.id, key=entry.key, champion=champion, decision=decision)
+    (run.directory / DECISION).parent.mkdir(exist_ok=True)
+    write_atomic(run.directory / DECISION, trial.model_dump_json(indent=2))
+    return decision
+
+
+def read_trial(run: Run) -> Trial | None:
+    """What the comparison with the champion said of a run's model; None where there was none to compare with."""
+    path = run.directory / DECISION
+    return Trial.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+
+def _known(registry: Registry, key: str, about: dict[str, Any]) -> Decision | None:
+    for trial in registry.trials(key):
+        if all(trial.get(name) == value for name, value in about.items()):
+            return Decision.model_validate(trial["decision"])
+    return None
+
+
+def questions(run: Run, models: Sequence[Entry]) -> Questions:
+    """Test windows of a run that were decided after all that the models have seen, spread as the comparison's are."""
+    seen = max(model.seen_until for model in models)
+    pairs = zip(*dataset.read_split(run.stage_dir("preprocess"), "test"), strict=True)
+    later = [(window, target) for window, target in pairs if window.date > seen]
+    windows, targets = [window for window, _ in later], [target for _, target in later]
+    return Questions(*dataset.spread(windows, targets, run.config.comparison.windows, run.config.seed))
+
+
+class Losses(NamedTuple):
+    """(N,) mean absolute errors in percent of the last close, of the same windows."""
+
+    challenger: Floats
+    champion: Floats | None
+    persistence: Floats
+    dates: list[str]
+    ends: list[str]
+
+
+def _losses(
+    registry: Registry, entry: Entry, champion: Entry | None, run: Run, asked: Questions, progress: Progress
+) -> Losses:
+    with TemporaryDirectory() as scratch:
+        own_answers = stored_answers(run, asked)
+        if own_answers is None:
+            own_answers = _answers(run.config.comparison_stage(), asked, registry.adapter(entry), scratch, progress)
+        own, flat = losses_of(own_answers, asked)
+        theirs: Floats | None = None
+        if champion is not None:
+            seen_by_champion = windows_for(champion.settings, run, asked, Path(scratch))
+            stage = _stage_of(champion, run.config)
+            answers = _answers(stage, seen_by_champion, registry.adapter(champion), scratch, progress)
+            theirs, _ = losses_of(answers, seen_by_champion)
+            # A window that one of the two cannot be asked about counts for neither.
+            common = [asked.keys.index(key) for key in seen_by_champion.keys]
+            own, flat = own[common], flat[common]
+            asked = seen_by_champion
+    return Losses(
+        own, theirs, flat, [window.date for window in asked.windows], [target.end for target in asked.targets]
+    )
+
+
+def losses_of(answers: Answers, asked: Questions) -> tuple[Floats, Floats]:
+    """(N,) errors of the median answer, and of persistence, in percent of the last close."""
+    horizon = len(asked.targets[0].values)
+    offset, unit = metrics.percent_scale(asked.windows)
+    flat = persistence(asked.windows, horizon)
+    values, _ = metrics.fill_unreadable(answers, flat)
+    truth = np.array([target.values for target in asked.targets], dtype=np.float64)
+    median = metrics.median_forecast(values)
+    own, still = (metrics.mae(offset + unit * made, offset + unit * truth) for made in (median, flat))
+    return own, still
+
+
+def stored_answers(run: Run, asked: Questions) -> Answers | None:
+    """The challenger's answers in the run's comparison, if it is whole and answered all these windows."""
+    import pyarrow.parquet as pq
+
+    if run.finished("compare") is None:
+        return None
+    rows = pq.read_table(run.stage_dir("compare") / "forecasts" / "grpo_2nd.parquet").to_pylist()
+    given: dict[tuple[str, str], list[Forecast | Unreadable]] = {}
+    for row in sorted(rows, key=lambda row: int(row["sample"])):
+        answer = Unreadable(row["reason"]) if row["values"] is None else Forecast(tuple(row["values"]))
+        given.setdefault((row["stock"], row["date"]), []).append(answer)
+    return [given[key] for key in asked.keys] if set(asked.keys) <= given.keys() else None
+
+
+def _require_same_horizon(own: PipelineConfig, theirs: PipelineConfig) -> None:
+    if own.data.horizon != theirs.data.horizon:
+        raise RegistryError(
+            f"the champion forecasts {theirs.data.horizon} closes and this run {own.data.horizon}; give its models "
+            "another models_dir, or promote one of them with --force"
+        )
+
+
+def windows_for(settings: PipelineConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
+    """The same dates as a model of other settings is used to seeing them: its own context length, scale, indicators."""
+    own, theirs = run.config.data, settings.data
+    shape = {name: getattr(theirs, name) for name in SHAPE}
+    if shape == {name: getattr(own, name) for name in SHAPE}:
+        return asked
+    data: DataConfig = own.model_copy(update=shape)
+    stage = run.config.model_copy(update={"data": data}).preprocess_stage()
+    execute(STEPS["preprocess"].load(), stage, run.inputs("preprocess"), scratch / "data")
+    wanted = set(asked.keys)
+    pairs = zip(*dataset.read_split(scratch / "data", "full"), strict=True)
+    found = [(window, target) for window, target in pairs if window.key in wanted]
+    return Questions([window for window, _ in found], [target for _, target in found])
+
+
+def _stage_of(champion: Entry, config: PipelineConfig) -> ComparisonStage:
+    """The champion's own prompt, with the answers drawn as the challenger's are."""
+    settings = champion.settings
+    comparison = config.comparison.model_copy(update={"max_tokens": settings.comparison.max_tokens})
+    return ComparisonStage(model=settings.model, prompt=settings.prompt, comparison=comparison, seed=config.seed)
+
+
+def _answers(stage: ComparisonStage, asked: Questions, adapter: Path, scratch: str, progress: Progress) -> Answers:
+    from stonk_pipeline.evaluation.stage import ask
+
+    horizon = len(asked.targets[0].values)
+    texts = ask(stage, asked.windows, horizon, adapter, Path(scratch), progress)
+    return forecast.read_all(texts, asked.windows, horizon)
+
+
+def _decide(losses: Losses | None, trial: int, config: PipelineConfig) -> Decision:
+    none = np.empty(0)
+    given = losses or Losses(none, None, none, [], [])
+    comparison = config.comparison
+    return decide(
+        given.challenger,
+        given.champion,
+        given.persistence,
+        given.dates,
+        given.ends,
+        trial=trial,
+        confidence=comparison.confidence,
+        min_dates=comparison.min_dates,
+        resamples=comparison.resamples,
+        seed=config.seed,
+    )

@@ -1,0 +1,198 @@
+"""A registered model: what it was trained on and with, and its adapter under a name made from its content."""
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from stonk_pipeline import dataset
+from stonk_pipeline.config import PipelineConfig, make_config
+from stonk_pipeline.errors import RegistryError, StageError
+from stonk_pipeline.evaluation.results import Verdict
+from stonk_pipeline.pipeline import ADAPTER, Run
+from stonk_pipeline.runs import Manifest, json_digest, output_files, verify, write_atomic
+
+ENTRY = "entry.json"
+STEP = "grpo-second"
+"""The step whose adapter a run registers: the last one."""
+ID_LENGTH = 12
+
+
+class Entry(BaseModel):
+    """The content of `entry.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    id: str
+    """First characters of the digest of adapter, data and settings: the same training registers once."""
+    key: str
+    """`{MODEL}/{STOCK}`: what it can be champion of."""
+    registered: str
+    """UTC, ISO 8601."""
+    step: str
+    run: str
+    """The run's directory, where it was when the model was registered."""
+    base_model: str
+    adapter: dict[str, str]
+    """Relative path -> SHA-256 of every file of the adapter."""
+    data_digest: str
+    """Digest of the dataset that it was trained on."""
+    data: dict[str, Any]
+    """The dataset's own description (`dataset.json`): stocks, dates, scales and digests of the bars."""
+    train_first: str
+    """Decision date of the first training window (ISO)."""
+    train_last: str
+    """Last day of the last training target (ISO)."""
+    seen_until: str
+    """Last day that the model can know anything of (ISO): the end of the validation part, by which its checkpoint was
+    chosen, or the day up to which its base model may have read. It is judged on later days alone."""
+    config: dict[str, Any]
+    versions: dict[str, str]
+    git_commit: str | None
+    seed: int
+    verdict: Verdict | None
+    """Of the run's own comparison."""
+    pruned: str | None = None
+    """When its adapter was deleted (UTC)."""
+
+    @property
+    def settings(self) -> PipelineConfig:
+        """The settings of its run."""
+        return make_config(self.config, source=f"entry {self.id}")
+
+    @property
+    def stocks(self) -> list[str]:
+        """What it was trained on."""
+        return sorted(self.data["stocks"])
+
+
+def describe(run: Run, parents_seen: str = "") -> Entry:
+    """The entry of a run's last model.
+
+    Args:
+        run: a run whose last training is finished; its comparison may be missing.
+        parents_seen: last day that a model which the training started from has seen (ISO); empty if there is none.
+
+    Raises:
+        StageError: the run's dataset or training is not finished, or is damaged.
+    """
+    training, data = verify(run.stage_dir(STEP)), verify(run.stage_dir("preprocess"))
+    if training.inputs.get("dataset") != data.digest:
+        raise StageError(f"{run.directory}: {STEP} was trained on another dataset than lies there; run it again")
+    files = output_files(run.stage_dir(STEP) / ADAPTER)
+    config = run.config.model_dump(mode="json")
+    first, last, seen = _dates(run)
+    return Entry(
+        id=json_digest([files, data.digest, _settings(config)])[:ID_LENGTH],
+        key=key_of(run.config),
+        registered=now(),
+        step=STEP,
+        run=str(run.directory),
+        base_model=run.config.model.name,
+        adapter=files,
+        data_digest=data.digest,
+        data=json.loads((run.stage_dir("preprocess") / "dataset.json").read_text(encoding="utf-8")),
+        train_first=first,
+        train_last=last,
+        seen_until=max(seen, parents_seen, run.config.model.knowledge_cutoff or ""),
+        config=config,
+        versions=training.versions,
+        git_commit=training.git_commit,
+        seed=run.config.seed,
+        verdict=_verdict(run, training),
+    )
+
+
+def key_of(config: PipelineConfig) -> str:
+    """`{MODEL}/{STOCK}`: what a model of these settings can be champion of."""
+    return f"{config.model_name}/{config.stock_name}"
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the microsecond, so that stamps order what happened."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a training follows from: not where files lie, nor how it is judged afterwards."""
+    return {name: config[name] for name in ("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft")} | {
+        "grpo_second": config["grpo_second"],
+        "seed": config["seed"],
+    }
+
+
+def _dates(run: Run) -> tuple[str, str, str]:
+    """(first decision date in training, last day of training targets, last day of validation targets), ISO."""
+    directory = run.stage_dir("preprocess")
+    windows, train = dataset.read_split(directory, "train")
+    _, val = dataset.read_split(directory, "val")
+    last = max(target.end for target in train)
+    return min(window.date for window in windows), last, max([last, *(target.end for target in val)])
+
+
+def _verdict(run: Run, training: Manifest) -> Verdict | None:
+    """The verdict of the run's comparison; None where it has not been made, or not of this model."""
+    directory = run.stage_dir("compare")
+    try:
+        manifest = verify(directory)
+    except StageError:
+        return None
+    if manifest.inputs.get("grpo_2nd") != training.digest:
+        return None
+    return Verdict.model_validate_json((directory / "verdict.json").read_bytes())
+
+
+def store(entry: Entry, adapter: Path, directory: Path) -> None:
+    """Copies an adapter and writes its entry, whole or not at all: the directory appears when both are there.
+
+    Raises:
+        RegistryError: the adapter changed while it was copied.
+    """
+    temporary = directory.with_name(f".{entry.id}.{os.getpid()}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(adapter, temporary / ADAPTER)
+    if output_files(temporary / ADAPTER) != entry.adapter:
+        shutil.rmtree(temporary)
+        raise RegistryError(f"{adapter}: changed while it was registered; register it again")
+    for path in (temporary / ADAPTER).rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+    write_atomic(temporary / ENTRY, entry.model_dump_json(indent=2))
+    os.replace(temporary, directory)
+
+
+def load(directory: Path) -> Entry:
+    """Reads an entry.
+
+    Raises:
+        RegistryError: it is missing or damaged.
+    """
+    path = directory / ENTRY
+    try:
+        return Entry.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RegistryError(f"{path}: no such entry") from error
+    except ValueError as error:
+        raise RegistryError(f"{path}: damaged ({str(error).splitlines()[0]}); register its run again") from error
+
+
+def adapter_of(entry: Entry, directory: Path) -> Path:
+    """The entry's adapter, checked against its digests.
+
+    Raises:
+        RegistryError: it was pruned, or a file is missing or changed.
+    """
+    path = directory / ADAPTER
+    if entry.pruned is not None:
+        raise RegistryError(f"model {entry.id}: its adapter was pruned on {entry.pruned[:10]}; register its run again")
+    found = output_files(path)
+    wrong = sorted(name for name in entry.adapter.keys() | found if entry.adapter.get(name) != found.get(name))
+    if wrong:
+        raise RegistryError(
+            f"{path / wrong[0]}: not as it was registered; delete {directory} and register {entry.run} again"
+        )
+    return path

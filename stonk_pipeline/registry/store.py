@@ -1,0 +1,192 @@
+"""The registry of one models directory: register, find, promote, go back, prune. Writers hold a key's lock."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline import journal
+from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.pipeline import ADAPTER, Run
+from stonk_pipeline.registry import champions, entries
+from stonk_pipeline.registry.champions import Champions, How
+from stonk_pipeline.registry.entries import ENTRY, Entry
+from stonk_pipeline.registry.promotion import Decision
+from stonk_pipeline.runs import write_atomic
+
+DIRECTORY = "registry"
+TRIALS = "trials.jsonl"
+KEEP = 5
+"""Latest models that `prune` keeps besides the champion and the one before it."""
+
+
+class Registry:
+    """Models below `{models_dir}/registry`."""
+
+    def __init__(self, models_dir: str | Path) -> None:
+        self.root = Path(models_dir) / DIRECTORY
+
+    def directory(self, key: str) -> Path:
+        """Where the models of a key lie."""
+        return self.root / key
+
+    def known_keys(self) -> list[str]:
+        """`{MODEL}/{STOCK}` of every key with a model."""
+        return sorted({path.parents[1].relative_to(self.root).as_posix() for path in self.root.glob("*/*/entries/*/")})
+
+    def entry_dir(self, entry: Entry) -> Path:
+        """Where an entry lies."""
+        return self.directory(entry.key) / "entries" / entry.id
+
+    def entries(self, key: str | None = None) -> list[Entry]:
+        """Registered models of a key, or all, oldest first; pruned ones too."""
+        paths = self.root.glob(f"{key or '*/*'}/entries/*/{ENTRY}")
+        found = [entries.load(path.parent) for path in paths if not path.parent.name.startswith(".")]
+        return sorted(found, key=lambda entry: entry.registered)
+
+    def find(self, name: str) -> Entry:
+        """The entry whose id begins with `name`.
+
+        Raises:
+            RegistryError: there is none, or there are several.
+        """
+        found = [entry for entry in self.entries() if entry.id.startswith(name)]
+        if len(found) != 1:
+            known = ", ".join(entry.id for entry in found or self.entries()[-5:]) or "none yet"
+            what = "several models begin" if found else "no model begins"
+            raise RegistryError(f"{what} with {name!r} in {self.root} (models: {known}); see `models list`")
+        return found[0]
+
+    def adapter(self, entry: Entry) -> Path:
+        """Directory of a model's adapter, checked against its digests."""
+        return entries.adapter_of(entry, self.entry_dir(entry))
+
+    def champions(self, key: str) -> Champions:
+        """Who is champion, and was."""
+        return champions.read(self.directory(key))
+
+    def champion(self, key: str) -> Entry | None:
+        """The champion's entry; None where there is none."""
+        current = self.champions(key).current
+        return None if current is None else entries.load(self.directory(key) / "entries" / current)
+
+    def register(self, run: Run) -> Entry:
+        """Registers a run's last model; the same training registers once."""
+        entry = entries.describe(run)
+        directory = self.entry_dir(entry)
+        with journal.locked(self.directory(entry.key)):
+            if (directory / ENTRY).is_file():
+                known = entries.load(directory)
+                if known.pruned is None:
+                    entries.adapter_of(known, directory)
+                    return known
+                shutil.rmtree(directory)
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            entries.store(entry, run.stage_dir(entry.step) / ADAPTER, directory)
+        return entry
+
+    def promote(self, entry: Entry, how: How, reason: str, instead_of: str | None = None) -> Champions:
+        """Makes a model the champion of its key.
+
+        Args:
+            entry: the model.
+            how: by the rule or by a person.
+            reason: for the history.
+            instead_of: the champion that it was compared with; unless forced, it must still be the champion.
+
+        Raises:
+            RegistryError: the adapter is gone or damaged, or another model became champion meanwhile.
+        """
+        self.adapter(entry)
+        directory = self.directory(entry.key)
+        with journal.locked(directory):
+            present = champions.read(directory)
+            if present.current == entry.id:
+                return present
+            if how != "forced" and present.current != instead_of:
+                raise RegistryError(
+                    f"model {entry.id} was compared with {instead_of or 'no champion'}, but {present.current} is "
+                    "champion now; compare again"
+                )
+            changed = present.with_next(entry.id, how, reason)
+            champions.write(directory, changed)
+        return changed
+
+    def rollback(self, key: str, reason: str) -> Champions:
+        """Puts the champion before in use again.
+
+        Raises:
+            RegistryError: there is none, or its adapter was pruned or is damaged.
+        """
+        directory = self.directory(key)
+        with journal.locked(directory):
+            changed = champions.read(directory).without_last(reason)
+            assert changed.current is not None
+            entries.adapter_of(
+                entries.load(directory / "entries" / changed.current), directory / "entries" / changed.current
+            )
+            champions.write(directory, changed)
+        return changed
+
+    def prune(self, key: str, keep: int = KEEP, *, dry_run: bool = False) -> list[Entry]:
+        """Deletes the adapters of old models; their entries stay, as a record of what was tried.
+
+        Kept are the champion, the one before it (so that a rollback works), and the `keep` models registered last.
+
+        Returns:
+            The models whose adapters were deleted, or would be.
+        """
+        directory = self.directory(key)
+        with journal.locked(directory):
+            there = [entry for entry in self.entries(key) if entry.pruned is None]
+            spared = {*champions.read(directory).line[-2:], *(entry.id for entry in there[max(0, len(there) - keep) :])}
+            old = [entry for entry in there if entry.id not in spared]
+            for entry in [] if dry_run else old:
+                marked = entry.model_copy(update={"pruned": entries.now()})
+                # First the mark: killed between the two, the adapter is a leftover and not a model that seems whole.
+                write_atomic(self.entry_dir(entry) / ENTRY, marked.model_dump_json(indent=2))
+                shutil.rmtree(self.entry_dir(entry) / ADAPTER)
+        return old
+
+    def trials(self, key: str) -> list[dict[str, Any]]:
+        """Every comparison of the key, oldest first."""
+        return [line.record for line in journal.read(self.directory(key) / TRIALS)]
+
+    def trials_since_promotion(self, key: str) -> int:
+        """Comparisons since a model was last promoted by the rule: what raises the bar for the next one.
+
+        One that found too little data tested nothing, and does not count.
+        """
+        since = self.champions(key).tested
+        return sum(trial["stamp"] > since and _tested(trial) for trial in self.trials(key))
+
+    def record_trial(self, key: str, trial: dict[str, Any], decision: Decision) -> None:
+        """Adds a comparison to the record. The caller holds the key's lock."""
+        journal.append(
+            self.directory(key) / TRIALS, {"stamp": entries.now()} | trial | {"decision": decision.model_dump()}
+        )
+
+
+def strategies_tried(config: PipelineConfig, before: str) -> int:
+    """Comparisons that a key had seen before a moment (UTC, ISO 8601): what a run allows for in its own scores."""
+    registry, key = Registry(config.models_dir), entries.key_of(config)
+    return sum(trial["stamp"] < before and _tested(trial) for trial in registry.trials(key))
+
+
+def _tested(trial: dict[str, Any]) -> bool:
+    return bool(trial["decision"]["outcome"] != "too little data")
+
+
+def require_key(registry: Registry, key: str | None) -> str:
+    """The key that is meant: the only one, where none is named.
+
+    Raises:
+        RegistryError: there is no such key, or there are several to choose from.
+    """
+    known = registry.known_keys()
+    if key in known:
+        return str(key)
+    if key is None and len(known) == 1:
+        return known[0]
+    said = f"no models of {key!r}" if key else "name the models with --key"
+    raise RegistryError(f"{said} in {registry.root}; it has {', '.join(known) or 'none yet'}")

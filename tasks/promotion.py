@@ -1,0 +1,134 @@
+"""What becomes of a finished run's last model: registered, compared with the champion, and perhaps put in its place."""
+
+from datetime import UTC
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import INPUTS, RUN_ID
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from stonk_pipeline import pipeline, process
+from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.runs import StageResult
+
+ASK_SECONDS = 24 * 3600
+"""How long a person has to answer; then the challenger stays a challenger."""
+
+
+class Answer(RunInput):
+    """What a person is asked before a promotion."""
+
+    promote: bool = False
+
+
+def count_trials(config: PipelineConfig) -> PipelineConfig:
+    """Settings whose deflated Sharpe ratio allows for all that was tried before, and not for this run's models alone.
+
+    Counted up to the scheduled start of the flow run, so that a retry counts the same.
+    """
+    from stonk_pipeline.evaluation.stage import ROLES
+    from stonk_pipeline.registry.store import strategies_tried
+
+    before = flow_run.scheduled_start_time.astimezone(UTC).isoformat(timespec="microseconds")
+    tried = strategies_tried(config, before)
+    if config.comparison.trials is not None or not tried:
+        return config
+    comparison = config.comparison.model_copy(update={"trials": tried + len(ROLES)})
+    return config.model_copy(update={"comparison": comparison})
+
+
+def promote_model(run: pipeline.Run, *after: StageResult) -> None:
+    """Registers a run's last model and lets it challenge the champion; a refusal is a result, not an error.
+
+    Args:
+        run: with all its stages done.
+        after: what the comparison rests on, so that a rebuilt model is compared again.
+    """
+    from stonk_pipeline.registry.contest import Trial
+
+    if run.config.promotion == "off":
+        return
+    found = challenge(str(run.directory), {earlier.stage: earlier.digest for earlier in after})
+    if found is None:
+        return
+    trial = Trial.model_validate_json(found)
+    if not trial.decision.promote:
+        return
+    asked = run.config.promotion == "ask"
+    if asked and not ask_person(trial.decision.sentence, trial.model, trial.champion):
+        get_run_logger().info("model %s stays a challenger", trial.model)
+        return
+    crown(str(run.directory), found, asked)
+
+
+@task(persist_result=True, result_serializer="json", cache_policy=INPUTS + RUN_ID, retries=0)
+def challenge(run_dir: str, after: dict[str, str]) -> str | None:
+    """Registers the model and compares it with the champion, in a child process; returns the trial as JSON.
+
+    Args:
+        run_dir: directory of the run.
+        after: digests of what the comparison rests on.
+    """
+    from stonk_pipeline.registry.contest import read_trial
+
+    del after
+    logger, run = get_run_logger(), pipeline.open_run(Path(run_dir))
+    process.run_child(
+        ["models", "register", "--run-dir", run_dir, "--compare-only"],
+        run.config,
+        run.directory / pipeline.LOG,
+        lambda *_: None,
+        logger.debug,
+    )
+    trial = read_trial(run)
+    if trial is None:
+        logger.info("the run's model is the champion already")
+        return None
+    logger.info("model %s: %s", trial.model, trial.decision.sentence)
+    create_markdown_artifact(
+        key="promotion",
+        markdown=f"**{trial.decision.outcome}**\n\n{trial.decision.sentence}\n\n"
+        f"model `{trial.model}` of `{trial.key}`, champion `{trial.champion or 'none'}`",
+        description="Challenger and champion",
+    )
+    return trial.model_dump_json()
+
+
+def ask_person(sentence: str, model: str, champion: str | None) -> bool:
+    """Pauses the flow run until a person answers in the UI; no answer is a no."""
+    question = f"{sentence}\n\nPut model `{model}` in the place of {f'`{champion}`' if champion else 'no champion'}?"
+    try:
+        answer = pause_flow_run(
+            wait_for_input=Answer.with_initial_data(description=question, promote=False),
+            timeout=ASK_SECONDS,
+            poll_interval=2,
+        )
+    except FlowPauseTimeout:
+        return False
+    return answer.promote
+
+
+@task(persist_result=True, result_serializer="json", cache_policy=INPUTS + RUN_ID)
+def crown(run_dir: str, trial: str, asked: bool) -> str:
+    """Makes the challenger champion.
+
+    Args:
+        run_dir: directory of the run.
+        trial: the comparison that it won (`contest.Trial` as JSON).
+        asked: whether a person said yes.
+    """
+    from stonk_pipeline.registry.champions import How
+    from stonk_pipeline.registry.contest import Trial
+    from stonk_pipeline.registry.store import Registry
+
+    won, config = Trial.model_validate_json(trial), pipeline.open_run(Path(run_dir)).config
+    registry = Registry(config.models_dir)
+    how: How = "person" if asked else "test"
+    registry.promote(registry.find(won.model), how, won.decision.sentence, instead_of=won.champion)
+    get_run_logger().info("model %s is champion of %s now", won.model, won.key)
+    return won.model

@@ -1,0 +1,86 @@
+"""From bars to a forecast that can be logged: sessions, quantiles, files; the model's answers are given."""
+
+import csv
+import json
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from stonk_pipeline.config import MarketConfig, load_config
+from stonk_pipeline.errors import DataError
+from stonk_pipeline.forward import make as making
+from stonk_pipeline.forward.files import write_files
+from stonk_pipeline.forward.forecaster import Forecaster
+from stonk_pipeline.forward.log import append
+from stonk_pipeline.forward.make import make
+from stonk_pipeline.forward.request import ForecastRequest
+from stonk_pipeline.market import generate
+from stonk_pipeline.schema import DATE
+
+AFTER = datetime(2025, 11, 26, 21, 30, tzinfo=UTC)
+"""After the close of 26 November 2025, before Thanksgiving."""
+
+
+@pytest.fixture
+def bars(tmp_path):
+    """Bars up to 26 November 2025."""
+    frame = generate(MarketConfig(tickers=1, days=300))["SIM01"]
+    dates = pd.bdate_range(end="2025-11-26", periods=len(frame))
+    frame.assign(**{DATE: dates}).to_csv(tmp_path / "AAPL.csv", index=False)
+    return tmp_path
+
+
+@pytest.fixture
+def forecaster(bars, monkeypatch):
+    def ask(forecaster, request, windows, progress):
+        answers = [
+            f"<think>x</think>\n<answer>{json.dumps([round(100 + step / 10, 1)] * 10)}</answer>"
+            for step in range(request.samples - 1)
+        ]
+        return [[*answers, "no form"] for _ in windows]
+
+    monkeypatch.setattr(making, "_ask", ask)
+    return Forecaster("abc", load_config("small", {"data": {"data_dir": str(bars)}}), None, {})
+
+
+def test_make_forecasts_the_next_sessions_of_the_exchange(forecaster, tmp_path):
+    request = ForecastRequest(samples=20)
+    (made,), left_out = make(forecaster, request, lambda *_: None, AFTER)
+    assert left_out == {}
+    assert made.forecast.targets[:2] == ("2025-11-28", "2025-12-01")
+    assert made.forecast.first_close == "2025-11-28T18:00:00+00:00"
+    assert made.forecast.last_bar == "2025-11-26"
+    assert made.forecast.readable == 0.95
+    last = made.forecast.last_close
+    assert last == made.closes.iloc[-1]
+    assert made.forecast.quantiles[9][0] == pytest.approx(last * 1.0085, rel=1e-6)
+    entry, _ = append(tmp_path / "f", made.forecast, AFTER)
+    assert not entry.late
+    path = write_files(made, entry, tmp_path / "f")
+    assert json.loads(path.read_text())["entry"]["digest"] == entry.digest
+    with path.with_suffix(".csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["date"] for row in rows] == list(entry.targets)
+    assert float(rows[0]["q50"]) == pytest.approx(entry.quantiles[9][0], rel=1e-5)
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_make_refuses_a_bar_of_a_session_that_has_not_ended(forecaster):
+    with pytest.raises(DataError, match="closes at 21:00 UTC; forecast after that"):
+        make(forecaster, ForecastRequest(), lambda *_: None, AFTER.replace(hour=20))
+
+
+def test_make_refuses_a_day_without_trading(forecaster):
+    with pytest.raises(DataError, match="a day without trading at XTKS"):
+        # Labour Thanksgiving of Japan is on 24 November, for the 23rd is a Sunday; the last bar is moved there.
+        path = forecaster.config.data.data_dir + "/AAPL.csv"
+        frame = pd.read_csv(path)
+        frame[frame["date"] <= "2025-11-24"].to_csv(path, index=False)
+        make(forecaster, ForecastRequest(calendar="XTKS"), lambda *_: None, AFTER)
+
+
+def test_request_gives_the_options_of_the_command():
+    request = ForecastRequest(stocks=["A", "B"], data_dir="x", samples=9)
+    assert request.arguments()[:4] == ["--stock", "A,B", "--data-dir", "x"]
+    assert ForecastRequest().arguments()[:2] == ["--stock", "all"]

@@ -1,0 +1,251 @@
+"""The registry: what an entry holds, promotion with its trials, rollback, pruning, damage, and the command line."""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stonk_pipeline import dataset, pipeline
+from stonk_pipeline.cli import main
+from stonk_pipeline.config import GRPOStage, load_config
+from stonk_pipeline.errors import RegistryError, StageError
+from stonk_pipeline.registry import contest as contests
+from stonk_pipeline.registry.contest import contest, read_trial
+from stonk_pipeline.registry.store import Registry, strategies_tried
+from stonk_pipeline.runs import Stage, execute
+from stonk_pipeline.schema import Forecast
+
+
+def trained_run(root: Path, name: str, talent: float, kind: str = "predictable", **data) -> pipeline.Run:
+    """A run with a dataset and an adapter that says how much its model sees of what can be known."""
+    settings = {
+        "data": {"market": {"tickers": 2, "days": 1200, "kind": kind}, "train_share": 0.2} | data,
+        "model": {"max_seq_length": 320},
+        "comparison": {"windows": 800, "resamples": 200},
+        "models_dir": str(root / "models"),
+    }
+    run = pipeline.write_run(root / name, load_config("default", settings))
+    run.execute("preprocess", lambda *_: None)
+
+    def train(config, inputs, out, progress):
+        (out / "adapter").mkdir()
+        (out / "adapter" / "adapter_config.json").write_text(json.dumps({"r": 8, "talent": talent, "name": name}))
+        return {"steps": 1}
+
+    stage = Stage("grpo", GRPOStage, train)
+    inputs = {"dataset": run.stage_dir("preprocess")}
+    execute(stage, run.config.grpo_stage("second"), inputs, run.stage_dir("grpo-second"))
+    return run
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Models answer as talented as their adapter says; negative talent is a random opinion of that size."""
+
+    def answers(stage, asked, adapter, scratch, progress):
+        about = json.loads((adapter / "adapter_config.json").read_text())
+        best = dataset.read_best_possible(answering.run.stage_dir("preprocess")) or {}
+        rng = np.random.default_rng(zlib.crc32(about["name"].encode()))
+        found = []
+        for window in asked.windows:
+            flat = np.full(len(asked.targets[0].values), window.last)
+            if about["talent"] >= 0:
+                value = flat + about["talent"] * (np.array(best.get(window.key, flat)) - flat)
+            else:
+                value = flat * (1 + about["talent"] * rng.normal() / 100)
+            found.append([Forecast(tuple(value))])
+        return found
+
+    monkeypatch.setattr(contests, "_answers", answers)
+    return answering
+
+
+def challenge(registry, run, answering):
+    answering.run = run
+    entry = registry.register(run)
+    before = registry.champions(entry.key).current
+    decision = contest(registry, entry, run, lambda *_: None)
+    if decision.promote:
+        registry.promote(entry, "test", decision.sentence, instead_of=before)
+    return entry, decision
+
+
+def test_register_writes_down_what_the_model_is(tmp_path):
+    run = trained_run(tmp_path, "a", 0.5)
+    registry = Registry(run.config.models_dir)
+    entry = registry.register(run)
+    windows, train = dataset.read_split(run.stage_dir("preprocess"), "train")
+    _, val = dataset.read_split(run.stage_dir("preprocess"), "val")
+    assert entry.key == "stonk-tiny/EMBEDDED"
+    assert entry.train_first == min(window.date for window in windows)
+    assert entry.train_last == max(target.end for target in train)
+    assert entry.seen_until == max(target.end for target in val) > entry.train_last
+    assert entry.stocks == ["SIM01", "SIM02"]
+    assert entry.verdict is None
+    assert entry.settings == run.config
+    assert registry.adapter(entry).joinpath("adapter_config.json").is_file()
+    assert registry.find(entry.id[:4]) == entry
+    assert registry.known_keys() == [entry.key]
+
+
+def test_register_registers_the_same_training_once(tmp_path):
+    run = trained_run(tmp_path, "a", 0.5)
+    registry = Registry(run.config.models_dir)
+    assert registry.register(run) == registry.register(run)
+    assert len(registry.entries()) == 1
+    assert registry.register(trained_run(tmp_path, "b", 0.5)).id != registry.entries()[0].id
+
+
+def test_register_refuses_a_training_on_other_data(tmp_path):
+    run = trained_run(tmp_path, "a", 0.5)
+    changed = pipeline.write_run(run.directory, run.config.model_copy(update={"seed": 5}))
+    (run.stage_dir("preprocess") / "manifest.json").unlink()
+    with pytest.raises(StageError, match="not finished"):
+        Registry(tmp_path / "models").register(changed)
+
+
+def test_contest_counts_the_knowledge_cutoff_as_seen(tmp_path, answering):
+    run = trained_run(tmp_path, "a", 0.9)
+    model = run.config.model.model_copy(update={"knowledge_cutoff": "2030-01-01"})
+    run = pipeline.write_run(run.directory, run.config.model_copy(update={"model": model}))
+    _, decision = challenge(Registry(tmp_path / "models"), run, answering)
+    assert decision.outcome == "too little data"
+    assert decision.dates == 0
+
+
+def test_better_challenger_is_promoted_and_worse_is_refused(tmp_path, answering):
+    registry = Registry(tmp_path / "models")
+    first, decision = challenge(registry, trained_run(tmp_path, "a", 0.5), answering)
+    assert decision.promote, decision.sentence
+    assert decision.first_date > first.seen_until
+    worse, decision = challenge(registry, trained_run(tmp_path, "b", 0.2), answering)
+    assert decision.outcome == "refused"
+    assert registry.champion(first.key).id == first.id
+    better_run = trained_run(tmp_path, "c", 1.0)
+    better, decision = challenge(registry, better_run, answering)
+    assert decision.promote, decision.sentence
+    assert decision.trial == 2
+    assert registry.champion(first.key).id == better.id
+    assert read_trial(better_run).champion == first.id
+    assert registry.trials_since_promotion(first.key) == 0
+    assert [trial["challenger"] for trial in registry.trials(first.key)] == [first.id, worse.id, better.id]
+    assert strategies_tried(better_run.config, "2000") == 0
+    assert strategies_tried(better_run.config, "9999") == 3
+
+
+def test_lucky_challengers_are_refused_and_each_raises_the_bar(tmp_path, answering):
+    registry, levels = Registry(tmp_path / "models"), []
+    for number in range(6):
+        run = trained_run(tmp_path, f"try-{number}", -0.3, kind="random_walk")
+        _, decision = challenge(registry, run, answering)
+        assert decision.outcome == "refused"
+        levels.append(decision.level)
+    assert levels == [pytest.approx(0.025 / (k * (k + 1))) for k in range(1, 7)]
+    assert registry.champion("stonk-tiny/EMBEDDED") is None
+
+
+def test_same_contest_again_is_no_second_trial(tmp_path, answering):
+    registry, run = Registry(tmp_path / "models"), trained_run(tmp_path, "a", 0.0)
+    _, first = challenge(registry, run, answering)
+    _, again = challenge(registry, run, answering)
+    assert first == again
+    assert len(registry.trials("stonk-tiny/EMBEDDED")) == 1
+
+
+def test_contest_shows_the_champion_windows_of_its_own_shape(tmp_path, answering):
+    registry = Registry(tmp_path / "models")
+    challenge(registry, trained_run(tmp_path, "a", 0.5, window=20), answering)
+    _, decision = challenge(registry, trained_run(tmp_path, "b", 0.9), answering)
+    assert decision.over_champion is not None
+    assert decision.promote, decision.sentence
+    with pytest.raises(RegistryError, match="forecasts 10 closes and this run 5"):
+        challenge(registry, trained_run(tmp_path, "c", 0.9, horizon=5), answering)
+
+
+def test_rollback_leads_back_and_no_further(tmp_path):
+    registry = Registry(tmp_path / "models")
+    first, second = (registry.register(trained_run(tmp_path, name, 0.5)) for name in ("a", "b"))
+    with pytest.raises(RegistryError, match="no champion before this one"):
+        registry.rollback(first.key, "x")
+    registry.promote(first, "forced", "first")
+    registry.promote(second, "forced", "second")
+    assert registry.rollback(first.key, "it was bad").current == first.id
+    assert [change.how for change in registry.champions(first.key).history] == ["forced", "forced", "rollback"]
+    with pytest.raises(RegistryError, match="no champion before this one"):
+        registry.rollback(first.key, "x")
+
+
+def test_promote_refuses_a_model_that_was_compared_with_another_champion(tmp_path):
+    registry = Registry(tmp_path / "models")
+    first, second = (registry.register(trained_run(tmp_path, name, 0.5)) for name in ("a", "b"))
+    registry.promote(first, "forced", "first")
+    with pytest.raises(RegistryError, match="compared with no champion"):
+        registry.promote(second, "test", "won", instead_of=None)
+
+
+def test_prune_spares_the_champion_the_one_before_and_the_latest(tmp_path):
+    registry = Registry(tmp_path / "models")
+    made = [registry.register(trained_run(tmp_path, name, 0.5)) for name in "abcde"]
+    for entry in made[:3]:
+        registry.promote(entry, "forced", "x")
+    assert [entry.id for entry in registry.prune(made[0].key, keep=1, dry_run=True)] == [made[0].id, made[3].id]
+    registry.prune(made[0].key, keep=1)
+    there = [entry.id for entry in registry.entries() if entry.pruned is None]
+    assert there == [made[1].id, made[2].id, made[4].id]
+    assert len(registry.entries()) == 5
+    with pytest.raises(RegistryError, match="was pruned"):
+        registry.adapter(registry.find(made[0].id))
+    registry.rollback(made[0].key, "x")
+    with pytest.raises(RegistryError, match="was pruned"):
+        registry.rollback(made[0].key, "x")
+    assert registry.champion(made[0].key).id == made[1].id
+
+
+def test_adapter_that_was_changed_is_not_used(tmp_path):
+    run = trained_run(tmp_path, "a", 0.5)
+    registry = Registry(tmp_path / "models")
+    entry = registry.register(run)
+    path = registry.entry_dir(entry) / "adapter" / "adapter_config.json"
+    path.chmod(0o644)
+    path.write_text("{}")
+    with pytest.raises(RegistryError, match=r"adapter_config\.json: not as it was registered"):
+        registry.promote(entry, "forced", "x")
+
+
+def test_models_command_lists_shows_promotes_and_rolls_back(tmp_path, capsys):
+    registry = Registry(tmp_path / "models")
+    where = ["--models-dir", str(tmp_path / "models")]
+    assert main(["models", "list", *where]) == 0
+    assert "no models in" in capsys.readouterr().out
+    first, second = (registry.register(trained_run(tmp_path, name, 0.5)) for name in ("a", "b"))
+    assert main(["models", "promote", first.id, "--force", "tried by hand", *where]) == 0
+    assert main(["models", "promote", second.id[:6], "--force", "better", *where]) == 0
+    assert main(["models", "list", *where]) == 0
+    listed = capsys.readouterr().out
+    assert "champion before" in listed
+    assert second.id in listed
+    assert main(["models", "show", first.id[:6], *where]) == 0
+    assert "tried by hand" in capsys.readouterr().out
+    assert main(["models", "show", first.id, "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == first.id
+    assert main(["models", "rollback", *where]) == 0
+    assert f"{first.id} is champion of stonk-tiny/EMBEDDED again" in capsys.readouterr().out
+    assert main(["models", "prune", "--keep", "0", *where]) == 0
+    assert f"{second.id}, registered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "nope"], "no model begins with 'nope'"),
+        (["promote", "nope"], "no model begins with 'nope'"),
+        (["rollback"], "name the models with --key"),
+        (["rollback", "--key", "x/y"], "no models of 'x/y'"),
+        (["prune"], "it has none yet"),
+    ],
+)
+def test_models_command_says_what_is_wrong(tmp_path, capsys, arguments, message):
+    assert main(["models", *arguments, "--models-dir", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().err
