@@ -45,6 +45,7 @@ def compare(
     seed: int,
     decimals: int = 2,
     ahead: Sequence[Sequence[str]] | None = None,
+    intervals: Mapping[str, Mapping[float, Floats]] | None = None,
 ) -> Comparison:
     """Compares models with each other, persistence and other baselines.
 
@@ -60,6 +61,8 @@ def compare(
         seed: of the bootstrap.
         decimals: of the numbers in the models' answers, to tell straight lines.
         ahead: dates of each window's target (ISO), for the back-test; None leaves it out.
+        intervals: model -> level -> calibrated intervals (N, 2, H) on each window's prompt scale, whose coverage is
+            shown beside that of the answers.
 
     Raises:
         StageError: there are no windows or models, or the answers do not fit the windows.
@@ -75,6 +78,10 @@ def compare(
         span=target_span([window.date for window in windows], [target.end for target in targets]),
         config=config,
         seed=seed,
+        intervals_of={
+            model: {level: offset[:, None] + unit[:, None] * ends for level, ends in levels.items()}
+            for model, levels in (intervals or {}).items()
+        },
     )
     models = [_model(name, given, setting, decimals) for name, given in answers.items()]
     references = [

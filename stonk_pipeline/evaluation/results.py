@@ -57,6 +57,11 @@ class Row(Result):
     """1 - CRPS / MAE of persistence."""
     coverage: dict[str, float] | None
     """Nominal coverage (`0.8`) -> share of closes within the central interval of the answers; None for one answer."""
+    calibrated_coverage: dict[str, float] | None = None
+    """The same for intervals calibrated on validation windows (`evaluation.conformal`); None where they are not."""
+    ic: float | None = None
+    """Mean over dates of the correlation of forecast and realised moves across tickers; None where too few tickers share
+    a date."""
     rank_ic: float | None
     """Mean over dates of the rank correlation of forecast and realised moves across tickers; None where too few
     tickers share a date."""
@@ -109,6 +114,25 @@ class GroupSkill(Result):
     """The stock, or `low`, `middle`, `high` third of the windows' volatility."""
     skill: float
     windows: int
+
+
+class FoldSkill(Result):
+    """One fold of a walk-forward: the final model that was trained for it, on its own test windows."""
+
+    fold: int
+    first_date: str
+    """Of its decision dates (ISO)."""
+    last_date: str
+    windows: int
+    finding: Finding
+    skill: float
+    low: float
+    high: float
+    base_skill: float
+    gain: float | None
+    """Skill less that of the base model."""
+    gain_low: float | None
+    gain_high: float | None
 
 
 class TradingRow(Result):
@@ -169,6 +193,8 @@ class Comparison(Result):
     by_horizon: tuple[DaySkill, ...]
     by_month: tuple[MonthSkill, ...]
     by_group: tuple[GroupSkill, ...] = ()
+    folds: tuple[FoldSkill, ...] = ()
+    """Of a walk-forward, in the order of time; all other numbers are then over all folds together."""
     ranks: dict[str, tuple[float, ...]] = {}
     """Model -> shares of the places that the truth takes among its answers, lowest first (`distribution.ranks`)."""
     trading: tuple[TradingRow, ...] = ()
@@ -206,11 +232,12 @@ class Comparison(Result):
         raise KeyError(name)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame, one column a field and one for each nominal coverage."""
+        """The rows as a frame, one column a field and one for each nominal coverage, as it is and calibrated."""
         return pd.DataFrame(
             [
-                row.model_dump(exclude={"coverage"})
+                row.model_dump(exclude={"coverage", "calibrated_coverage"})
                 | {f"coverage_{level}": share for level, share in (row.coverage or {}).items()}
+                | {f"calibrated_{level}": share for level, share in (row.calibrated_coverage or {}).items()}
                 for row in self.rows
             ]
         )

@@ -1,12 +1,13 @@
 """Tables of a comparison: each takes the forecasters and what they share, and returns typed rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from stonk_pipeline.config import ComparisonConfig
-from stonk_pipeline.evaluation import distribution, metrics
+from stonk_pipeline.evaluation import conformal, distribution, metrics
 from stonk_pipeline.evaluation.metrics import Bools, Floats, skill
 from stonk_pipeline.evaluation.results import DaySkill, GroupSkill, Kind, MonthSkill, Row
 from stonk_pipeline.evaluation.significance import SPANS, Clusters, confidence_set, diebold_mariano, skill_intervals
@@ -48,6 +49,8 @@ class Setting(NamedTuple):
     """Consecutive decision dates whose targets share days."""
     config: ComparisonConfig
     seed: int
+    intervals_of: Mapping[str, Mapping[float, Floats]] = MappingProxyType({})
+    """Model -> level -> calibrated intervals (N, 2, H), percent of the last close."""
 
     @property
     def volatility(self) -> Floats:
@@ -132,6 +135,8 @@ class Errors(TypedDict):
     crps: float
     crps_skill: float
     coverage: dict[str, float] | None
+    calibrated_coverage: dict[str, float] | None
+    ic: float | None
     rank_ic: float | None
     swapped_skill: float
 
@@ -148,6 +153,8 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
     mse = float(metrics.mse(median, truth).mean())
     crps = float(distribution.crps(samples, truth).mean())
     several = samples.shape[1] > 1
+    information = distribution.information(median, truth, setting.clusters.places)
+    own = setting.intervals_of.get(forecaster.name, {})
     swapped = distribution.swapped(samples, setting.volatility, max(1, len(truth) // 2))
     return {
         "mse": mse,
@@ -158,7 +165,9 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
         "coverage": {str(level): distribution.coverage(samples, truth, level) for level in distribution.LEVELS}
         if several
         else None,
-        "rank_ic": distribution.rank_ic(median, truth, setting.clusters.places),
+        "calibrated_coverage": {str(level): conformal.coverage(ends, truth) for level, ends in own.items()} or None,
+        "ic": information.ic,
+        "rank_ic": information.rank_ic,
         "swapped_skill": 1
         - float(metrics.mae(metrics.median_forecast(swapped), truth).mean()) / max(flat, metrics.TINY),
     }

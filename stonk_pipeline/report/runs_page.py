@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
-from stonk_pipeline.pipeline import STEPS, open_run
+from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.report.page import FINDINGS, duration, environment, flat, stylesheet
 from stonk_pipeline.runs import write_atomic
 
@@ -45,7 +45,7 @@ def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
     found = []
     for directory in directories:
         run = open_run(directory)
-        manifests = [run.finished(step) for step in STEPS]
+        manifests = [part.finished(step) for part, step in run.steps()]
         comparison = read_comparison(run.stage_dir("compare"))
         settings = dict(flat(run.config.model_dump(mode="json")))
         seconds = sum(result.seconds for result in manifests if result)
