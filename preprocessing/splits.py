@@ -43,8 +43,8 @@ def split_dates(calendars: Iterable[np.ndarray], data: DataConfig) -> SplitDates
 def fold_dates(union: np.ndarray, whole: SplitDates, fold: int, folds: int) -> SplitDates:
     """Where the parts of one fold of a walk-forward begin and end.
 
-    The test part is cut into pieces of as many days. Fold i is tested on the i-th piece; the days just before it, as many
-    as the whole split's validation part has, are its validation part, and all days before those its training part.
+    The test part is cut into pieces of as many days. Fold i is tested on the i-th piece; the days just before it, as
+    many as the whole split's validation part has, are its validation part, and all days before those its training part.
 
     Args:
         union: all days, (T,) of datetime64[D].

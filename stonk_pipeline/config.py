@@ -103,7 +103,7 @@ class DataConfig(Settings):
     test_start: IsoDate | None = None
     """First date of the test part (ISO)."""
     folds: PositiveInt = 1
-    """Walk-forward: cut the test part into so many pieces, and train anew before each of them on all that came before."""
+    """Walk-forward: cut the test part into so many pieces, and train anew before each on all that came before."""
     fold: PositiveInt | None = None
     """The piece that these windows are tested on; set by the run for each fold."""
     periods: IndicatorPeriods = IndicatorPeriods()
@@ -279,6 +279,8 @@ class ComparisonConfig(Settings):
     """Cost of one trade in basis points, in the back-test."""
     conformal: bool = False
     """Calibrate the forecast intervals on as many validation windows, and show their coverage before and after."""
+    chronos: str | None = None
+    """A Chronos-Bolt model as one more baseline: a local directory or a Hugging Face name (extra `chronos`)."""
     slippage_bps: Annotated[float, Field(ge=0)] = 5.0
     """What the price moves against a trade, in basis points, in the back-test."""
     trials: PositiveInt | None = None

@@ -13,20 +13,11 @@ import numpy as np
 from stonk_pipeline.config import ComparisonConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation import baselines, distribution, metrics
+from stonk_pipeline.evaluation.breakdown import by_group, by_horizon, by_month, window_records
 from stonk_pipeline.evaluation.examples import pick_examples
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.evaluation.results import Comparison, Kind
-from stonk_pipeline.evaluation.scores import (
-    BEST,
-    PERSISTENCE,
-    Forecaster,
-    Setting,
-    by_group,
-    by_horizon,
-    by_month,
-    score_rows,
-    window_records,
-)
+from stonk_pipeline.evaluation.scores import BEST, PERSISTENCE, Forecaster, Setting, score_rows
 from stonk_pipeline.evaluation.significance import SPANS, cluster, target_span
 from stonk_pipeline.evaluation.trades import trade_all
 from stonk_pipeline.evaluation.verdict import give_verdict
@@ -76,6 +67,7 @@ def compare(
         flat=offset + unit * baselines.persistence(windows, horizon),
         clusters=cluster([window.date for window in windows]),
         span=target_span([window.date for window in windows], [target.end for target in targets]),
+        ends=[target.end for target in targets],
         config=config,
         seed=seed,
         intervals_of={

@@ -2,13 +2,13 @@
 
 Split conformal prediction for quantile forecasts (Romano, Patterson and Candès 2019, "Conformalized quantile
 regression", theorem 1): on n calibration windows measure how far each outcome lies outside its interval (negative:
-inside); widen every later interval by the ceil((n + 1) * level)-th smallest of these distances. If calibration and later
-windows are *exchangeable*, an interval so widened covers its outcome with a probability of at least `level`.
+inside); widen every later interval by the ceil((n + 1) * level)-th smallest of these distances. If calibration and
+later windows are *exchangeable*, an interval so widened covers its outcome with a probability of at least `level`.
 
 They are not exchangeable here: windows overlap, stocks move together, and validation comes before the test. So the
 promise is approximate, and better the more alike the two stretches of time are (Barber, Candès, Ramdas and Tibshirani
-2023, "Conformal prediction beyond exchangeability"). That is why coverage is always shown before and after. Distances are
-measured in each window's own volatility, which makes calm and wild stretches more alike.
+2023, "Conformal prediction beyond exchangeability"). That is why coverage is always shown before and after. Distances
+are measured in each window's own volatility, which makes calm and wild stretches more alike.
 """
 
 from collections.abc import Mapping, Sequence

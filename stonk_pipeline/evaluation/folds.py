@@ -1,7 +1,8 @@
 """The pooled comparison of a walk-forward: the windows of all folds together, each answered by its own fold's models.
 
-Every fold has trained on what came before its test windows and has compared on them alone; no window is in two folds. So
-the joined windows are one long out-of-sample stretch, and the same scores, intervals and rule apply as to a single run.
+Every fold has trained on what came before its test windows and has compared on them alone; no window is in two folds.
+So the joined windows are one long out-of-sample stretch, and the same scores, intervals and rule apply as to a single
+run.
 """
 
 from collections.abc import Mapping

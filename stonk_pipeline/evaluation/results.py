@@ -60,8 +60,8 @@ class Row(Result):
     calibrated_coverage: dict[str, float] | None = None
     """The same for intervals calibrated on validation windows (`evaluation.conformal`); None where they are not."""
     ic: float | None = None
-    """Mean over dates of the correlation of forecast and realised moves across tickers; None where too few tickers share
-    a date."""
+    """Mean over dates of the correlation of forecast and realised moves across tickers; None where too few tickers
+    share a date."""
     rank_ic: float | None
     """Mean over dates of the rank correlation of forecast and realised moves across tickers; None where too few
     tickers share a date."""
@@ -109,10 +109,12 @@ class GroupSkill(Result):
     """Skill of the median answer over a part of the windows."""
 
     name: str
-    by: Literal["stock", "volatility"]
+    by: Literal["stock", "volatility", "quarter"]
     group: str
-    """The stock, or `low`, `middle`, `high` third of the windows' volatility."""
+    """The stock; `low`, `middle`, `high` third of the windows' volatility; quarter of the decision date (`2023-Q2`)."""
     skill: float
+    low: float
+    high: float
     windows: int
 
 
@@ -244,13 +246,27 @@ class Comparison(Result):
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> None:
-    """Writes `comparison.json`, `comparison.csv` (the rows), `verdict.json`, `windows.csv` and `equity.csv`."""
+    """Writes `comparison.json` with all numbers, `verdict.json`, and each table as a CSV file.
+
+    The tables: `comparison.csv` (the rows), `by_horizon.csv`, `by_month.csv`, `by_group.csv`, `folds.csv`, `ranks.csv`,
+    `trading.csv`, `windows.csv` and `equity.csv`; those that a comparison does not have are left out.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / "comparison.json", comparison.model_dump_json(indent=2))
     write_atomic(directory / "verdict.json", comparison.verdict.model_dump_json(indent=2))
     write_atomic(directory / "comparison.csv", comparison.frame().to_csv(index=False, float_format="%.6g"))
     frame = pd.DataFrame(list(comparison.windows))
     write_atomic(directory / "windows.csv", frame.to_csv(index=False, float_format="%.6g"))
+    for name in ("by_horizon", "by_month", "by_group", "folds", "trading"):
+        table = [item.model_dump() for item in getattr(comparison, name)]
+        if table:
+            write_atomic(directory / f"{name}.csv", pd.DataFrame(table).to_csv(index=False, float_format="%.6g"))
+    ranks = [
+        {"model": model, "place": place, "share": share}
+        for model, shares in comparison.ranks.items()
+        for place, share in enumerate(shares)
+    ]
+    write_atomic(directory / "ranks.csv", pd.DataFrame(ranks).to_csv(index=False, float_format="%.6g"))
     if comparison.equity:
         frame = pd.DataFrame(list(comparison.equity))
         write_atomic(directory / "equity.csv", frame.to_csv(index=False, float_format="%.6g"))

@@ -14,6 +14,7 @@ from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.report import write_pictures
 from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.sampling import foundation
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
 from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Target, Window
@@ -34,6 +35,8 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     Returns:
         Numbers of the run: verdict and each model's skill.
     """
+    chronos = config.comparison.chronos
+    extra = foundation.load(chronos) if chronos else None  # a package that is missing is said before any model answers
     windows, targets = _some(config, inputs["dataset"], "test")
     calibration = _some(config, inputs["dataset"], "val") if config.comparison.conformal else ([], [])
     horizon = len(targets[0].values)
@@ -50,7 +53,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
             intervals[role] = calibrate(calibration, answers[count:], windows, answers[:count])
     if intervals:
         evidence.write_intervals(out, windows, intervals)
-    _write_references(config, inputs["dataset"], out, windows, targets)
+    _write_references(config, inputs["dataset"], out, (windows, targets), extra)
     return finish(evidence.read_evidence(out).compare(config), out)
 
 
@@ -93,15 +96,16 @@ def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
     return dataset.spread(*dataset.read_split(directory, split), config.comparison.windows, config.seed)
 
 
-def _write_references(
-    config: ComparisonStage, directory: Path, out: Path, windows: list[Window], targets: list[Target]
-) -> None:
-    """Writes what came, and the forecasts that need no language model."""
+def _write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
+    """Writes what came, and the forecasts that need no language model; `extra` is a loaded foundation model."""
+    windows, targets = test
     histories, horizon = dataset.read_histories(directory), len(targets[0].values)
     ahead = [dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows]
     evidence.write_windows(out, windows, targets, ahead)
     train = dataset.read_split(directory, "train")
     others = all_baselines(windows, horizon, train, histories, config.seed)
+    if extra is not None:
+        others["chronos"] = foundation.forecast(extra, windows, horizon, histories)
     evidence.write_baselines(out, windows, others, dataset.read_best_possible(directory))
 
 
