@@ -53,7 +53,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
             intervals[role] = calibrate(calibration, answers[count:], windows, answers[:count])
     if intervals:
         evidence.write_intervals(out, windows, intervals)
-    _write_references(config, inputs["dataset"], out, (windows, targets), extra)
+    write_references(config, inputs["dataset"], out, (windows, targets), extra)
     return finish(evidence.read_evidence(out).compare(config), out)
 
 
@@ -96,8 +96,16 @@ def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
     return dataset.spread(*dataset.read_split(directory, split), config.comparison.windows, config.seed)
 
 
-def _write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
-    """Writes what came, and the forecasts that need no language model; `extra` is a loaded foundation model."""
+def write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
+    """Writes what came, and the forecasts that need no language model.
+
+    Args:
+        config: settings.
+        directory: the dataset.
+        out: directory of the comparison.
+        test: windows and their targets.
+        extra: a foundation model, loaded, or None.
+    """
     windows, targets = test
     histories, horizon = dataset.read_histories(directory), len(targets[0].values)
     ahead = [dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows]
