@@ -4,9 +4,10 @@
     .venv/bin/python benchmarks/evaluation.py                  # 25 generated stocks
 
 The forecasts of four models, eight answers to each of 1,000 test windows, are made up (the last price and noise) and
-not counted; no language model is loaded. Counted is all that a comparison does with them: reading bars, cutting windows,
-fitting and asking the baselines, every score with its intervals, the back-test, tables and pictures. Then the published
-protocol (`evaluate --protocol vta`) on the same bars, with a file of forecasts for every window of its test part.
+not counted; no language model is loaded. Counted is all that a comparison does with them: reading bars, cutting
+windows, fitting and asking the baselines, every score with its intervals, the back-test, tables and pictures. Then the
+published protocol (`evaluate --protocol vta`) on the same bars, with a file of forecasts for every window of its test
+part.
 """
 
 import argparse
