@@ -207,6 +207,10 @@ def _run(args: argparse.Namespace) -> int:
 
 def _run_fold(fold: pipeline.Run, step: str) -> None:
     """A fold's step in a process of its own, so that all of its memory comes back before the next one."""
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+
     if fold.finished(step) is None:
         log = fold.directory / pipeline.LOG
         process.run_child(
@@ -214,7 +218,7 @@ def _run_fold(fold: pipeline.Run, step: str) -> None:
             fold.config,
             log,
             lambda done, total, note: process.report_progress(done, total, f"{fold.title(step)}: {note}"),
-            lambda line: sys.stdout.write(f"{line}\n") and None,
+            say,
         )
 
 

@@ -65,7 +65,7 @@ class Evidence:
     answers: dict[str, Answers]
     others: dict[str, Floats]
     """Baseline -> (N, H)."""
-    best_possible: dict[tuple[str, str], Sequence[float]] | None
+    best_possible: Mapping[tuple[str, str], Sequence[float]] | None
     intervals: dict[str, dict[float, Floats]] = field(default_factory=dict)
     """Model -> level -> (N, 2, H), calibrated."""
 
