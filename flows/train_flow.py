@@ -1,6 +1,7 @@
 """The whole pipeline as a Prefect flow: daily bars in, three trained models and an honest verdict out.
 
     ./run_pipeline.sh                       # the generated market and the tiny model
+    ./run_pipeline.sh --folds 3             # walk-forward: trained three times along time, compared on all test parts
     python -m flows.train_flow --help       # every option
 
 Each stage is a task whose result is persisted. A retry of the run continues in the same directory and runs only what
@@ -10,9 +11,11 @@ is not done; a stage counts as done only if its files are whole.
 from prefect import flow
 
 from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.pipeline import Run
+from stonk_pipeline.runs import StageResult
 from tasks.begin import begin_run
 from tasks.promotion import count_trials, promote_model
-from tasks.steps import step_result, write_report
+from tasks.steps import report, step_result
 
 
 @flow(name="train", flow_run_name="train-{config.stock_name}", persist_result=True, result_serializer="json")
@@ -23,15 +26,24 @@ def train_flow(config: PipelineConfig) -> str:
         config: every setting of the run; the form in the UI is drawn from it.
     """
     run = begin_run(count_trials(config))
+    if run.folds:
+        comparison = step_result("compare", run, *[train(fold)[1] for fold in run.folds])
+        report(run, comparison)
+    else:
+        promote_model(run, *train(run))
+    return str(run.directory)
+
+
+def train(run: Run) -> tuple[StageResult, StageResult]:
+    """The stages of one run, or of one fold of a walk-forward; returns its last training and its comparison."""
     data = step_result("preprocess", run)
     first = step_result("grpo-first", run, data)
     examples = step_result("sample", run, data, first)
     tuned = step_result("sft", run, examples)
     second = step_result("grpo-second", run, data, tuned)
     comparison = step_result("compare", run, data, first, tuned, second)
-    write_report(str(run.directory), {comparison.stage: comparison.digest})
-    promote_model(run, second, comparison)
-    return str(run.directory)
+    report(run, comparison)
+    return second, comparison
 
 
 if __name__ == "__main__":

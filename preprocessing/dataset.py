@@ -71,7 +71,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
         "left_out": left_out,
         "val_start": str(dates.val_start),
         "test_start": str(dates.test_start),
-    }
+    } | _end(dates)
 
 
 STAGE = Stage("preprocessing", PreprocessStage, preprocess)
@@ -202,12 +202,17 @@ def describe(
     return {
         "val_start": str(dates.val_start),
         "test_start": str(dates.test_start),
+        **_end(dates),
         "window": data.window,
         "horizon": data.horizon,
         "normalisation": data.normalisation,
         "stocks": stocks,
         "left_out": left_out,
     }
+
+
+def _end(dates: SplitDates) -> dict[str, str]:
+    return {} if dates.test_end is None else {"test_end": str(dates.test_end)}
 
 
 def _require_windows(
@@ -219,7 +224,9 @@ def _require_windows(
         return
     reasons = "".join(f"\n  {stock}: {reason}" for stock, reason in left_out.items())
     days = len(np.unique(np.concatenate([bars.frame[DATE].to_numpy() for bars in market])))
-    if data.val_start:
+    if data.fold is not None:
+        remedy = f"give more history or fewer folds (this is fold {data.fold} of {data.folds})"
+    elif data.val_start:
         remedy = (
             f"move data.val_start ({dates.val_start}) or data.test_start ({dates.test_start}), or give more history"
         )

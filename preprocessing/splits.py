@@ -13,10 +13,12 @@ from stonk_pipeline.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class SplitDates:
-    """First day of the validation part and first day of the test part."""
+    """First day of the validation part, first and last day of the test part."""
 
     val_start: np.datetime64
     test_start: np.datetime64
+    test_end: np.datetime64 | None = None
+    """None: the last day there is."""
 
 
 def split_dates(calendars: Iterable[np.ndarray], data: DataConfig) -> SplitDates:
@@ -29,11 +31,36 @@ def split_dates(calendars: Iterable[np.ndarray], data: DataConfig) -> SplitDates
     Raises:
         ConfigError: `val_start` or `test_start` is not an ISO date.
     """
-    if data.val_start and data.test_start:
-        return SplitDates(_day("val_start", data.val_start), _day("test_start", data.test_start))
     union = np.unique(np.concatenate([np.asarray(dates, dtype="datetime64[D]") for dates in calendars]))
-    val, test = share_bounds(len(union), data)
-    return SplitDates(union[val], union[test])
+    if data.val_start and data.test_start:
+        whole = SplitDates(_day("val_start", data.val_start), _day("test_start", data.test_start))
+    else:
+        val, test = share_bounds(len(union), data)
+        whole = SplitDates(union[val], union[test])
+    return whole if data.fold is None else fold_dates(union, whole, data.fold, data.folds)
+
+
+def fold_dates(union: np.ndarray, whole: SplitDates, fold: int, folds: int) -> SplitDates:
+    """Where the parts of one fold of a walk-forward begin and end.
+
+    The test part is cut into pieces of as many days. Fold i is tested on the i-th piece; the days just before it, as
+    many as the whole split's validation part has, are its validation part, and all days before those its training part.
+
+    Args:
+        union: all days, (T,) of datetime64[D].
+        whole: the split without folds.
+        fold: from 1.
+        folds: how many there are.
+
+    Raises:
+        ConfigError: there are fewer test days than folds.
+    """
+    val, test = (int(np.searchsorted(union, day)) for day in (whole.val_start, whole.test_start))
+    days = len(union) - test
+    if days < folds:
+        raise ConfigError(f"data.folds: {folds} folds need as many days in the test part, which has {days}")
+    start, stop = (test + piece * days // folds for piece in (fold - 1, fold))
+    return SplitDates(union[start - (test - val)], union[start], union[stop - 1])
 
 
 def share_bounds(days: int, data: DataConfig) -> tuple[int, int]:
@@ -55,11 +82,13 @@ def members(windows: Windows, dates: SplitDates) -> dict[str, slice]:
     starts, ends = windows.context_start, windows.target_end
     train_stop = int(np.searchsorted(ends, dates.val_start))
     val_first, val_stop = int(np.searchsorted(starts, dates.val_start)), int(np.searchsorted(ends, dates.test_start))
-    test_first = int(np.searchsorted(starts, dates.test_start))
+    test_first, test_stop = int(np.searchsorted(starts, dates.test_start)), len(starts)
+    if dates.test_end is not None:
+        test_stop = int(np.searchsorted(ends, dates.test_end, side="right"))
     return {
         "train": slice(0, train_stop),
         "val": slice(val_first, max(val_first, val_stop)),
-        "test": slice(test_first, len(starts)),
+        "test": slice(test_first, max(test_first, test_stop)),
         "full": slice(0, len(starts)),
     }
 

@@ -34,6 +34,7 @@ OPTIONS = {
     "cuda_devices": "cuda_devices",
     "results_dir": "results_dir",
     "models_dir": "models_dir",
+    "folds": "data.folds",
     "horizon": "data.horizon",
     "window": "data.window",
     "seed": "seed",
@@ -56,6 +57,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cuda-devices", help="CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1")
     group.add_argument("--results-dir", help="where run directories are made (default: results)")
     group.add_argument("--models-dir", help="where adapters are published (default: models)")
+    group.add_argument("--folds", type=int, help="walk-forward: train anew for each of so many test parts (default: 1)")
     group.add_argument("--horizon", type=int, help="closes to forecast (default: 10)")
     group.add_argument("--window", type=int, help="closes of context (default: 10)")
     group.add_argument("--seed", type=int)
@@ -213,13 +215,34 @@ def _run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{write_report(args.run_dir)}\n")
         return 0
     run = _open(args)
-    run.require_inputs(args.command)
+    (run.folds or [run])[0].require_inputs(args.command)
     run = pipeline.write_run(run.directory, run.config)
+    for fold in run.folds:
+        _run_fold(fold, args.command)
+    if run.folds and args.command != pipeline.POOL.name:
+        return 0
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = run.execute(args.command, process.report_progress)
     sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
     return 0
+
+
+def _run_fold(fold: pipeline.Run, step: str) -> None:
+    """A fold's step in a process of its own, so that all of its memory comes back before the next one."""
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+
+    if fold.finished(step) is None:
+        log = fold.directory / pipeline.LOG
+        process.run_child(
+            [step, "--run-dir", str(fold.directory)],
+            fold.config,
+            log,
+            lambda done, total, note: process.report_progress(done, total, f"{fold.title(step)}: {note}"),
+            say,
+        )
 
 
 def _evaluate(args: argparse.Namespace) -> int:

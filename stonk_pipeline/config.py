@@ -102,6 +102,10 @@ class DataConfig(Settings):
     """First date of the validation part (ISO); replaces the shares when given together with `test_start`."""
     test_start: IsoDate | None = None
     """First date of the test part (ISO)."""
+    folds: PositiveInt = 1
+    """Walk-forward: cut the test part into so many pieces, and train anew before each on all that came before."""
+    fold: PositiveInt | None = None
+    """The piece that these windows are tested on; set by the run for each fold."""
     periods: IndicatorPeriods = IndicatorPeriods()
     warm_up: Annotated[int, Field(ge=0)] = 100
     """Bars at the start of each history that are used for the indicators but not for windows: recursive averages have
@@ -121,6 +125,8 @@ class DataConfig(Settings):
             raise ValueError("give val_start and test_start together, or neither")
         if self.val_start and self.test_start and self.val_start >= self.test_start:
             raise ValueError("val_start must be before test_start")
+        if self.fold is not None and self.fold > self.folds:
+            raise ValueError(f"fold must be one of the folds, 1 to {self.folds}")
         if self.periods.macd_fast >= self.periods.macd_slow:
             raise ValueError("periods.macd_fast must be below periods.macd_slow")
         return self
@@ -271,6 +277,10 @@ class ComparisonConfig(Settings):
     """Fewer distinct test dates than this are too little data for a verdict."""
     cost_bps: Annotated[float, Field(ge=0)] = 5.0
     """Cost of one trade in basis points, in the back-test."""
+    conformal: bool = False
+    """Calibrate the forecast intervals on as many validation windows, and show their coverage before and after."""
+    chronos: str | None = None
+    """A Chronos-Bolt model as one more baseline: a local directory or a Hugging Face name (extra `chronos`)."""
     slippage_bps: Annotated[float, Field(ge=0)] = 5.0
     """What the price moves against a trade, in basis points, in the back-test."""
     trials: PositiveInt | None = None

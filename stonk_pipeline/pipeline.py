@@ -23,6 +23,8 @@ CONFIG = "config.json"
 LOG = "pipeline.log"
 ADAPTER = "adapter"
 ORIGIN = "origin.json"
+FOLDS = "folds"
+"""Directory of a walk-forward's folds, each a run of its own, below the run's."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,16 @@ STEPS = {
 }
 """The DAG in its order."""
 
+POOL = Step(
+    "compare",
+    "Pooled comparison",
+    "stonk_pipeline.evaluation.folds:STAGE",
+    "model_comparison",
+    PipelineConfig.comparison_stage,
+    {},
+)
+"""The comparison of a walk-forward: over the windows of all its folds."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -123,15 +135,55 @@ class Run:
         """Directory of a step's outputs."""
         return self.directory / STEPS[step].directory
 
+    @property
+    def folds(self) -> list["Run"]:
+        """The runs of a walk-forward, in the order of time; none for an ordinary run."""
+        data = self.config.data
+        if data.folds == 1 or data.fold is not None:
+            return []
+        return [self._fold(number) for number in range(1, data.folds + 1)]
+
+    def _fold(self, number: int) -> "Run":
+        directory, config, count = self.directory / FOLDS / str(number), self.config, self.config.data.folds
+        windows = -(-config.comparison.windows // count)
+        changes: dict[str, Any] = {
+            "data": config.data.model_copy(update={"fold": number}),
+            "comparison": config.comparison.model_copy(update={"windows": windows}),
+        }
+        if number < count:  # the last fold's adapters have seen the most, and are the ones to use
+            changes["models_dir"] = str(directory / "models")
+        return Run(directory, config.model_copy(update=changes))
+
+    def steps(self) -> list[tuple["Run", str]]:
+        """All steps of this run in their order, each with the run that it belongs to: this one or a fold."""
+        folds = [(fold, step) for fold in self.folds for step in STEPS]
+        return [*folds, (self, POOL.name)] if folds else [(self, step) for step in STEPS]
+
+    def spec(self, step: str) -> Step:
+        """What a step is in this run."""
+        return POOL if step == POOL.name and self.folds else STEPS[step]
+
+    def label(self, step: str) -> str:
+        """A step's name, unique among the folds: `sft`, `sft-2`."""
+        fold = self.config.data.fold
+        return step if fold is None else f"{step}-{fold}"
+
+    def title(self, step: str) -> str:
+        """A step's name for people."""
+        fold = self.config.data.fold
+        return self.spec(step).title + ("" if fold is None else f", fold {fold}")
+
     def inputs(self, step: str) -> dict[str, Path]:
         """Input name -> file or directory."""
+        if self.spec(step) is POOL:
+            return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
         if step == "preprocess":
             return bar_files(self.config)
         return {name: self.stage_dir(other) for name, other in STEPS[step].needs.items()}
 
     def finished(self, step: str) -> StageResult | None:
         """The step's result if it is done and its files are whole."""
-        spec = STEPS[step]
+        spec = self.spec(step)
         try:
             return finished(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step))
         except StageError:
@@ -143,7 +195,7 @@ class Run:
         Raises:
             StageError: names the step that has to run first, and why.
         """
-        for other in earlier_steps(step):
+        for other in earlier_steps(step) if self.spec(step) is not POOL else []:
             try:
                 manifest = verify(self.stage_dir(other))
             except StageError as error:
@@ -158,7 +210,7 @@ class Run:
     def execute(self, step: str, progress: Progress) -> StageResult:
         """Runs a step in this process, unless it is done, and publishes its adapter."""
         self.require_inputs(step)
-        spec = STEPS[step]
+        spec = self.spec(step)
         result = execute(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step), progress)
         if spec.publishes:
             publish(self, step)
@@ -195,10 +247,13 @@ def create_run(config: PipelineConfig, timestamp: str) -> Run:
 
 
 def write_run(directory: Path, config: PipelineConfig) -> Run:
-    """Makes or reopens a run's directory and writes the resolved settings there."""
+    """Makes or reopens a run's directory, and those of its folds, and writes the resolved settings there."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / CONFIG, config.model_dump_json(indent=2))
-    return Run(directory.resolve(), config)
+    run = Run(directory.resolve(), config)
+    for fold in run.folds:
+        write_run(fold.directory, fold.config)
+    return run
 
 
 def open_run(directory: Path) -> Run:

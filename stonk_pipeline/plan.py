@@ -37,16 +37,20 @@ def describe(config: PipelineConfig, console: Console) -> None:
     """
     console.print_json(config.model_dump_json())
     with TemporaryDirectory() as scratch:
-        run = Run(Path(scratch), config)
-        numbers = run.execute("preprocess", lambda *_: None).numbers
+        whole = Run(Path(scratch), config)
+        for run in whole.folds or [whole]:
+            numbers = run.execute("preprocess", lambda *_: None).numbers
+            console.print(_data_table(numbers, run.title("preprocess")))
         windows, targets = dataset.read_split(run.stage_dir("preprocess"), "train")
         sizes = measure(config, windows, len(targets[0].values))
-    console.print(_data_table(numbers))
+        config = run.config
     console.print(
         f"\nlongest prompt: {sizes.prompt_tokens} tokens (limit {config.model.max_seq_length} with the answer)"
     )
     console.print(f"model: {config.model.name}, {sizes.parameters / 1e6:,.1f} million parameters")
     console.print(_work_table(config, sizes, numbers["windows"]))
+    if whole.folds:
+        console.print(f"This is the last of {len(whole.folds)} folds; each takes about as long.")
     memory = memory_gb(config, sizes)
     console.print(f"estimate: about {memory:.1f} GB of {'GPU' if sizes.on_gpu else 'main'} memory at the peak")
     console.print("Estimates are rough: within a factor of three.", style="dim")
@@ -114,8 +118,8 @@ def memory_gb(config: PipelineConfig, sizes: Sizes) -> float:
     )
 
 
-def _data_table(numbers: dict[str, Any]) -> Table:
-    table = Table(box=None, title="data", title_justify="left")
+def _data_table(numbers: dict[str, Any], title: str) -> Table:
+    table = Table(box=None, title=title, title_justify="left")
     table.add_column()
     table.add_column()
     for name, value in numbers.items():

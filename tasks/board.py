@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from stonk_pipeline import pipeline
+from stonk_pipeline.config import PipelineConfig
 
 
 @dataclass
@@ -24,7 +26,8 @@ class _Line:
 
 @dataclass
 class _Board:
-    lines: dict[str, _Line] = field(default_factory=lambda: {name: _Line() for name in pipeline.STEPS})
+    titles: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, _Line] = field(default_factory=dict)
 
     def __rich__(self) -> Table:
         table = Table(box=None, pad_edge=False)
@@ -34,7 +37,7 @@ class _Board:
             seconds = line.seconds if line.seconds is not None else time.monotonic() - line.begun
             clock = "" if line.state == "waiting" else f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
             bar = "█" * round(line.share * 12)
-            table.add_row(pipeline.STEPS[name].title, line.state, clock, f"{bar:<12} {line.note[:60]}")
+            table.add_row(self.titles[name], line.state, clock, f"{bar:<12} {line.note[:60]}")
         return table
 
 
@@ -42,9 +45,11 @@ _board = _Board()
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[None]:
-    """Draws the table while the block runs; on something that is no terminal, nothing is drawn."""
-    _board.lines = {name: _Line() for name in pipeline.STEPS}
+def shown(console: Console, config: PipelineConfig) -> Iterator[None]:
+    """Draws the table of a run's steps while the block runs; on something that is no terminal, nothing is drawn."""
+    run = pipeline.Run(Path(), config)
+    _board.titles = {part.label(step): part.title(step) for part, step in run.steps()}
+    _board.lines = {label: _Line() for label in _board.titles}
     if not console.is_terminal:
         yield
         return
@@ -59,7 +64,7 @@ def start(step: str) -> None:
 
 def progress(step: str, done: int, total: int, note: str) -> None:
     """Shows how far a step is."""
-    line = _board.lines[step]
+    line = _board.lines.setdefault(step, _Line())
     line.share, line.note = done / max(total, 1), f"{done}/{total} {note}"
 
 

@@ -35,8 +35,9 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     del after
     logger = get_run_logger()
     run = pipeline.open_run(Path(run_dir))
-    board.start(step)
-    showing = _Showing(step)
+    label = run.label(step)
+    board.start(label)
+    showing = _Showing(label, run.title(step))
     process.run_child(
         [step, "--run-dir", run_dir], run.config, run.directory / pipeline.LOG, showing.progress, logger.debug
     )
@@ -44,23 +45,23 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     if result is None:
         raise RuntimeError(f"{step}: ended without a valid manifest in {run.stage_dir(step)}")
     showing.done()
-    board.finish(step, result.seconds, result.numbers)
-    create_markdown_artifact(key=step, markdown=summary(run, result), description=pipeline.STEPS[step].title)
-    logger.info("%s: done in %.0f s; %s", step, result.seconds, result.numbers)
+    board.finish(label, result.seconds, result.numbers)
+    create_markdown_artifact(key=label, markdown=summary(run, result), description=run.title(step))
+    logger.info("%s: done in %.0f s; %s", label, result.seconds, result.numbers)
     return result.model_dump(mode="json")
 
 
 class _Showing:
     """A step's progress on the terminal's board and as an artifact in the UI."""
 
-    def __init__(self, step: str) -> None:
-        self.step = step
+    def __init__(self, label: str, title: str) -> None:
+        self.label = label
         self.shown = 0.0
-        artifact = create_progress_artifact(progress=0.0, description=pipeline.STEPS[step].title)
+        artifact = create_progress_artifact(progress=0.0, description=title)
         self.artifact: UUID = artifact  # type: ignore[assignment]  # declared as a union with a coroutine
 
     def progress(self, done: int, total: int, note: str) -> None:
-        board.progress(self.step, done, total, note)
+        board.progress(self.label, done, total, note)
         if time.monotonic() - self.shown >= EVERY.total_seconds():
             self.shown = time.monotonic()
             update_progress_artifact(self.artifact, progress=100.0 * done / max(total, 1), description=note)
@@ -72,11 +73,16 @@ class _Showing:
 def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResult:
     """The result of a step, from its task; a finished one is taken from Prefect's cache only if its files are whole."""
     whole = run.finished(step) is not None
-    renamed = run_step.with_options(name=step, refresh_cache=not whole)
-    result = renamed(step, str(run.directory), {earlier.stage: earlier.digest for earlier in after})
+    renamed = run_step.with_options(name=run.label(step), refresh_cache=not whole)
+    result = renamed(step, str(run.directory), {earlier.directory: earlier.digest for earlier in after})
     if whole:
-        board.skip(step)
+        board.skip(run.label(step))
     return StageResult.model_validate(result)
+
+
+def report(run: pipeline.Run, comparison: StageResult) -> None:
+    """Writes the report of a run, or of a fold."""
+    write_report.with_options(name=run.label("report"))(str(run.directory), {comparison.stage: comparison.digest})
 
 
 @task(name="report")
@@ -88,6 +94,7 @@ def write_report(run_dir: str, after: dict[str, str]) -> str:
     from stonk_pipeline.report import write_report as write
 
     path = write(Path(run_dir))
-    create_link_artifact(key="report", link=path.as_uri(), link_text="report.html", description="Report of the run")
-    get_run_logger().info("report: %s", path)
+    label = pipeline.open_run(Path(run_dir)).label("report")
+    create_link_artifact(key=label, link=path.as_uri(), link_text="report.html", description="Report of the run")
+    get_run_logger().info("%s: %s", label, path)
     return str(path)

@@ -49,7 +49,7 @@ def _run(flow: Callable[[PipelineConfig], str], config: PipelineConfig, console:
             if isinstance(handler, logging.StreamHandler) and console.is_terminal:
                 handler.setLevel(logging.ERROR)  # the table says it; pipeline.log has all of it
     try:
-        with board.shown(console):
+        with board.shown(console, config):
             directory = Path(flow(config))
     except PipelineError:
         raise

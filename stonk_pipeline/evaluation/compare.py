@@ -13,20 +13,11 @@ import numpy as np
 from stonk_pipeline.config import ComparisonConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation import baselines, distribution, metrics
+from stonk_pipeline.evaluation.breakdown import by_group, by_horizon, by_month, window_records
 from stonk_pipeline.evaluation.examples import pick_examples
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.evaluation.results import Comparison, Kind
-from stonk_pipeline.evaluation.scores import (
-    BEST,
-    PERSISTENCE,
-    Forecaster,
-    Setting,
-    by_group,
-    by_horizon,
-    by_month,
-    score_rows,
-    window_records,
-)
+from stonk_pipeline.evaluation.scores import BEST, PERSISTENCE, Forecaster, Setting, score_rows
 from stonk_pipeline.evaluation.significance import SPANS, cluster, target_span
 from stonk_pipeline.evaluation.trades import trade_all
 from stonk_pipeline.evaluation.verdict import give_verdict
@@ -45,6 +36,7 @@ def compare(
     seed: int,
     decimals: int = 2,
     ahead: Sequence[Sequence[str]] | None = None,
+    intervals: Mapping[str, Mapping[float, Floats]] | None = None,
 ) -> Comparison:
     """Compares models with each other, persistence and other baselines.
 
@@ -60,6 +52,8 @@ def compare(
         seed: of the bootstrap.
         decimals: of the numbers in the models' answers, to tell straight lines.
         ahead: dates of each window's target (ISO), for the back-test; None leaves it out.
+        intervals: model -> level -> calibrated intervals (N, 2, H) on each window's prompt scale, whose coverage is
+            shown beside that of the answers.
 
     Raises:
         StageError: there are no windows or models, or the answers do not fit the windows.
@@ -73,8 +67,13 @@ def compare(
         flat=offset + unit * baselines.persistence(windows, horizon),
         clusters=cluster([window.date for window in windows]),
         span=target_span([window.date for window in windows], [target.end for target in targets]),
+        ends=[target.end for target in targets],
         config=config,
         seed=seed,
+        intervals_of={
+            model: {level: offset[:, None] + unit[:, None] * ends for level, ends in levels.items()}
+            for model, levels in (intervals or {}).items()
+        },
     )
     models = [_model(name, given, setting, decimals) for name, given in answers.items()]
     references = [

@@ -3,6 +3,8 @@
 Samples are (N, S, H): N windows, S answers, H days ahead; truth is (N, H); both in percent of the last close.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,15 +30,21 @@ def crps(samples: Floats, truth: Floats) -> Floats:
     return np.asarray((error - pairs / 2).mean(axis=1))
 
 
-def coverage(samples: Floats, truth: Floats, level: float) -> float:
-    """Share of days whose close lies within the central interval of the answers.
+def central_interval(samples: Floats, level: float) -> tuple[Floats, Floats]:
+    """Ends of the central interval of the answers, (N, H) each.
 
-    The interval's ends are quantiles of the answers at rank p * (S + 1), as for a new draw from the same distribution;
-    where that lies beyond the extreme answers, they are the ends. So of S answers the widest interval covers
-    (S - 1) / (S + 1) at best: see `widest`.
+    They are quantiles of the answers at rank p * (S + 1), as for a new draw from the same distribution; where that lies
+    beyond the extreme answers, they are the ends. So of S answers the widest interval covers (S - 1) / (S + 1) at best:
+    see `widest`.
     """
-    tails = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1, method="weibull")
-    return float(((tails[0] <= truth) & (truth <= tails[1])).mean())
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1, method="weibull")
+    return np.asarray(low), np.asarray(high)
+
+
+def coverage(samples: Floats, truth: Floats, level: float) -> float:
+    """Share of days whose close lies within the central interval of the answers."""
+    low, high = central_interval(samples, level)
+    return float(((low <= truth) & (truth <= high)).mean())
 
 
 def widest(count: int) -> float:
@@ -60,18 +68,24 @@ def ranks(samples: Floats, truth: Floats) -> NDArray[np.float64]:
     return np.asarray(shares / len(below))
 
 
-def rank_ic(forecast: Floats, truth: Floats, dates: NDArray[np.int64], least: int = 3) -> float | None:
-    """Mean over dates of Spearman's correlation, across tickers, of forecast and realised moves to the last day.
+class Information(NamedTuple):
+    """Information coefficients; None where no date has enough windows."""
+
+    ic: float | None
+    """Pearson's correlation."""
+    rank_ic: float | None
+    """Spearman's."""
+
+
+def information(forecast: Floats, truth: Floats, dates: NDArray[np.int64], least: int = 3) -> Information:
+    """Mean over dates of the correlation, across tickers, of forecast and realised moves to the last day.
 
     Args:
         forecast, truth: (N, H), percent of the last close.
         dates: (N,) which date each window belongs to.
-        least: windows that a date needs to count.
-
-    Returns:
-        The mean, or None where no date has enough windows. A date on which all forecasts are equal counts as 0.
+        least: windows that a date needs to count. A date on which all forecasts are equal counts as 0.
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import pearsonr, spearmanr
 
     found = []
     for date in np.unique(dates):
@@ -79,9 +93,9 @@ def rank_ic(forecast: Floats, truth: Floats, dates: NDArray[np.int64], least: in
         if of.sum() < least:
             continue
         ahead, came = forecast[of, -1], truth[of, -1]
-        constant = np.ptp(ahead) == 0 or np.ptp(came) == 0
-        found.append(0.0 if constant else float(spearmanr(ahead, came).statistic))
-    return float(np.mean(found)) if found else None
+        constant = min(np.ptp(ahead), np.ptp(came)) < 1e-9
+        found.append((0.0, 0.0) if constant else tuple(float(r(ahead, came).statistic) for r in (pearsonr, spearmanr)))
+    return Information(*(float(value) for value in np.mean(found, axis=0))) if found else Information(None, None)
 
 
 def swapped(samples: Floats, volatility: Floats, shift: int) -> Floats:

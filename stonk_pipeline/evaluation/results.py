@@ -57,6 +57,11 @@ class Row(Result):
     """1 - CRPS / MAE of persistence."""
     coverage: dict[str, float] | None
     """Nominal coverage (`0.8`) -> share of closes within the central interval of the answers; None for one answer."""
+    calibrated_coverage: dict[str, float] | None = None
+    """The same for intervals calibrated on validation windows (`evaluation.conformal`); None where they are not."""
+    ic: float | None = None
+    """Mean over dates of the correlation of forecast and realised moves across tickers; None where too few tickers
+    share a date."""
     rank_ic: float | None
     """Mean over dates of the rank correlation of forecast and realised moves across tickers; None where too few
     tickers share a date."""
@@ -104,11 +109,32 @@ class GroupSkill(Result):
     """Skill of the median answer over a part of the windows."""
 
     name: str
-    by: Literal["stock", "volatility"]
+    by: Literal["stock", "volatility", "quarter"]
     group: str
-    """The stock, or `low`, `middle`, `high` third of the windows' volatility."""
+    """The stock; `low`, `middle`, `high` third of the windows' volatility; quarter of the decision date (`2023-Q2`)."""
     skill: float
+    low: float
+    high: float
     windows: int
+
+
+class FoldSkill(Result):
+    """One fold of a walk-forward: the final model that was trained for it, on its own test windows."""
+
+    fold: int
+    first_date: str
+    """Of its decision dates (ISO)."""
+    last_date: str
+    windows: int
+    finding: Finding
+    skill: float
+    low: float
+    high: float
+    base_skill: float
+    gain: float | None
+    """Skill less that of the base model."""
+    gain_low: float | None
+    gain_high: float | None
 
 
 class TradingRow(Result):
@@ -169,6 +195,8 @@ class Comparison(Result):
     by_horizon: tuple[DaySkill, ...]
     by_month: tuple[MonthSkill, ...]
     by_group: tuple[GroupSkill, ...] = ()
+    folds: tuple[FoldSkill, ...] = ()
+    """Of a walk-forward, in the order of time; all other numbers are then over all folds together."""
     ranks: dict[str, tuple[float, ...]] = {}
     """Model -> shares of the places that the truth takes among its answers, lowest first (`distribution.ranks`)."""
     trading: tuple[TradingRow, ...] = ()
@@ -206,24 +234,39 @@ class Comparison(Result):
         raise KeyError(name)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame, one column a field and one for each nominal coverage."""
+        """The rows as a frame, one column a field and one for each nominal coverage, as it is and calibrated."""
         return pd.DataFrame(
             [
-                row.model_dump(exclude={"coverage"})
+                row.model_dump(exclude={"coverage", "calibrated_coverage"})
                 | {f"coverage_{level}": share for level, share in (row.coverage or {}).items()}
+                | {f"calibrated_{level}": share for level, share in (row.calibrated_coverage or {}).items()}
                 for row in self.rows
             ]
         )
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> None:
-    """Writes `comparison.json`, `comparison.csv` (the rows), `verdict.json`, `windows.csv` and `equity.csv`."""
+    """Writes `comparison.json` with all numbers, `verdict.json`, and each table as a CSV file.
+
+    The tables: `comparison.csv` (the rows), `by_horizon.csv`, `by_month.csv`, `by_group.csv`, `folds.csv`, `ranks.csv`,
+    `trading.csv`, `windows.csv` and `equity.csv`; those that a comparison does not have are left out.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / "comparison.json", comparison.model_dump_json(indent=2))
     write_atomic(directory / "verdict.json", comparison.verdict.model_dump_json(indent=2))
     write_atomic(directory / "comparison.csv", comparison.frame().to_csv(index=False, float_format="%.6g"))
     frame = pd.DataFrame(list(comparison.windows))
     write_atomic(directory / "windows.csv", frame.to_csv(index=False, float_format="%.6g"))
+    for name in ("by_horizon", "by_month", "by_group", "folds", "trading"):
+        table = [item.model_dump() for item in getattr(comparison, name)]
+        if table:
+            write_atomic(directory / f"{name}.csv", pd.DataFrame(table).to_csv(index=False, float_format="%.6g"))
+    ranks = [
+        {"model": model, "place": place, "share": share}
+        for model, shares in comparison.ranks.items()
+        for place, share in enumerate(shares)
+    ]
+    write_atomic(directory / "ranks.csv", pd.DataFrame(ranks).to_csv(index=False, float_format="%.6g"))
     if comparison.equity:
         frame = pd.DataFrame(list(comparison.equity))
         write_atomic(directory / "equity.csv", frame.to_csv(index=False, float_format="%.6g"))

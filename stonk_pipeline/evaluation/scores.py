@@ -1,16 +1,25 @@
-"""Tables of a comparison: each takes the forecasters and what they share, and returns typed rows."""
+"""The table of a comparison: forecasters and what they share in, typed rows out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from stonk_pipeline.config import ComparisonConfig
-from stonk_pipeline.evaluation import distribution, metrics
+from stonk_pipeline.evaluation import conformal, distribution, metrics
 from stonk_pipeline.evaluation.metrics import Bools, Floats, skill
-from stonk_pipeline.evaluation.results import DaySkill, GroupSkill, Kind, MonthSkill, Row
-from stonk_pipeline.evaluation.significance import SPANS, Clusters, confidence_set, diebold_mariano, skill_intervals
-from stonk_pipeline.schema import Target, Window
+from stonk_pipeline.evaluation.results import Kind, Row
+from stonk_pipeline.evaluation.significance import (
+    SPANS,
+    Clusters,
+    cluster,
+    confidence_set,
+    diebold_mariano,
+    skill_intervals,
+    target_span,
+)
+from stonk_pipeline.schema import Window
 
 PERSISTENCE, BEST = "persistence", "best_possible"
 MIN_ATTAINABLE = 0.01
@@ -46,8 +55,12 @@ class Setting(NamedTuple):
     clusters: Clusters
     span: int
     """Consecutive decision dates whose targets share days."""
+    ends: Sequence[str]
+    """(N,) last date of each window's target (ISO)."""
     config: ComparisonConfig
     seed: int
+    intervals_of: Mapping[str, Mapping[float, Floats]] = MappingProxyType({})
+    """Model -> level -> calibrated intervals (N, 2, H), percent of the last close."""
 
     @property
     def volatility(self) -> Floats:
@@ -55,12 +68,26 @@ class Setting(NamedTuple):
         _, unit = metrics.percent_scale(self.windows)
         return np.maximum(unit[:, 0] * [window.volatility for window in self.windows], metrics.TINY)
 
-    def intervals(self, losses: Floats, reference: Floats) -> tuple[Floats, Floats]:
-        """Date-clustered intervals of skills: losses (N, K), reference (N, K) or (N, 1) -> low and high, (K,)."""
+    def intervals(self, losses: Floats, reference: Floats, of: Bools | None = None) -> tuple[Floats, Floats]:
+        """Date-clustered intervals of skills.
+
+        Args:
+            losses: (N, K).
+            reference: (N, K) or (N, 1).
+            of: (N',) which of all windows the N are; None for all.
+
+        Returns:
+            Low and high, (K,).
+        """
+        clusters, span = self.clusters, self.span
+        if of is not None:
+            dates = [window.date for window, own in zip(self.windows, of, strict=True) if own]
+            ends = [end for end, own in zip(self.ends, of, strict=True) if own]
+            clusters, span = cluster(dates), target_span(dates, ends)
         return skill_intervals(
-            self.clusters.sums(losses),
-            self.clusters.sums(reference),
-            block=SPANS * self.span,
+            clusters.sums(losses),
+            clusters.sums(reference),
+            block=SPANS * span,
             resamples=self.config.resamples,
             confidence=self.config.confidence,
             seed=self.seed,
@@ -132,6 +159,8 @@ class Errors(TypedDict):
     crps: float
     crps_skill: float
     coverage: dict[str, float] | None
+    calibrated_coverage: dict[str, float] | None
+    ic: float | None
     rank_ic: float | None
     swapped_skill: float
 
@@ -148,6 +177,8 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
     mse = float(metrics.mse(median, truth).mean())
     crps = float(distribution.crps(samples, truth).mean())
     several = samples.shape[1] > 1
+    information = distribution.information(median, truth, setting.clusters.places)
+    own = setting.intervals_of.get(forecaster.name, {})
     swapped = distribution.swapped(samples, setting.volatility, max(1, len(truth) // 2))
     return {
         "mse": mse,
@@ -158,7 +189,9 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
         "coverage": {str(level): distribution.coverage(samples, truth, level) for level in distribution.LEVELS}
         if several
         else None,
-        "rank_ic": distribution.rank_ic(median, truth, setting.clusters.places),
+        "calibrated_coverage": {str(level): conformal.coverage(ends, truth) for level, ends in own.items()} or None,
+        "ic": information.ic,
+        "rank_ic": information.rank_ic,
         "swapped_skill": 1
         - float(metrics.mae(metrics.median_forecast(swapped), truth).mean()) / max(flat, metrics.TINY),
     }
@@ -192,73 +225,3 @@ def _shape(forecaster: Forecaster, setting: Setting) -> Shape:
         "dates": len(setting.clusters.dates),
         "stocks": len({window.stock for window in setting.windows}),
     }
-
-
-def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DaySkill]:
-    """Skill of each forecaster on each day ahead, with intervals."""
-    horizon = setting.truth.shape[1]
-    errors = np.hstack([metrics.absolute_errors(f.median, setting.truth) for f in forecasters])
-    flat = np.tile(metrics.absolute_errors(setting.flat, setting.truth), len(forecasters))
-    estimates = skill(errors, flat)
-    low, high = setting.intervals(errors, flat)
-    return [
-        DaySkill(name=f.name, day=day + 1, skill=estimates[k], low=low[k], high=high[k])
-        for i, f in enumerate(forecasters)
-        for day in range(horizon)
-        for k in [i * horizon + day]
-    ]
-
-
-def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthSkill]:
-    """Skill of each forecaster over the windows of each calendar month; a month is too short for an interval."""
-    months = np.array([window.date[:7] for window in setting.windows])
-    flat = metrics.mae(setting.flat, setting.truth)
-    out = []
-    for forecaster in forecasters:
-        own = metrics.mae(forecaster.median, setting.truth)
-        for month in np.unique(months):
-            of = months == month
-            value = float(skill(own[of], flat[of]))
-            out.append(MonthSkill(name=forecaster.name, month=str(month), skill=value, windows=int(of.sum())))
-    return out
-
-
-def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupSkill]:
-    """Skill of each forecaster by stock, and by thirds of the windows' volatility."""
-    order = np.argsort(np.argsort(setting.volatility, kind="stable"), kind="stable")
-    thirds = np.array(["low", "middle", "high"])[3 * order // len(order)]
-    stocks = np.array([window.stock for window in setting.windows])
-    flat = metrics.mae(setting.flat, setting.truth)
-    out = []
-    for forecaster in forecasters:
-        own = metrics.mae(forecaster.median, setting.truth)
-        for by, labels in (("stock", stocks), ("volatility", thirds)):
-            for group in dict.fromkeys(sorted(labels) if by == "stock" else ("low", "middle", "high")):
-                of = labels == group
-                if of.any():
-                    value = float(skill(own[of], flat[of]))
-                    out.append(GroupSkill(name=forecaster.name, by=by, group=group, skill=value, windows=int(of.sum())))
-    return out
-
-
-def window_records(
-    forecasters: Sequence[Forecaster], setting: Setting, targets: Sequence[Target], final: str
-) -> tuple[dict[str, str | float], ...]:
-    """The records of `Comparison.windows`."""
-    losses = {f.name: metrics.mae(f.median, setting.truth) for f in forecasters}
-    volatility = setting.volatility
-    records: list[dict[str, str | float]] = []
-    for i, (window, target) in enumerate(zip(setting.windows, targets, strict=True)):
-        gain = (losses[PERSISTENCE][i] - losses[final][i]) / volatility[i]
-        records.append(
-            {
-                "stock": window.stock,
-                "date": window.date,
-                "target_start": target.start,
-                "target_end": target.end,
-                "volatility": float(volatility[i]),
-                **{f"mae_{name}": float(loss[i]) for name, loss in losses.items()},
-                "gain": float(gain),
-            }
-        )
-    return tuple(records)

@@ -1,23 +1,26 @@
 """The comparison stage: the same test windows for every model, answers read, scored and written down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import ComparisonStage
-from stonk_pipeline.evaluation.baselines import all_baselines
-from stonk_pipeline.evaluation.compare import compare, without_read
+from stonk_pipeline.evaluation import conformal, evidence
+from stonk_pipeline.evaluation.baselines import all_baselines, persistence
+from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.report import write_pictures
 from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.sampling import foundation
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
 from stonk_pipeline.sampling.prompts import questions
-from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
 
-ROLES = {"base": None, "grpo_1st": "grpo_1st", "sft": "sft", "grpo_2nd": "grpo_2nd"}
-"""Model -> name of the input that holds its adapter."""
+Part = tuple[list[Window], list[Target]]
 
 
 def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
@@ -26,49 +29,92 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     Args:
         config: settings.
         inputs: `dataset`: preprocessing output; `grpo_1st`, `sft`, `grpo_2nd`: training stages (those that exist).
-        out: receives `comparison.{json,csv}`, `verdict.json`, `windows.csv` and `forecasts/{model}.parquet`.
+        out: receives the files of `evaluation.evidence` and those of `results.write_comparison`.
         progress: receives the windows answered so far, over all models.
 
     Returns:
         Numbers of the run: verdict and each model's skill.
     """
-    windows, targets = dataset.read_split(inputs["dataset"], "test")
-    windows, targets = dataset.spread(windows, targets, config.comparison.windows, config.seed)
-    roles = {role: name for role, name in ROLES.items() if name is None or name in inputs}
-    answers: dict[str, list[list[Forecast | Unreadable]]] = {}
-    for place, (role, name) in enumerate(roles.items()):
-        adapter = inputs[name] / models.ADAPTER if name else None
-        texts = ask(config, windows, len(targets[0].values), adapter, out, _part(progress, place, len(roles), role))
-        answers[role] = forecast.read_all(texts, windows, len(targets[0].values))
-        _write_forecasts(out / "forecasts" / f"{role}.parquet", windows, texts, answers[role])
-    _write_windows(out / "windows.parquet", windows, targets)
-    histories, horizon = dataset.read_histories(inputs["dataset"]), len(targets[0].values)
-    train = dataset.read_split(inputs["dataset"], "train")
-    others = all_baselines(windows, horizon, train, histories, config.seed)
-    best_possible = dataset.read_best_possible(inputs["dataset"])
-    ahead = [dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows]
+    chronos = config.comparison.chronos
+    extra = foundation.load(chronos) if chronos else None  # a package that is missing is said before any model answers
+    windows, targets = _some(config, inputs["dataset"], "test")
+    calibration = _some(config, inputs["dataset"], "val") if config.comparison.conformal else ([], [])
+    horizon = len(targets[0].values)
+    roles = [role for role in evidence.MODELS if role == "base" or role in inputs]
+    intervals = {}
+    for place, role in enumerate(roles):
+        adapter = inputs[role] / models.ADAPTER if role in inputs else None
+        asked = [*windows, *calibration[0]]
+        texts = ask(config, asked, horizon, adapter, out, _part(progress, place, len(roles), role))
+        answers = forecast.read_all(texts, asked, horizon)
+        count = len(windows)
+        evidence.write_answers(out, role, windows, texts[:count], answers[:count])
+        if calibration[0]:
+            intervals[role] = calibrate(calibration, answers[count:], windows, answers[:count])
+    if intervals:
+        evidence.write_intervals(out, windows, intervals)
+    write_references(config, inputs["dataset"], out, (windows, targets), extra)
+    return finish(evidence.read_evidence(out).compare(config), out)
 
-    def compare_some(places: list[int]) -> Comparison:
-        return compare(
-            [windows[place] for place in places],
-            [targets[place] for place in places],
-            {role: [given[place] for place in places] for role, given in answers.items()},
-            {name: values[places] for name, values in others.items()},
-            best_possible,
-            config.comparison,
-            config.seed,
-            config.prompt.decimals,
-            ahead=[ahead[place] for place in places],
-        )
 
-    comparison = compare_some(list(range(len(windows))))
-    if config.model.knowledge_cutoff is not None:
-        comparison = without_read(comparison, config.model.knowledge_cutoff, windows, compare_some)
+def finish(comparison: Comparison, out: Path) -> dict[str, Any]:
+    """Writes a comparison's files and pictures; returns the numbers of the stage."""
     write_comparison(comparison, out)
     write_pictures(comparison, out)
-    return {"verdict": comparison.verdict.finding, "windows": len(windows)} | {
+    return {"verdict": comparison.verdict.finding, "windows": comparison.rows[0].windows} | {
         f"skill_{row.name}": row.skill for row in comparison.rows
     }
+
+
+def calibrate(
+    calibration: Part, known: evidence.Answers, windows: Sequence[Window], answers: evidence.Answers
+) -> dict[float, Floats]:
+    """A model's intervals for test windows, calibrated on validation windows alone (`evaluation.conformal`).
+
+    Args:
+        calibration: validation windows and their targets.
+        known: answers to them.
+        windows: to be forecast.
+        answers: to these.
+
+    Returns:
+        Level -> (N, 2, H), on each window's prompt scale.
+    """
+    truth = np.array([target.values for target in calibration[1]], dtype=np.float64)
+    horizon = truth.shape[1]
+    samples, _ = fill_unreadable(known, persistence(calibration[0], horizon))
+    by_level = conformal.margins(samples, truth, _volatility(calibration[0]))
+    samples, _ = fill_unreadable(answers, persistence(windows, horizon))
+    return conformal.calibrated(samples, _volatility(windows), by_level)
+
+
+def _volatility(windows: Sequence[Window]) -> Floats:
+    return np.array([max(window.volatility, 1e-9) for window in windows])
+
+
+def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
+    return dataset.spread(*dataset.read_split(directory, split), config.comparison.windows, config.seed)
+
+
+def write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
+    """Writes what came, and the forecasts that need no language model.
+
+    Args:
+        config: settings.
+        directory: the dataset.
+        out: directory of the comparison.
+        test: windows and their targets.
+        extra: a foundation model, loaded, or None.
+    """
+    windows, targets = test
+    histories, horizon = dataset.read_histories(directory), len(targets[0].values)
+    ahead = [dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows]
+    evidence.write_windows(out, windows, targets, ahead)
+    train = dataset.read_split(directory, "train")
+    others = all_baselines(windows, horizon, train, histories, config.seed)
+    if extra is not None:
+        others["chronos"] = foundation.forecast(extra, windows, horizon, histories)
+    evidence.write_baselines(out, windows, others, dataset.read_best_possible(directory))
 
 
 def ask(
@@ -99,56 +145,6 @@ def _part(progress: Progress, place: int, parts: int, role: str) -> Progress:
         progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")
 
     return report
-
-
-def _write_forecasts(
-    path: Path, windows: list[Window], texts: list[list[str]], answers: list[list[Forecast | Unreadable]]
-) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        {
-            "stock": window.stock,
-            "date": window.date,
-            "sample": sample,
-            "completion": text,
-            "reason": answer.reason if isinstance(answer, Unreadable) else None,
-            "values": list(answer.values) if isinstance(answer, Forecast) else None,
-        }
-        for window, of_texts, of_answers in zip(windows, texts, answers, strict=True)
-        for sample, (text, answer) in enumerate(zip(of_texts, of_answers, strict=True))
-    ]
-    schema = pa.schema(
-        [
-            ("stock", pa.string()),
-            ("date", pa.string()),
-            ("sample", pa.int64()),
-            ("completion", pa.string()),
-            ("reason", pa.string()),
-            ("values", pa.list_(pa.float64())),
-        ]
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema), path)
-
-
-def _write_windows(path: Path, windows: list[Window], targets: list[Target]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        {
-            "stock": window.stock,
-            "date": window.date,
-            "context": list(window.context),
-            "target": list(target.values),
-            "price_offset": window.price_offset,
-            "price_unit": window.price_unit,
-        }
-        for window, target in zip(windows, targets, strict=True)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 STAGE = Stage("model_comparison", ComparisonStage, run)

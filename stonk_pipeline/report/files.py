@@ -9,7 +9,7 @@ import pandas as pd
 
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
-from stonk_pipeline.pipeline import STEPS
+from stonk_pipeline.pipeline import FOLDS, STEPS
 
 STAGES = {step.directory: step.title for step in STEPS.values()}
 """Directory of each stage, in the order they run, and its name for people."""
@@ -17,9 +17,15 @@ STAGES = {step.directory: step.title for step in STEPS.values()}
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """Reads files of one run directory on demand."""
+    """Reads files of one run directory on demand. What a walk-forward itself has not, its last fold has."""
 
     root: Path
+
+    def find(self, *parts: str) -> Path:
+        """Where a file of the run lies."""
+        path = self.root.joinpath(*parts)
+        folds = sorted((self.root / FOLDS).glob("*"), key=lambda fold: int(fold.name))
+        return folds[-1].joinpath(*parts) if folds and not path.is_file() else path
 
     def comparison(self) -> Comparison:
         """The numbers that the page is about.
@@ -41,7 +47,7 @@ class RunFiles:
         Raises:
             StageError: the file is damaged.
         """
-        path = self.root.joinpath(*parts)
+        path = self.find(*parts)
         if not path.is_file():
             return None
         try:
@@ -60,7 +66,7 @@ class RunFiles:
         Raises:
             StageError: the file is damaged.
         """
-        path = self.root.joinpath(*parts)
+        path = self.find(*parts)
         if not path.is_file():
             return None
         try:

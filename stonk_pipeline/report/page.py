@@ -140,9 +140,9 @@ def chapters(files: RunFiles) -> list[Chapter]:
 
 
 def groups(comparison: Comparison) -> dict[str, list[GroupSkill]]:
-    """The final model's skill by thirds of volatility and by stock, in their order."""
+    """The final model's skill by quarter, by thirds of volatility and by stock, in their order."""
     own = [group for group in comparison.by_group if group.name == comparison.verdict.model]
-    return {by: [group for group in own if group.by == by] for by in ("volatility", "stock")}
+    return {by: [group for group in own if group.by == by] for by in ("quarter", "volatility", "stock")}
 
 
 def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], list[Picture]]:

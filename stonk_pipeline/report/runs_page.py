@@ -1,12 +1,15 @@
 """One page that sets several runs side by side, and says whether a control gained as much as the real thing."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
-from stonk_pipeline.pipeline import STEPS, open_run
+from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.report.page import FINDINGS, duration, environment, flat, stylesheet
 from stonk_pipeline.runs import write_atomic
 
@@ -45,7 +48,7 @@ def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
     found = []
     for directory in directories:
         run = open_run(directory)
-        manifests = [run.finished(step) for step in STEPS]
+        manifests = [part.finished(step) for part, step in run.steps()]
         comparison = read_comparison(run.stage_dir("compare"))
         settings = dict(flat(run.config.model_dump(mode="json")))
         seconds = sum(result.seconds for result in manifests if result)
@@ -83,7 +86,7 @@ def remarks(runs: Sequence[RunSummary]) -> list[str]:
 
 
 def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
-    """Writes the page: one file that needs no other and no network.
+    """Writes the page, one file that needs no other and no network, and its numbers as CSV and JSON beside it.
 
     Args:
         directories: of runs with a finished comparison, two or more to be of use.
@@ -99,5 +102,13 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
         )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
+    table = [
+        {"run": run.name, "control": run.control, "folds": len(run.comparison.folds)}
+        | {"finding": run.comparison.verdict.finding, "seconds": run.seconds}
+        | run.final.model_dump(exclude={"name", "kind", "coverage", "calibrated_coverage"})
+        for run in runs
+    ]
+    write_atomic(path.with_suffix(".csv"), pd.DataFrame(table).to_csv(index=False, float_format="%.6g"))
+    write_atomic(path.with_suffix(".json"), json.dumps(table, indent=2) + "\n")
     write_atomic(path, page)
     return path

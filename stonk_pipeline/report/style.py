@@ -72,6 +72,7 @@ LABELS = {
     "theta": "Theta",
     "ridge": "Ridge regression",
     "boosted_trees": "Boosted trees",
+    "chronos": "Chronos",
     "best_possible": "Best possible",
     "hold": "Bought and held",
 }

@@ -123,6 +123,9 @@ def test_runs_page_says_whether_a_control_gained_as_much(tmp_path, capsys):
     page = (tmp_path / "out" / "runs.html").read_text()
     assert "2 runs compared" in page
     assert "random reward" in page
+    numbers = json.loads((tmp_path / "out" / "runs.json").read_text())
+    assert [(row["run"], row["control"]) for row in numbers] == [("real", None), ("idle", "random reward")]
+    assert (tmp_path / "out" / "runs.csv").read_text().count("\n") == 3
     assert "grpo_first.random_reward=1.0" in page
     assert "http" not in page.replace("http-equiv", "")
     assert json.loads((real / "model_comparison" / "verdict.json").read_text())["finding"] == "evidence of skill"

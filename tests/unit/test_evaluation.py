@@ -255,11 +255,13 @@ def test_compare_keeps_only_the_best_in_the_confidence_set(skilled):
     assert comparison.row("persistence").confidence_p < 0.05
 
 
-def test_compare_splits_skill_by_stock_and_volatility(skilled):
+def test_compare_splits_skill_by_stock_volatility_and_quarter(skilled):
     windows, *_, comparison = skilled
     own = [group for group in comparison.by_group if group.name == "grpo_2nd"]
-    for by in ("stock", "volatility"):
+    for by in ("stock", "volatility", "quarter"):
         assert sum(group.windows for group in own if group.by == by) == len(windows)
+    assert all(group.low < group.skill < group.high for group in own)
+    assert [group.group for group in own if group.by == "quarter"] == ["2023-Q1", "2023-Q2", "2023-Q3"]
     assert [group.group for group in own if group.by == "volatility"] == ["low", "middle", "high"]
 
 
