@@ -31,14 +31,14 @@ def count_trials(config: PipelineConfig) -> PipelineConfig:
 
     Counted up to the scheduled start of the flow run, so that a retry counts the same.
     """
-    from stonk_pipeline.evaluation.stage import ROLES
+    from stonk_pipeline.evaluation.evidence import MODELS
     from stonk_pipeline.registry.store import strategies_tried
 
     before = flow_run.scheduled_start_time.astimezone(UTC).isoformat(timespec="microseconds")
     tried = strategies_tried(config, before)
     if config.comparison.trials is not None or not tried:
         return config
-    comparison = config.comparison.model_copy(update={"trials": tried + len(ROLES)})
+    comparison = config.comparison.model_copy(update={"trials": tried + len(MODELS)})
     return config.model_copy(update={"comparison": comparison})
 
 
