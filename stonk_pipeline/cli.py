@@ -18,9 +18,10 @@ from typing import Any
 
 import yaml
 
-from stonk_pipeline import __version__, pipeline, process
+from stonk_pipeline import __version__, capacity, locks, pipeline, process
 from stonk_pipeline.config import PipelineConfig, load_config, make_config, merge, recipe_names
 from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.runs import StageResult
 
 OPTIONS = {
     "stock": "data.stocks",
@@ -194,9 +195,23 @@ def _run(args: argparse.Namespace) -> int:
     run = pipeline.write_run(run.directory, run.config)
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
-    result = run.execute(args.command, process.report_progress)
+    result = _execute(run, args.command)
     sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
     return 0
+
+
+def _execute(run: pipeline.Run, step: str) -> StageResult:
+    """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
+    devices = [] if process.has_parent() or run.finished(step) else pipeline.devices(run.config, step)
+    wait, say = run.config.wait_minutes * 60, lambda message: sys.stderr.write(f"{message}\n")
+    try:
+        with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=say):
+            return run.execute(step, process.report_progress)
+    except Exception as error:
+        known = capacity.explain(error, step, run.directory)
+        if known is None:
+            raise
+        raise known from error
 
 
 def _evaluate(args: argparse.Namespace) -> int:

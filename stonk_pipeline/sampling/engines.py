@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stonk_pipeline.config import ModelConfig, PromptConfig
-from stonk_pipeline.errors import EngineError, PromptError
+from stonk_pipeline.errors import EngineError, PromptError, StartError
 from stonk_pipeline.forecast import Messages, answer, messages
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.schema import Window
@@ -192,15 +192,18 @@ class VllmEngine:
 
         if adapter is not None and on_cuda:
             self._lora = LoRARequest("policy", 1, str(adapter))
-        self._llm = LLM(
-            model=location,
-            max_model_len=model.max_seq_length,
-            seed=seed,
-            enable_prefix_caching=True,
-            trust_remote_code=False,
-            disable_log_stats=True,
-            **options,
-        )
+        try:
+            self._llm = LLM(
+                model=location,
+                max_model_len=model.max_seq_length,
+                seed=seed,
+                enable_prefix_caching=True,
+                trust_remote_code=False,
+                disable_log_stats=True,
+                **options,
+            )
+        except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago
+            raise StartError(f"vLLM did not start: {error}") from error
         self.tokenizer = self._llm.get_tokenizer()
 
     def sample(
