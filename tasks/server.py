@@ -1,6 +1,6 @@
 """A Prefect server of this project's own: on the loopback interface, and gone with the process that started it.
 
-    python -m tasks.server HOST PORT [--without-ui]
+python -m tasks.server HOST PORT [--without-ui]
 """
 
 import argparse
@@ -9,8 +9,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,8 @@ from stonk_pipeline.errors import StartError
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 180
 """The first start on a busy machine also makes the database."""
+SHORT_LIFE_SECONDS = 10
+"""A server that dies sooner than this after its start would do so again."""
 own: set[str] = set()
 """Addresses of servers that end with this process."""
 
@@ -43,15 +46,23 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None) -> Itera
     command = [sys.executable, "-m", "tasks.server", host, str(port), *([] if ui else ["--without-ui"])]
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("ab")) if log else subprocess.DEVNULL
-        server = subprocess.Popen(
-            command,
-            env=os.environ | {process.PARENT: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal is for the runs first: they tell the server how they ended
-        )
-        stack.callback(_end, server)
+
+        def start() -> "subprocess.Popen[bytes]":
+            return subprocess.Popen(
+                command,
+                env=os.environ | {process.PARENT: str(os.getpid())},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the runs first: they tell the server how they ended
+            )
+
+        server = start()
+        ended = threading.Event()
+        keeper = threading.Thread(target=_keep, args=(server, start, ended), daemon=True)
+        stack.callback(keeper.join)
+        stack.callback(ended.set)
+        keeper.start()
         url = f"http://{LOOPBACK if host in ('', '0.0.0.0') else host}:{port}/api"
         _wait(server, url, log)
         own.add(url)
@@ -90,6 +101,21 @@ def is_healthy(url: str) -> bool:
         return False
 
 
+def _keep(
+    server: "subprocess.Popen[bytes]", start: Callable[[], "subprocess.Popen[bytes]"], ended: threading.Event
+) -> None:
+    """Starts the server again if it dies after it has once lived for a while; ends it in the end."""
+    while True:
+        begun = time.monotonic()
+        while server.poll() is None:
+            if ended.wait(0.5):
+                _end(server)
+                return
+        if ended.is_set() or time.monotonic() - begun < SHORT_LIFE_SECONDS:
+            return
+        server = start()
+
+
 def _end(server: "subprocess.Popen[bytes]") -> None:
     server.terminate()
     try:
@@ -115,7 +141,13 @@ def main() -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    uvicorn.run(create_app(ephemeral=args.without_ui, final=True), host=args.host, port=args.port, log_level="error", timeout_keep_alive=5)
+    uvicorn.run(
+        create_app(ephemeral=args.without_ui, final=True),
+        host=args.host,
+        port=args.port,
+        log_level="error",
+        timeout_keep_alive=5,
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ between; whoever has the file lock knows that nobody holds the slot, and frees i
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -36,16 +36,12 @@ def _ensure(client: SyncPrefectClient, name: str) -> None:
     try:
         client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
-        try:
+        with suppress(ObjectAlreadyExists):  # another run was quicker
             client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-        except ObjectAlreadyExists:
-            pass  # another run was quicker
 
 
 @contextmanager
-def occupied(
-    devices: list[str], holder: str, *, wait: float, say: Callable[[str], None]
-) -> Iterator[tuple[int, ...]]:
+def occupied(devices: list[str], holder: str, *, wait: float, say: Callable[[str], None]) -> Iterator[tuple[int, ...]]:
     """Holds devices for a stage; gives the descriptors of their file locks, for the child that computes.
 
     Raises:

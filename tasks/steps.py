@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect import State, Task, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import INPUTS, RUN_ID
+from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
@@ -135,7 +135,7 @@ def _say_if_code_changed(step: str, run: pipeline.Run) -> None:
         )
 
 
-@task(name="report")
+@task(name="report", cache_policy=NO_CACHE)  # cheap, and a page that was deleted is written again
 def write_report(run_dir: str, after: dict[str, str]) -> str:
     """Writes the run's report and links to it."""
     del after

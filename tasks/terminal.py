@@ -28,7 +28,9 @@ def main(flow: Callable[[PipelineConfig], str], argv: list[str] | None = None) -
     parser.add_argument(
         "--continue", dest="run_dir", metavar="RUN_DIR", help="go on with a run: do what it has not done yet"
     )
-    parser.add_argument("--force", metavar="STAGES", default="", help="with --continue: run these again, as sft,compare")
+    parser.add_argument(
+        "--force", metavar="STAGES", default="", help="with --continue: run these again, as sft,compare"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show settings, data and an estimate, and load no model")
     args = parser.parse_args(argv)
     console = Console()
