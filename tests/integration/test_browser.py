@@ -34,6 +34,7 @@ def test_retry_button_completes_a_failed_run(
         site = served.url.removesuffix("/api")
         page.open(f"{site}/runs/flow-run/{run}")
         page.wait("document.body.innerText.includes('Failed')")
+        page.wait("document.body.innerText.includes('Beginning flow run')")  # its log
         page.picture(pictures / "run-failed.png")
         page.press("Retry")
         page.wait(
