@@ -1,11 +1,13 @@
 """One Prefect task for every step: start it in a child process, show its progress, publish an artifact."""
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import State, Task, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
@@ -95,7 +97,8 @@ class _Showing:
         board.progress(self.step, done, total, note)
         if time.monotonic() - self.shown >= EVERY.total_seconds():
             self.shown = time.monotonic()
-            update_progress_artifact(self.artifact, progress=100.0 * done / max(total, 1), description=note)
+            with suppress(httpx.HTTPError):  # a server that is away for a moment must not end hours of training
+                update_progress_artifact(self.artifact, progress=100.0 * done / max(total, 1), description=note)
 
     def done(self) -> None:
         update_progress_artifact(self.artifact, progress=100.0)
