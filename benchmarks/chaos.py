@@ -131,7 +131,7 @@ class Soak:
         ended, _ = self.wait(run, *ENDS, seconds=400)
         tally.seconds.append(time.monotonic() - begun)
         if target[0] != "serve" and ended in ENDS:
-            tally.orphans += self.strays(("tasks.server", "flows.serve"))
+            tally.orphans += self.strays(("tasks.server", "flows.serve", "tasks.guard"))
         print(f"{self.kills:4} {target[0]:7} {target[1]:8} {ended:10} {tally.seconds[-1]:6.1f} s", flush=True)
         return target
 

@@ -158,7 +158,10 @@ def _serve(train_parameters: dict[str, Any], chosen: bool, url: str, limit: int 
     names = ", ".join(one.full_name for one in made)
     sys.stdout.write(f"serving {names}\nUI: {url.removesuffix('/api')}/deployments   (Ctrl-C ends)\n")
     sys.stdout.flush()
-    asyncio.run(runner.start())
+    try:
+        asyncio.run(runner.start())
+    finally:
+        guard.recover(ids)  # runs that were ended with it, while the server can still be told
 
 
 def _parameters(

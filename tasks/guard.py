@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -62,8 +63,7 @@ def watch(run_id: str, run_count: int, api_url: str | None) -> None:
 
 def hold(run_id: str) -> None:
     """Shows, for as long as this process lives, that it works on a flow run."""
-    path = locks.lock_file(f"run-{run_id}")
-    lock = ExitStack()
+    path, lock = _lock(run_id), ExitStack()
     try:
         lock.enter_context(locks.held(path, "a run", f"flow run {run_id}", wait=10))
     except BusyError:
@@ -81,7 +81,12 @@ def hold(run_id: str) -> None:
 
 def is_alive(run_id: str) -> bool:
     """Whether a process on this machine works on a flow run."""
-    return locks.is_held(locks.lock_file(f"run-{run_id}"))
+    return locks.is_held(_lock(run_id))
+
+
+def _lock(run_id: str) -> Path:
+    """A file that is there from a run's beginning to its end, or until its death was told."""
+    return locks.lock_file(f"run-{run_id}")
 
 
 def here() -> str:
@@ -135,7 +140,7 @@ def _report(run_id: str, run_count: int, api_url: str | None) -> None:
         return
     until = time.monotonic() + PATIENCE_SECONDS
     while not server.is_healthy(api_url):
-        if time.monotonic() > until:
+        if time.monotonic() > until or not _lock(run_id).exists():  # `serve` told the server before it ended it
             return
         time.sleep(1)
     crash(run_id, run_count, api_url)
@@ -143,6 +148,8 @@ def _report(run_id: str, run_count: int, api_url: str | None) -> None:
 
 def crash(run_id: str, run_count: int, api_url: str) -> bool:
     """Marks a flow run and its running tasks as crashed, unless it has ended or was started again; tells if it did."""
+    if not is_alive(run_id):
+        _lock(run_id).unlink(missing_ok=True)
     os.environ["PREFECT_API_URL"] = api_url
     from prefect import State
     from prefect.client.orchestration import get_client

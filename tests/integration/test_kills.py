@@ -43,13 +43,13 @@ def training(served: Served, run: str) -> None:
 
 
 def nobody_left(served: Served, seconds: float = 10) -> bool:
-    """Whether within a time only the server and `serve` are left."""
+    """Whether within a time only the server, `serve` and perhaps a guard, which ends by itself, are left."""
     until = time.monotonic() + seconds
     while True:
         left = [
             command
             for command in of_home(str(served.home / "prefect")).values()
-            if "tasks.server" not in command and "flows.serve" not in command
+            if not any(words in command for words in ("tasks.server", "flows.serve", "tasks.guard"))
         ]
         if not left or time.monotonic() > until:
             assert not left
