@@ -3,7 +3,7 @@
     python benchmarks/verdict_error_rates.py                     # 1,000 evaluations of each kind, some minutes
     python benchmarks/verdict_error_rates.py --evaluations 100
 
-Each evaluation generates another market (12 tickers whose shocks have a correlation of 0.3), takes 480 windows on about
+Each evaluation generates another market (12 tickers whose shocks have a correlation of 0.3), takes 400 windows on about
 280 dates as the default recipe does (targets of ten days, so that neighbours overlap), makes forecasts whose skill is
 known, and asks the rule of `stonk_pipeline.evaluation.verdict` with the intervals of the comparison. The kinds:
 
@@ -29,7 +29,7 @@ from stonk_pipeline.evaluation.verdict import decide
 from stonk_pipeline.market import best_possible, generate
 from stonk_pipeline.schema import CLOSE, DATE
 
-HORIZON, WINDOWS, TICKERS = 10, 480, 12
+HORIZON, WINDOWS, TICKERS = 10, 400, 12
 WARM_UP, DATES = 100, 281
 """Days before the first decision, and decision dates: a fifth of the 1,400 days that have windows."""
 DAYS = WARM_UP + DATES + HORIZON

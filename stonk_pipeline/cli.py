@@ -150,9 +150,17 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--adapter", type=Path, help="adapter to ask, e.g. models/stonk-tiny/AAPL/grpo_lora_2nd")
     evaluate.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
     add_config_options(evaluate)
+    data = commands.add_parser("data", help="what was ingested when, and what a run was trained on")
+    data.add_argument("--data-dir", type=Path, default=Path("bars"), help="folder of bars (default: bars)")
+    data.add_argument("--digest", help="SHA-256 of a file or of the folder, or its first 8 characters or more")
+    data.add_argument("--run-dir", type=Path, help="run whose bars are looked up")
+    joined = commands.add_parser("merge", help="write a model with an adapter merged in")
+    joined.add_argument("--adapter", type=Path, required=True)
+    joined.add_argument("--out", type=Path, required=True, help="directory of the new model")
+    add_config_options(joined)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
     build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--steps", type=int, default=800)
+    build.add_argument("--steps", type=int, default=1800)
     build.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -176,7 +184,7 @@ def _run(args: argparse.Namespace) -> int:
         from stonk_pipeline.tiny import rebuild
 
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
-        sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
+        sys.stdout.write(f"{args.out}: last loss {loss:.3f}\n")
         return 0
     if args.command == "runs":
         from stonk_pipeline.report.runs_page import write_runs_page
@@ -185,6 +193,13 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if args.command == "evaluate":
         return _evaluate(args)
+    if args.command == "data":
+        from stonk_pipeline.ingest_log import describe
+
+        sys.stdout.write(f"{describe(args.data_dir, args.digest, args.run_dir)}\n")
+        return 0
+    if args.command == "merge":
+        return _merge(args)
     if args.command == "report":
         from stonk_pipeline.report import write_report
 
@@ -221,8 +236,8 @@ def _execute(run: pipeline.Run, step: str) -> StageResult:
 def _evaluate(args: argparse.Namespace) -> int:
     from stonk_pipeline.evaluation.command import evaluate
 
-    if args.adapter is not None and not (args.adapter / "adapter_config.json").is_file():
-        raise ConfigError(f"{args.adapter}: no adapter there (it has no adapter_config.json)")
+    if args.adapter is not None:
+        _require_adapter(args.adapter)
     files = {path.stem: path for path in args.forecasts}
     ask_model = args.base or args.adapter is not None
     rows = evaluate(resolve_config(args), files, args.adapter, ask_model, process.report_progress)
@@ -230,6 +245,25 @@ def _evaluate(args: argparse.Namespace) -> int:
     for row in rows:
         sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8}\n")
     return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from stonk_pipeline.training.models import save_merged
+
+    _require_adapter(args.adapter)
+    new = args.out.with_name(f".{args.out.name}.{os.getpid()}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    save_merged(resolve_config(args).model, args.adapter, new)
+    shutil.rmtree(args.out, ignore_errors=True)
+    new.rename(args.out)
+    sys.stdout.write(f"{args.out}\n")
+    return 0
+
+
+def _require_adapter(adapter: Path) -> None:
+    if not (adapter / "adapter_config.json").is_file():
+        raise ConfigError(f"{adapter}: no adapter there (it has no adapter_config.json)")
 
 
 def _open(args: argparse.Namespace) -> pipeline.Run:

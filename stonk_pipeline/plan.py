@@ -61,7 +61,7 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from stonk_pipeline.sampling.engines import check_lengths, questions
+    from stonk_pipeline.sampling.prompts import check_lengths, questions
     from stonk_pipeline.training.models import base_location
 
     location = base_location(config.model)

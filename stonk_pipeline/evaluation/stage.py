@@ -11,7 +11,8 @@ from stonk_pipeline.evaluation.compare import compare, without_read
 from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.report import write_pictures
 from stonk_pipeline.runs import Progress, Stage
-from stonk_pipeline.sampling.engines import choose_engine, open_engine, questions
+from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
+from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from stonk_pipeline.training import models
 
@@ -88,15 +89,9 @@ def ask(
     kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
     engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=out / "scratch")
     room, limit = comparison.max_tokens, config.model.max_seq_length
-    return engine.sample(
-        questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit),
-        comparison.samples,
-        temperature=comparison.temperature,
-        top_p=comparison.top_p,
-        max_tokens=comparison.max_tokens,
-        seed=config.seed,
-        progress=progress,
-    )
+    prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+    draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, config.seed)
+    return engine.sample(prompts, draws, progress)
 
 
 def _part(progress: Progress, place: int, parts: int, role: str) -> Progress:

@@ -2,16 +2,14 @@
 
 import importlib.util
 import os
-from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stonk_pipeline.config import ModelConfig, PromptConfig
-from stonk_pipeline.errors import EngineError, PromptError, StartError
-from stonk_pipeline.forecast import Messages, answer, messages
+from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.errors import EngineError, StartError
 from stonk_pipeline.runs import Progress
-from stonk_pipeline.schema import Window
 from stonk_pipeline.training import models
 
 Answers = list[list[str]]
@@ -20,24 +18,33 @@ TOKENS_AT_ONCE = 40_000
 """Prompt and answer tokens in one batch of the transformers engine on a CPU; eight times as many on CUDA."""
 
 
+@dataclass(frozen=True)
+class Draws:
+    """How answers are drawn."""
+
+    n: int
+    """Answers to each prompt."""
+    temperature: float
+    """0 gives the most likely answer."""
+    top_p: float
+    """Share of the distribution that tokens are drawn from."""
+    max_tokens: int
+    """Of an answer."""
+    seed: int
+
+
+def _silent(done: int, total: int, note: str) -> None:
+    """Progress that nobody watches."""
+
+
 class Engine(Protocol):
     """Draws answers from one model."""
 
     name: str
     tokenizer: Any
 
-    def sample(
-        self,
-        prompts: list[str],
-        n: int,
-        *,
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-        seed: int,
-        progress: Progress,
-    ) -> Answers:
-        """Draws `n` answers for each prompt; `temperature` 0 gives the most likely one. Same seed, same answers."""
+    def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
+        """Draws answers for each prompt. Same seed, same answers."""
         ...
 
 
@@ -83,17 +90,7 @@ class TransformersEngine:
         self.network = network
         self.tokenizer = tokenizer
 
-    def sample(
-        self,
-        prompts: list[str],
-        n: int,
-        *,
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-        seed: int,
-        progress: Progress,
-    ) -> Answers:
+    def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
         import torch
 
@@ -101,27 +98,29 @@ class TransformersEngine:
         lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
         order = sorted(range(len(prompts)), key=lambda index: lengths[index])
         on_cuda = self.network.device.type == "cuda"
-        size = max(1, TOKENS_AT_ONCE * (8 if on_cuda else 1) // (n * (max(lengths, default=1) + max_tokens)))
+        size = max(
+            1, TOKENS_AT_ONCE * (8 if on_cuda else 1) // (draws.n * (max(lengths, default=1) + draws.max_tokens))
+        )
         choice: dict[str, Any] = {"do_sample": False}
-        if temperature > 0:
-            choice = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        if draws.temperature > 0:
+            choice = {"do_sample": True, "temperature": draws.temperature, "top_p": draws.top_p, "top_k": 0}
         training = self.network.training
         self.network.eval()
         with torch.random.fork_rng(), torch.inference_mode(), _cache(self.network):
-            torch.manual_seed(seed)
+            torch.manual_seed(draws.seed)
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
                 batch = self.tokenizer([prompts[row] for row in rows], padding=True, return_tensors="pt")
                 batch = batch.to(self.network.device)
                 ids = self.network.generate(
-                    **_read_once(self.network, batch, n),
-                    max_new_tokens=max_tokens,
+                    **_read_once(self.network, batch, draws.n),
+                    max_new_tokens=draws.max_tokens,
                     pad_token_id=self.tokenizer.pad_token_id,
                     **choice,
                 )
                 texts = self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
                 for position, row in enumerate(rows):
-                    answers[row] = texts[position * n : (position + 1) * n]
+                    answers[row] = texts[position * draws.n : (position + 1) * draws.n]
                 progress(min(start + size, len(order)), len(order), "windows answered")
         self.network.train(training)
         return answers
@@ -206,33 +205,23 @@ class VllmEngine:
             raise StartError(f"vLLM did not start: {error}") from error
         self.tokenizer = self._llm.get_tokenizer()
 
-    def sample(
-        self,
-        prompts: list[str],
-        n: int,
-        *,
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-        seed: int,
-        progress: Progress,
-    ) -> Answers:
+    def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
         import torch
         from vllm import SamplingParams
 
         seeded = models.cuda()  # a generator of its own for each request does not work on a CPU (vLLM 0.30)
-        torch.manual_seed(seed)  # there the engine draws from this process's generator
+        torch.manual_seed(draws.seed)  # there the engine draws from this process's generator
         answers: Answers = []
         for start in range(0, len(prompts), 256):
             part = prompts[start : start + 256]
             parameters = [
                 SamplingParams(
-                    n=n,
-                    temperature=temperature,
-                    top_p=top_p,
-                    max_tokens=max_tokens,
-                    seed=seed + start + row if seeded else None,
+                    n=draws.n,
+                    temperature=draws.temperature,
+                    top_p=draws.top_p,
+                    max_tokens=draws.max_tokens,
+                    seed=draws.seed + start + row if seeded else None,
                 )
                 for row in range(len(part))
             ]
@@ -246,70 +235,3 @@ def _rank(adapter: Path) -> int:
     import json
 
     return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])
-
-
-def questions(
-    tokenizer: Any, windows: Sequence[Window], prompt: PromptConfig, horizon: int, *, room: int, limit: int
-) -> list[str]:
-    """Prompts about windows, through the model's chat template.
-
-    Args:
-        tokenizer: of the model.
-        windows: what is asked about.
-        prompt: what of them is shown.
-        horizon: closes to forecast.
-        room: tokens that an answer may take.
-        limit: `model.max_seq_length`.
-
-    Raises:
-        PromptError: a prompt and its answer do not fit, or the plainest answer is longer than `room`.
-    """
-    prompts = render(tokenizer, [messages(window, prompt, horizon) for window in windows], room=room, limit=limit)
-    plain = [answer("", (window.last,) * horizon, prompt.decimals) for window in windows]
-    longest = max((len(ids) for ids in tokenizer(plain, add_special_tokens=False)["input_ids"]), default=0)
-    if longest >= room:  # the mark that ends an answer needs a token too
-        raise PromptError(
-            f"an answer of {horizon} closes has at least {longest + 1} tokens, and only {room} are allowed; raise "
-            "max_completion_length (GRPO) and max_tokens (sampling, comparison), or shorten data.horizon"
-        )
-    return prompts
-
-
-def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int) -> list[str]:
-    """Prompts through the model's chat template.
-
-    Args:
-        tokenizer: of the model.
-        conversations: messages of each prompt.
-        room: tokens that the answer may take.
-        limit: `model.max_seq_length`.
-
-    Raises:
-        PromptError: a prompt and its answer do not fit; names the length and the remedy.
-    """
-    if not tokenizer.chat_template:
-        raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
-    prompts = [
-        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        for conversation in conversations
-    ]
-    check_lengths(tokenizer, prompts, room=room, limit=limit)
-    return prompts
-
-
-def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) -> int:
-    """Tokens of the longest prompt.
-
-    Raises:
-        PromptError: it does not fit beside its answer.
-    """
-    # Tokenizers of transformers fail on an empty list.
-    ids = tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
-    longest = max(map(len, ids), default=0)
-    if longest + room > limit:
-        raise PromptError(
-            f"the longest prompt has {longest} tokens; with {room} for the answer that is more than "
-            f"model.max_seq_length = {limit}. Raise max_seq_length to {longest + room}, shorten data.window, or switch "
-            "prompt.indicators or prompt.statistics off"
-        )
-    return longest

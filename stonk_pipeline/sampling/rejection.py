@@ -13,7 +13,8 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import Progress, Stage, write_atomic
-from stonk_pipeline.sampling.engines import choose_engine, open_engine, questions
+from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
+from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance, judge
 from stonk_pipeline.schema import Window
 from stonk_pipeline.training import models
@@ -46,15 +47,9 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     scratch = out / "scratch"
     engine = open_engine(kind, config.model, inputs["policy"] / models.ADAPTER, seed=config.seed, scratch=scratch)
     room, limit = sampling.max_tokens, config.model.max_seq_length
-    texts = engine.sample(
-        questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit),
-        sampling.samples,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        max_tokens=sampling.max_tokens,
-        seed=config.seed,
-        progress=progress,
-    )
+    prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+    draws = Draws(sampling.samples, sampling.temperature, sampling.top_p, room, config.seed)
+    texts = engine.sample(prompts, draws, progress)
     answers = forecast.read_all(texts, windows, horizon)
     judged = judge(
         windows,

@@ -7,7 +7,6 @@ of the moment lie in the checkpoint too: what a training continues from is of on
 """
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,10 +64,13 @@ def is_whole(checkpoint: Path) -> bool:
 
 def last_whole_checkpoint(directory: Path) -> Path | None:
     """The latest checkpoint that can be continued from."""
-    found = [
-        (int(match[1]), path) for path in directory.glob("checkpoint-*") if (match := re.search(r"-(\d+)$", path.name))
-    ]
-    return next((path for _, path in sorted(found, reverse=True) if is_whole(path)), None)
+    found = [path for path in directory.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    return next((path for path in sorted(found, key=step_of, reverse=True) if is_whole(path)), None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step at which a checkpoint was written."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def require_finished(step: int, steps: int) -> None:

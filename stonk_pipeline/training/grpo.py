@@ -14,7 +14,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
-from stonk_pipeline.sampling.engines import questions
+from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (

@@ -14,7 +14,7 @@ from typing import Any
 from stonk_pipeline.config import SFTConfig, SFTStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
-from stonk_pipeline.sampling.engines import render
+from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.sampling.selection import TRAINING_DATA
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (
@@ -23,6 +23,7 @@ from stonk_pipeline.training.checkpoints import (
     publish_state,
     require_finished,
     seal_checkpoints,
+    step_of,
 )
 from stonk_pipeline.training.telemetry import CsvLog
 
@@ -56,14 +57,18 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
     for callback in (watch, seal_checkpoints()):
         trainer.add_callback(callback)
     checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint and watch.had_stopped(checkpoint):
+        reached = step_of(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        reached = trainer.state.global_step
     if not watch.stopped:
-        require_finished(trainer.state.global_step, steps)
+        require_finished(reached, steps)
     publish_state(out)
     return {
         "examples": len(train),
         "held_out": len(held_out),
-        "steps": trainer.state.global_step,
+        "steps": reached,
         "stopped_early": watch.stopped,
         "backend": loaded.backend,
         **watch.numbers(),
@@ -110,6 +115,19 @@ def split_examples(rows: list[dict[str, Any]], val_share: float) -> tuple[list[d
     if not train:
         raise StageError("all kept examples have one date; sample more windows (sampling.windows)")
     return train, held_out
+
+
+def diverged(losses: list[float], share: float) -> str:
+    """Why a training should stop: its last two held-out losses are above the best one by a share; else nothing.
+
+    Args:
+        losses: held-out losses in order, nats a token.
+        share: `SFTConfig.divergence`.
+    """
+    limit = min(losses, default=0.0) * (1 + share)
+    if len(losses) < 3 or min(losses[-2:]) <= limit:
+        return ""
+    return f"held-out loss {losses[-1]:.3f} is over {share:.0%} above its best; training stopped"
 
 
 def _trainer(
@@ -174,6 +192,12 @@ def _watch(
     class Watch(TrainerCallback):
         stopped = ""
 
+        def had_stopped(self, checkpoint: Path) -> bool:
+            """Whether the training that wrote this checkpoint was ended by its held-out loss there."""
+            log.start(step_of(checkpoint))
+            self.stopped = diverged(self._held_out(), sft.divergence)
+            return bool(self.stopped)
+
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             log.start(state.global_step)
             self.clock, self.tokens = time.monotonic(), state.num_input_tokens_seen
@@ -200,9 +224,8 @@ def _watch(
             self.clock, self.tokens = time.monotonic(), state.num_input_tokens_seen
             if loss < min(before, default=math.inf):
                 models.save_adapter(loaded, config.model, out / models.ADAPTER)
-            limit = min([*before, loss]) * (1 + sft.divergence)
-            if len(before) >= 2 and loss > limit and before[-1] > limit:
-                self.stopped = f"held-out loss {loss:.3f} is over {sft.divergence:.0%} above its best; training stopped"
+            self.stopped = diverged([*before, loss], sft.divergence)
+            if self.stopped:
                 progress(state.global_step, steps, self.stopped)
                 control.should_training_stop = True
 

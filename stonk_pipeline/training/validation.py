@@ -11,7 +11,8 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
-from stonk_pipeline.sampling.engines import TransformersEngine, questions
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine
+from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from stonk_pipeline.training import models
 from stonk_pipeline.training.telemetry import CsvLog
@@ -35,20 +36,12 @@ def validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -
     room, limit = grpo.max_completion_length, config.model.max_seq_length
     prompts = questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     engine = TransformersEngine(loaded.model, loaded.tokenizer)
+    draws = Draws(grpo.validation_samples, grpo.temperature, TOP_P, room, config.seed)
     log = CsvLog(out / "validation.csv", COLUMNS)
     best = out / models.ADAPTER
 
     def measure(step: int) -> dict[str, Any]:
-        texts = engine.sample(
-            prompts,
-            grpo.validation_samples,
-            temperature=grpo.temperature,
-            top_p=TOP_P,
-            max_tokens=grpo.max_completion_length,
-            seed=config.seed,
-            progress=lambda *_: None,
-        )
-        answers = forecast.read_all(texts, windows, horizon)
+        answers = forecast.read_all(engine.sample(prompts, draws), windows, horizon)
         return {"step": step, **skills(windows, targets, answers)}
 
     class Validator(TrainerCallback):

@@ -7,7 +7,7 @@ import pytest
 from stonk_pipeline import pipeline
 from stonk_pipeline.config import ModelConfig, load_config
 from stonk_pipeline.runs import read_manifest
-from stonk_pipeline.sampling.engines import VllmEngine
+from stonk_pipeline.sampling.engines import Draws, VllmEngine
 from stonk_pipeline.training import models
 
 
@@ -51,12 +51,7 @@ def test_vllm_serves_an_adapter_without_merging(run: pipeline.Run, tmp_path: Pat
     engine = VllmEngine(run.config.model, run.models_dir / "sft_lora", seed=0, scratch=tmp_path)
     texts = engine.sample(
         ["<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"],
-        2,
-        temperature=1.0,
-        top_p=1.0,
-        max_tokens=8,
-        seed=0,
-        progress=lambda *_: None,
+        Draws(2, temperature=1.0, top_p=1.0, max_tokens=8, seed=0),
     )
     assert len(texts[0]) == 2
     assert not (tmp_path / "merged").exists()

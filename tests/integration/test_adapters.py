@@ -7,7 +7,8 @@ import pytest
 
 from stonk_pipeline import dataset, forecast, pipeline, tiny
 from stonk_pipeline.config import ModelConfig
-from stonk_pipeline.sampling.engines import TransformersEngine, VllmEngine, render
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine
+from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training import models
 
 NAMES = {"grpo_lora_1st": "grpo_1st", "sft_lora": "sft", "grpo_lora_2nd": "grpo_2nd"}
@@ -34,22 +35,20 @@ def test_published_adapter_gives_the_forecasts_of_the_comparison(small_run: pipe
     config = small_run.config.comparison
     texts = TransformersEngine(adapted, tokenizer).sample(
         prompts_of(small_run, tokenizer),
-        config.samples,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        max_tokens=config.max_tokens,
-        seed=small_run.config.seed,
-        progress=lambda *_: None,
+        Draws(config.samples, config.temperature, config.top_p, config.max_tokens, small_run.config.seed),
     )
     reported = pq.read_table(small_run.stage_dir("compare") / "forecasts" / f"{NAMES[name]}.parquet")
     assert [text for of_window in texts for text in of_window] == reported["completion"].to_pylist()
 
 
+def greedy(n: int) -> Draws:
+    return Draws(n, temperature=0.0, top_p=1.0, max_tokens=56, seed=0)
+
+
 def test_transformers_engine_answers_as_plain_generate_does(small_run: pipeline.Run) -> None:
     engine = TransformersEngine(*models.load_merged(small_run.config.model, small_run.models_dir / "sft_lora"))
     prompts = prompts_of(small_run, engine.tokenizer)[:12]
-    options = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 56, "seed": 0, "progress": lambda *_: None}
-    for prompt, texts in zip(prompts, engine.sample(prompts, 2, **options), strict=True):
+    for prompt, texts in zip(prompts, engine.sample(prompts, greedy(2)), strict=True):
         ids = engine.tokenizer(prompt, return_tensors="pt")  # alone, so without padding or a shared prompt
         whole = engine.network.generate(**ids, max_new_tokens=56, do_sample=False)
         alone = engine.tokenizer.decode(whole[0, ids["input_ids"].shape[1] :], skip_special_tokens=True)
@@ -65,11 +64,10 @@ def test_vllm_with_the_adapter_agrees_with_peft(small_run: pipeline.Run, tmp_pat
     model = small_run.config.model
     engine = TransformersEngine(*models.load_merged(model, adapter))
     prompts = prompts_of(small_run, engine.tokenizer)[:24]
-    options = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 56, "seed": 0, "progress": lambda *_: None}
-    expected = [texts[0] for texts in engine.sample(prompts, 1, **options)]
+    expected = [texts[0] for texts in engine.sample(prompts, greedy(1))]
 
     merged = VllmEngine(model, adapter, seed=0, scratch=tmp_path)
-    by_merged = [texts[0] for texts in merged.sample(prompts, 1, **options)]
+    by_merged = [texts[0] for texts in merged.sample(prompts, greedy(1))]
     # The arithmetic of the two engines differs in the last bits, which can tip one token between two equals.
     assert sum(a == b for a, b in zip(expected, by_merged, strict=True)) >= 22
 

@@ -7,7 +7,8 @@ import pytest
 from stonk_pipeline import tiny
 from stonk_pipeline.errors import EngineError, PromptError
 from stonk_pipeline.forecast import answer
-from stonk_pipeline.sampling.engines import check_lengths, choose_engine, render
+from stonk_pipeline.sampling.engines import choose_engine
+from stonk_pipeline.sampling.prompts import check_lengths, render
 
 ASKED = [
     [{"role": "system", "content": "Forecast."}, {"role": "user", "content": f"Closes: {closes}"}]

@@ -1,0 +1,33 @@
+"""New bars, from a watched folder, an address or Yahoo, into the folder that a training reads.
+
+    python -m flows.ingest_flow --help
+
+A stock that fails does not stop the others. If any bars changed, one event says so, and the automation of
+`tasks.automations` starts one retraining.
+"""
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from stonk_pipeline.settings_operations import IngestConfig
+from tasks.ingest import announce, final_state, ingest
+
+DEFAULT = IngestConfig()
+
+
+@flow(name="ingest", flow_run_name="ingest-{config.source}")
+def ingest_flow(config: IngestConfig = DEFAULT) -> State[None]:
+    """Takes new bars, records the ingest, and says what changed; ends as Warning if some stocks failed.
+
+    Args:
+        config: where bars come from and the rules; the form in the UI is drawn from it.
+    """
+    done = ingest(config)
+    announce(config, done)
+    return final_state(done)
+
+
+if __name__ == "__main__":
+    from tasks.operations_terminal import main
+
+    raise SystemExit(main(ingest_flow, IngestConfig, "New bars into the folder that a training reads."))

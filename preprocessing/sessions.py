@@ -1,0 +1,33 @@
+"""Which bars are final: the sessions of an exchange."""
+
+from datetime import date, datetime, timedelta
+
+from stonk_pipeline.errors import ConfigError
+
+
+def last_final_day(calendar: str, now: datetime, delay: timedelta) -> date:
+    """The last day whose bar, if there is one, no longer changes.
+
+    A session's bar is final `delay` after its close (early closes are known); a day without a session, such as those
+    of a holiday or of a stock that trades elsewhere too, when it has passed in the exchange's own time zone.
+
+    Args:
+        calendar: name in exchange_calendars, such as XNYS.
+        now: with a time zone.
+        delay: what a source may lag behind the exchange.
+
+    Raises:
+        ConfigError: there is no such calendar.
+    """
+    from exchange_calendars import errors, get_calendar
+
+    try:
+        # A month is enough, and reading all years takes longer.
+        sessions = get_calendar(calendar, start=now.date() - timedelta(days=30), end=now.date() + timedelta(days=10))
+    except errors.InvalidCalendarName as error:
+        raise ConfigError(f"calendar {calendar!r}: not in exchange_calendars; XNYS is New York") from error
+    today = now.astimezone(sessions.tz).date()
+    day = today if sessions.is_session(str(today)) else today - timedelta(days=1)
+    while sessions.is_session(str(day)) and now < sessions.session_close(str(day)) + delay:
+        day -= timedelta(days=1)
+    return day

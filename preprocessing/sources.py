@@ -1,0 +1,187 @@
+"""Where bars come from: a watched folder, an address template, yfinance. All are read by the same checks.
+
+A source is a function `fetch(symbol, after) -> Bars`. `after` is a hint: the source may leave out bars up to that day,
+or give all it has.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import httpx
+
+from preprocessing.ohlcv import SUFFIXES, Bars, clean_symbol, find_files, read_bars
+from stonk_pipeline.config import DataConfig
+from stonk_pipeline.errors import DataError, EngineError
+from stonk_pipeline.settings_operations import IngestConfig
+
+Fetch = Callable[[str, date | None], Bars]
+"""(symbol, day after which bars are wanted or None for all) -> clean bars. Raises DataError."""
+
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP status codes after which another attempt may succeed."""
+SETTLED = 1.0
+"""Seconds a file must not have changed before it is read: a shorter time may find it half written."""
+MOST_PAUSE = 60.0
+
+
+def make_source(config: IngestConfig) -> Fetch:
+    """The source that the settings name.
+
+    Raises:
+        EngineError: yfinance is asked for and not installed.
+    """
+    reading = DataConfig(adjust=config.adjust, split_ratio=config.split_ratio)
+    if config.source == "http":
+        return http_source(config, reading)
+    if config.source == "yahoo":
+        return yahoo_source(config, reading)
+    return folder_source(Path(config.folder), reading)
+
+
+def source_name(config: IngestConfig) -> str:
+    """How the record names the source: without a password, a query or what else an address may hide."""
+    if config.source == "http":
+        return _public(config.address)
+    return f"folder {Path(config.folder).name}" if config.source == "folder" else "yahoo"
+
+
+def source_symbols(config: IngestConfig) -> list[str] | None:
+    """Symbols that the source itself can list; None if it cannot.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if config.source != "folder":
+        return None
+    folder = Path(config.folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; make it, or give folder the one that receives files of bars")
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES]
+    return sorted({path.stem.upper() for path in files if not path.name.startswith(".")})
+
+
+def folder_source(folder: Path, reading: DataConfig) -> Fetch:
+    """Files that something else writes: `AAPL.csv` or `AAPL.parquet`. They are read, and left as they are."""
+
+    def fetch(symbol: str, after: date | None) -> Bars:
+        del after
+        path = find_files(reading.model_copy(update={"data_dir": str(folder), "stocks": [symbol]}))[
+            clean_symbol(symbol)
+        ]
+        age = time.time() - path.stat().st_mtime
+        before = path.stat()
+        if 0 <= age < SETTLED:
+            time.sleep(SETTLED - age)
+        bars = read_bars(path, reading)
+        now = path.stat()
+        if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
+            raise DataError(f"{path}: it is being written just now; the next ingest will read it")
+        return bars
+
+    return fetch
+
+
+def http_source(config: IngestConfig, reading: DataConfig) -> Fetch:
+    """CSV files behind an address template; a transient fault is tried again, nothing else."""
+
+    def fetch(symbol: str, after: date | None) -> Bars:
+        symbol = clean_symbol(symbol)
+        address = config.address.replace("{symbol}", quote(symbol, safe=""))
+        address = address.replace("{after}", after.isoformat() if after else config.start)
+        return _read_text(download(address, config), symbol, _public(address), reading)
+
+    return fetch
+
+
+def download(address: str, config: IngestConfig) -> bytes:
+    """Reads an address.
+
+    Raises:
+        DataError: names the address (without its query) and the fault; the last one if it is a transient one.
+    """
+    for attempt in range(1, config.attempts + 1):
+        try:
+            return _attempt(address, config)
+        except httpx.HTTPError as error:
+            again = isinstance(error, httpx.TransportError) or (
+                isinstance(error, httpx.HTTPStatusError) and error.response.status_code in TRANSIENT
+            )
+            if not again or attempt == config.attempts:
+                tries = f" ({attempt} attempts)" if attempt > 1 else ""
+                raise DataError(f"{_public(address)}: {_fault(error)}{tries}") from error
+            time.sleep(min(config.pause_seconds * 2 ** (attempt - 1), MOST_PAUSE))
+    raise AssertionError("no attempt was made")
+
+
+def _attempt(address: str, config: IngestConfig) -> bytes:
+    limit = int(config.max_megabytes * 1e6)
+    deadline = time.monotonic() + config.timeout_seconds
+    content = bytearray()
+    with httpx.stream("GET", address, timeout=config.timeout_seconds, follow_redirects=True) as response:
+        response.raise_for_status()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > limit:
+                raise DataError(f"{_public(address)}: larger than {config.max_megabytes:g} MB; raise max_megabytes")
+            # The client's own time-out is one between two packets: a server that drips would never meet it.
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout(f"not whole after {config.timeout_seconds:g} s")
+    return bytes(content)
+
+
+def _fault(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"status {error.response.status_code} {error.response.reason_phrase}".strip()
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _public(address: str) -> str:
+    """An address without user, password, query and fragment: those may be secrets, and logs are shared."""
+    parts = urlsplit(address)
+    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def yahoo_source(config: IngestConfig, reading: DataConfig) -> Fetch:
+    """Yahoo's bars by yfinance, adjusted for splits and dividends.
+
+    Raises:
+        EngineError: yfinance is not installed.
+    """
+    try:
+        import yfinance
+    except ImportError as error:
+        raise EngineError("source yahoo needs yfinance: pip install 'stonk_pipeline[yahoo]'") from error
+
+    def fetch(symbol: str, after: date | None) -> Bars:
+        symbol = clean_symbol(symbol)
+        first = (after + timedelta(days=1)).isoformat() if after else config.start
+        frame = yfinance.download(
+            symbol,
+            start=first,
+            auto_adjust=reading.adjust,
+            progress=False,
+            threads=False,
+            timeout=config.timeout_seconds,
+            multi_level_index=False,
+        )
+        if frame is None or frame.empty:
+            raise DataError(f"yahoo: no bars of {symbol} after {first}; check the symbol and the connection")
+        return _read_text(frame.to_csv(index_label="Date").encode(), symbol, f"yahoo {symbol}", reading)
+
+    return fetch
+
+
+def _read_text(content: bytes, symbol: str, place: str, reading: DataConfig) -> Bars:
+    """Reads CSV text by way of a file, so that the checks are the same; messages name the place it came from."""
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"{symbol}.csv"
+        path.write_bytes(content)
+        try:
+            return read_bars(path, reading)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), place)) from None

@@ -1,0 +1,166 @@
+"""Whether to train again, and with what of the last training: decided from digests, without a model in memory.
+
+A training that finished leaves `retrain_{STOCK}.json` in the results directory: the digests of the bars and of the
+settings that it followed from. As long as both are the same, there is nothing to do.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stonk_pipeline import pipeline
+from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.ingest_log import bars_digest
+from stonk_pipeline.runs import MANIFEST, SCRATCH, file_digest, finished, json_digest, write_atomic
+
+BARS = "bars"
+"""Directory below the results directory that keeps the bars of each training."""
+
+
+class Last(BaseModel):
+    """The last training that finished."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: str
+    """Digest of the bars (`data_digest`)."""
+    settings: str
+    """Digest of the settings (`settings_digest`)."""
+    run: str
+    """Directory of the run."""
+
+
+def data_digest(config: PipelineConfig) -> str:
+    """Digest of the bars that a training would read; for a folder of CSV files the one that an ingest records.
+
+    Raises:
+        DataError: there is no such folder or symbol.
+    """
+    return bars_digest({symbol: file_digest(path) for symbol, path in pipeline.bar_files(config).items()})
+
+
+def settings_digest(config: PipelineConfig, start_from: str) -> str:
+    """Digest of what the results follow from besides the bars: each stage's settings, and where training starts."""
+    placeless = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": ""})})
+    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in pipeline.STEPS.items()}
+    return json_digest([stages, start_from])
+
+
+def read_last(config: PipelineConfig) -> Last | None:
+    """The last training that finished; None if there is none, or its note is damaged."""
+    try:
+        return Last.model_validate_json(_note(config).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_last(config: PipelineConfig, last: Last) -> None:
+    """Notes a finished training. Call it last: until then, a training that was killed is due again."""
+    write_atomic(_note(config), last.model_dump_json(indent=2) + "\n")
+
+
+def _note(config: PipelineConfig) -> Path:
+    return Path(config.results_dir) / f"retrain_{config.stock_name}.json"
+
+
+@contextmanager
+def alone(config: PipelineConfig) -> Iterator[bool]:
+    """Holds the retraining of these stocks while the block runs; gives False if another process holds it.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    directory = Path(config.results_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f".retrain_{config.stock_name}.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def freeze_bars(config: PipelineConfig) -> PipelineConfig:
+    """Keeps the bars as they are now, under their digest, and returns settings that read those.
+
+    An ingest in the middle of a training then changes nothing for it, a retry continues with the same bars, and a run's
+    settings name its bars exactly.
+    """
+    if config.data.data_dir == EMBEDDED:
+        return config
+    digest = data_digest(config)
+    target = Path(config.results_dir) / BARS / digest[:16]
+    frozen = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": str(target)})})
+    if target.is_dir() and data_digest(frozen) == digest:
+        return frozen
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")
+    for path in (new, target):
+        shutil.rmtree(path, ignore_errors=True)
+    new.mkdir(parents=True)
+    for path in pipeline.bar_files(config).values():
+        shutil.copyfile(path, new / path.name)
+    if data_digest(config.model_copy(update={"data": frozen.data.model_copy(update={"data_dir": str(new)})})) != digest:
+        shutil.rmtree(new)
+        return freeze_bars(config)  # an ingest wrote in between
+    new.rename(target)
+    return frozen
+
+
+def reuse(run: pipeline.Run, last: Path) -> list[str]:
+    """Takes from an earlier run each finished stage that would come out the same, in the order of the DAG.
+
+    A stage counts as the same if its settings and the digests of all its inputs are, and its files are whole. A stage
+    that this run has begun is left alone.
+
+    Returns:
+        Names of the steps taken.
+    """
+    earlier = pipeline.Run(last, run.config)
+    taken = []
+    for name, step in pipeline.STEPS.items():
+        source, target = earlier.stage_dir(name), run.stage_dir(name)
+        if target.exists() or any(not (run.stage_dir(other) / MANIFEST).is_file() for other in step.needs.values()):
+            continue
+        if finished(step.load(), step.settings(run.config), run.inputs(name), source) is not None:
+            new = target.with_name(f".{target.name}.{os.getpid()}.new")
+            shutil.copytree(source, new, ignore=_scratch(source))
+            new.rename(target)
+            taken.append(name)
+    return taken
+
+
+def _scratch(top: Path) -> Callable[[str, list[str]], list[str]]:
+    return lambda folder, names: [name for name in names if Path(folder) == top and name in SCRATCH]
+
+
+def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineConfig, str, Path]:
+    """What it takes to train on from an adapter.
+
+    Returns:
+        (settings whose base model is the merged one, the model that the adapter belongs to, the merged one's directory)
+
+    Raises:
+        ConfigError: there is no adapter, or it belongs to another model than the settings'.
+    """
+    try:
+        text = (adapter / "adapter_config.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"start_from: {adapter}: no adapter there (it has no adapter_config.json)") from error
+    base = str(json.loads(text)["base_model_name_or_path"])
+    if _with_model(config, base).model_name != config.model_name:
+        raise ConfigError(f"start_from: {adapter}: an adapter of {base}, not of {config.model.name}; give one of those")
+    weights = json_digest({path.name: file_digest(path) for path in sorted(adapter.glob("adapter_*"))})
+    # The last part of a path is a model's name elsewhere: what starts from a champion competes with it.
+    target = Path(config.models_dir) / "merged" / weights[:12] / config.model_name
+    return _with_model(config, str(target.resolve())), base, target
+
+
+def _with_model(config: PipelineConfig, name: str) -> PipelineConfig:
+    return PipelineConfig.model_validate(merge(config.model_dump(mode="json"), {"model": {"name": name}}))

@@ -1,0 +1,76 @@
+"""Prompts as a model receives them: the contract's messages through the model's chat template, and whether they fit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.errors import PromptError
+from stonk_pipeline.forecast import Messages, answer, messages
+from stonk_pipeline.schema import Window
+
+
+def questions(
+    tokenizer: Any, windows: Sequence[Window], prompt: PromptConfig, horizon: int, *, room: int, limit: int
+) -> list[str]:
+    """Prompts about windows, through the model's chat template.
+
+    Args:
+        tokenizer: of the model.
+        windows: what is asked about.
+        prompt: what of them is shown.
+        horizon: closes to forecast.
+        room: tokens that an answer may take.
+        limit: `model.max_seq_length`.
+
+    Raises:
+        PromptError: a prompt and its answer do not fit, or the plainest answer is longer than `room`.
+    """
+    prompts = render(tokenizer, [messages(window, prompt, horizon) for window in windows], room=room, limit=limit)
+    plain = [answer("", (window.last,) * horizon, prompt.decimals) for window in windows]
+    longest = max((len(ids) for ids in tokenizer(plain, add_special_tokens=False)["input_ids"]), default=0)
+    if longest >= room:  # the mark that ends an answer needs a token too
+        raise PromptError(
+            f"an answer of {horizon} closes has at least {longest + 1} tokens, and only {room} are allowed; raise "
+            "max_completion_length (GRPO) and max_tokens (sampling, comparison), or shorten data.horizon"
+        )
+    return prompts
+
+
+def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int) -> list[str]:
+    """Prompts through the model's chat template.
+
+    Args:
+        tokenizer: of the model.
+        conversations: messages of each prompt.
+        room: tokens that the answer may take.
+        limit: `model.max_seq_length`.
+
+    Raises:
+        PromptError: a prompt and its answer do not fit; names the length and the remedy.
+    """
+    if not tokenizer.chat_template:
+        raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
+    prompts = [
+        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        for conversation in conversations
+    ]
+    check_lengths(tokenizer, prompts, room=room, limit=limit)
+    return prompts
+
+
+def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) -> int:
+    """Tokens of the longest prompt.
+
+    Raises:
+        PromptError: it does not fit beside its answer.
+    """
+    # Tokenizers of transformers fail on an empty list.
+    ids = tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
+    longest = max(map(len, ids), default=0)
+    if longest + room > limit:
+        raise PromptError(
+            f"the longest prompt has {longest} tokens; with {room} for the answer that is more than "
+            f"model.max_seq_length = {limit}. Raise max_seq_length to {longest + room}, shorten data.window, or switch "
+            "prompt.indicators or prompt.statistics off"
+        )
+    return longest

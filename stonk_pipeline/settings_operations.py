@@ -1,0 +1,104 @@
+"""Settings of the flows that keep the pipeline going: ingest of new bars, and retraining when bars changed."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from stonk_pipeline.config import IsoDate, PipelineConfig, Settings, load_config, merge
+
+MARKET_ZONE = "America/New_York"
+"""Time zone of the schedules below: they follow the exchange through daylight-saving changes."""
+INGEST_CRON = "30 17 * * 1-5"
+"""Weekdays, 90 minutes after the US close: sources lag behind the exchange."""
+RETRAIN_CRON = "30 18 * * 1-5"
+"""Weekdays, after the ingest. The event of changed bars comes first; this run catches up if it was missed."""
+
+
+class IngestConfig(Settings):
+    """Where new bars come from, and what is done with them."""
+
+    source: Literal["folder", "http", "yahoo"] = "folder"
+    """`folder`: files that something else puts into `folder`. `http`: the address template in `address`. `yahoo`:
+    yfinance (pip install 'stonk_pipeline[yahoo]')."""
+    folder: str = "incoming"
+    """For `folder`: directory with one CSV or Parquet file a stock (`AAPL.csv`). Files are read and left there."""
+    address: str = ""
+    """For `http`: address of one stock's CSV, such as `https://host/{symbol}.csv?from={after}`. `{after}` is optional:
+    the day after which bars are wanted (ISO), `start` for all of them."""
+    data_dir: str = "bars"
+    """Folder that receives the bars, one CSV a stock: what a training reads as `data.data_dir`."""
+    symbols: list[str] = Field(["all"], min_length=1)
+    """Stocks to ask for; `all`: the files of the watched folder, else the stocks that the data folder has."""
+    start: IsoDate = "2010-01-01"
+    """First day of a new stock's history (ISO)."""
+    overlap_days: Annotated[int, Field(ge=5, le=3660)] = 60
+    """Calendar days before the last known bar that are asked for again, to see whether history was restated."""
+    restated: Literal["accept", "refuse"] = "accept"
+    """What to do when bars that are known come differently (split, dividend, correction). `accept`: take the new ones
+    and keep the earlier file in `history/`. `refuse`: change nothing and report the stock as failed."""
+    rounding: Annotated[float, Field(gt=0, le=0.01)] = 1e-4
+    """Largest relative difference between two prices that passes for rounding."""
+    adjust: bool = True
+    """Scale open, high, low and close by Adj Close / Close where the source has an Adj Close."""
+    split_ratio: Annotated[float, Field(gt=1.0)] = 1.8
+    """A jump between two closes by more than this factor is taken for an unadjusted split and refused."""
+    calendar: Annotated[str, Field(min_length=1, max_length=20)] = "XNYS"
+    """Exchange calendar (exchange_calendars: XNYS, XLON, XETR, 24/7): bars of an unfinished session are not taken."""
+    close_delay_minutes: Annotated[int, Field(ge=0, le=1440)] = 20
+    """Minutes after the close from which a session's bar is taken as final."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """For `http` and `yahoo`: longest time of one attempt."""
+    attempts: Annotated[int, Field(ge=1, le=10)] = 4
+    """For `http`: attempts at a transient fault (no connection, a time-out, status 408, 425, 429 or 5xx), with a
+    growing pause between them; any other fault ends the first."""
+    pause_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """For `http`: pause after the first failed attempt; it doubles each time."""
+    max_megabytes: Annotated[float, Field(gt=0, le=1000)] = 50.0
+    """For `http`: largest file that is read."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source == "http":
+            _check_address(self.address)
+            if "{symbol}" not in self.address and self.symbols == ["all"]:
+                raise ValueError("address has no {symbol}, so symbols must name the one stock that it gives")
+        return self
+
+
+def _check_address(address: str) -> None:
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+        raise ValueError("address must begin with http:// or https:// and name a host, as https://host/{symbol}.csv")
+    unknown = sorted(set(re.findall(r"\{([^}]*)\}", address)) - {"symbol", "after"})
+    if unknown:
+        raise ValueError(f"address: unknown {{{unknown[0]}}}; {{symbol}} and {{after}} are filled in")
+    if "{symbol}" in (urlsplit(address).netloc):
+        raise ValueError("address: {symbol} may stand in the path or the query, not in the host's name")
+
+
+class RetrainConfig(Settings):
+    """What to train again when bars changed."""
+
+    data_dir: str = "bars"
+    """Folder of bars, as the ingest flow fills it; `embedded`: the generated market, which never changes."""
+    stocks: list[str] = Field(["all"], min_length=1)
+    """Symbols to train on; `all` takes every file of the folder."""
+    recipe: str = "default"
+    """A recipe's name, or a .yaml file."""
+    overrides: dict[str, Any] = Field({})
+    """Settings laid on the recipe, nested: `{"grpo_first": {"steps": 50}, "results_dir": "results"}`."""
+    start_from: str = "base"
+    """`base`: the recipe's model. Otherwise the directory of an adapter (`models/stonk-tiny/ALL/grpo_lora_2nd`), which
+    is merged into the recipe's model: the training goes on from there."""
+    force: bool = False
+    """Train even though neither bars nor settings changed."""
+
+    def pipeline_config(self) -> PipelineConfig:
+        """The settings of the training.
+
+        Raises:
+            ConfigError: no such recipe, or a setting is unknown or out of its bounds.
+        """
+        data = {"data": {"data_dir": self.data_dir, "stocks": self.stocks}}
+        return load_config(self.recipe, merge(self.overrides, data))

@@ -1,0 +1,36 @@
+"""An operations flow from the terminal: its settings as options, one a field."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from prefect.client.schemas.objects import State
+from pydantic import ValidationError
+
+from stonk_pipeline.config import Settings
+
+LISTS = {"symbols", "stocks"}
+"""Settings that are written with commas."""
+
+
+def main(flow: Callable[..., Any], settings: type[Settings], description: str, argv: list[str] | None = None) -> int:
+    """Runs a flow with the settings of a command line; the exit code is 0 only if it ends as completed."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, field in settings.model_fields.items():
+        text = " ".join((field.description or "").split()).replace("%", "%%")
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{text} (default: {field.default!r})")
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    for name in LISTS & given.keys():
+        given[name] = [part.strip() for part in given[name].split(",")]
+    if "overrides" in given:
+        given["overrides"] = yaml.safe_load(given["overrides"])
+    try:
+        config = settings.model_validate(given)
+    except ValidationError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    state: State[Any] = flow(config, return_state=True)
+    sys.stdout.write(f"{state.name}: {state.message or state.result(raise_on_failure=False)}\n")
+    return 0 if state.is_completed() else 1

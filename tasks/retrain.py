@@ -1,0 +1,64 @@
+"""Tasks of the retraining: what it starts from, and what it takes from the training before."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import INPUTS, RUN_ID
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+
+from stonk_pipeline import process, retraining
+from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.settings_operations import RetrainConfig
+from tasks.automations import DATA_CHANGED, RESOURCE
+from tasks.begin import begin_run
+
+
+# Persisted, so that a retry of the run goes on with the bars and the model that it began with.
+@task(persist_result=True, result_serializer="json", cache_policy=INPUTS + RUN_ID)
+def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
+    """Keeps the bars as they are now, and makes the model that the training starts from.
+
+    Args:
+        retrain: a `RetrainConfig`, as JSON.
+
+    Returns:
+        The `PipelineConfig` of the training, as JSON.
+    """
+    config = RetrainConfig.model_validate(retrain)
+    settings = retraining.freeze_bars(config.pipeline_config())
+    if config.start_from != "base":
+        settings = starting_model(settings, Path(config.start_from), config.recipe)
+    return settings.model_dump(mode="json")
+
+
+def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> PipelineConfig:
+    """Settings that start from a model with an adapter merged in; the merged model is made if need be.
+
+    Raises:
+        ConfigError: there is no such adapter, or it belongs to another model.
+    """
+    merged, base, model = retraining.start_from_adapter(settings, adapter)
+    if not (model / "config.json").is_file():
+        command = ["merge", "--adapter", str(adapter), "--out", str(model), "--recipe", recipe, "--model", base]
+        log = Path(settings.results_dir) / "merge.log"
+        process.run_child(command, settings, log, lambda *_: None, get_run_logger().debug)
+    return merged
+
+
+def take_over(settings: PipelineConfig, last: retraining.Last | None) -> None:
+    """Begins the run with the stages of the last training that would come out the same."""
+    run = begin_run(settings)
+    taken = retraining.reuse(run, Path(last.run)) if last is not None else []
+    if taken:
+        get_run_logger().info("taken from %s, because nothing they follow from changed: %s", last and last.run, taken)
+
+
+def announce_newer_bars(config: RetrainConfig, trained: str) -> None:
+    """Emits the event again if bars changed while the training ran: the runs that it started then were skipped."""
+    now = retraining.data_digest(config.pipeline_config())
+    if now != trained:
+        get_run_logger().info("bars changed while this training ran; asking for another one")
+        resource = {"prefect.resource.id": f"{RESOURCE}.{now}", "prefect.resource.name": config.data_dir}
+        emit_event(event=DATA_CHANGED, resource=resource, payload={"data_dir": config.data_dir, "digest": now})

@@ -1,0 +1,208 @@
+"""Sources of bars, each through the interface that the store calls; the address template against a real server."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from preprocessing.sources import make_source, source_name, source_symbols
+from stonk_pipeline.errors import DataError, EngineError
+from stonk_pipeline.settings_operations import IngestConfig
+
+Answer = Callable[[BaseHTTPRequestHandler, int], None]
+"""(handler, number of the request from 1)"""
+
+
+class Site:
+    """A web server on the loopback interface that answers as a test says, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer: Answer = lambda handler, number: say(handler, 404, b"")
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked.append(self.path)
+                site.answer(self, len(site.asked))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+
+def say(handler: BaseHTTPRequestHandler, status: int, body: bytes, length: int | None = None) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body) if length is None else length))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    running = Site()
+    thread = threading.Thread(target=running.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield running
+    running.server.shutdown()
+    thread.join()
+    running.server.server_close()
+
+
+@pytest.fixture
+def csv(ohlcv) -> bytes:
+    return ohlcv.to_csv(index=False).encode()
+
+
+def config(site: Site, path: str = "/{symbol}.csv", **changes: object) -> IngestConfig:
+    fast = {"attempts": 3, "pause_seconds": 0.0, "timeout_seconds": 5.0}
+    return IngestConfig(source="http", address=site.address + path, **(fast | changes))
+
+
+def test_http_source_gives_clean_bars(site, csv, ohlcv):
+    site.answer = lambda handler, _: say(handler, 200, csv)
+    bars = make_source(config(site))("aapl", None)
+    pd.testing.assert_frame_equal(bars.frame, ohlcv, check_dtype=False)
+    assert bars.stock == "AAPL"
+    assert site.asked == ["/AAPL.csv"]
+
+
+def test_http_source_fills_in_symbol_and_day(site, csv):
+    site.answer = lambda handler, _: say(handler, 200, csv)
+    fetch = make_source(config(site, "/bars?of={symbol}&from={after}", start="2011-02-03"))
+    fetch("^GSPC", date(2026, 11, 2))
+    fetch("BRK-A", None)
+    assert site.asked == ["/bars?of=%5EGSPC&from=2026-11-02", "/bars?of=BRK-A&from=2011-02-03"]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_http_source_tries_a_transient_status_again(site, csv, status):
+    site.answer = lambda handler, number: say(handler, status if number < 3 else 200, csv)
+    assert len(make_source(config(site))("AAPL", None).frame) == 400
+    assert len(site.asked) == 3
+
+
+def test_http_source_tries_a_broken_transfer_again(site, csv):
+    def answer(handler, number):
+        say(handler, 200, csv[:1000] if number == 1 else csv, length=len(csv))
+        handler.close_connection = True
+
+    site.answer = answer
+    assert len(make_source(config(site))("AAPL", None).frame) == 400
+    assert len(site.asked) == 2
+
+
+def test_http_source_gives_up_after_the_attempts(site):
+    site.answer = lambda handler, _: say(handler, 503, b"")
+    with pytest.raises(DataError, match=r"status 503.*3 attempts"):
+        make_source(config(site))("AAPL", None)
+    assert len(site.asked) == 3
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_http_source_takes_other_statuses_as_final(site, status):
+    site.answer = lambda handler, _: say(handler, status, b"")
+    with pytest.raises(DataError, match=f"status {status}"):
+        make_source(config(site))("AAPL", None)
+    assert len(site.asked) == 1
+
+
+def test_http_source_says_that_nobody_answers(site):
+    closed = config(site).model_copy(update={"address": "http://127.0.0.1:9/{symbol}.csv"})
+    with pytest.raises(DataError, match=r"127.0.0.1:9/AAPL.csv: ConnectError.*3 attempts"):
+        make_source(closed)("AAPL", None)
+
+
+def test_http_source_ends_an_answer_that_drips(site):
+    def drip(handler, number):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        try:
+            for _ in range(200):
+                handler.wfile.write(b"x")
+                handler.wfile.flush()
+                threading.Event().wait(0.05)
+        except OSError:
+            pass  # the reader is gone, as it should be
+
+    site.answer = drip
+    with pytest.raises(DataError, match="not whole after"):
+        make_source(config(site, timeout_seconds=0.3, attempts=1))("AAPL", None)
+
+
+def test_http_source_stops_at_the_size_limit(site):
+    site.answer = lambda handler, _: say(handler, 200, b"x" * 300_000)
+    with pytest.raises(DataError, match=r"larger than 0.2 MB; raise max_megabytes"):
+        make_source(config(site, max_megabytes=0.2))("AAPL", None)
+    assert len(site.asked) == 1
+
+
+def test_http_source_names_the_address_but_no_secret(site):
+    site.answer = lambda handler, _: say(handler, 200, b"<html>no bars</html>")
+    hidden = site.address.replace("http://", "http://me:word@") + "/{symbol}.csv?key=secret"
+    asking = config(site).model_copy(update={"address": hidden})
+    with pytest.raises(DataError) as caught:
+        make_source(asking)("AAPL", None)
+    told = str(caught.value) + source_name(asking)
+    assert "127.0.0.1" in told
+    assert "AAPL.csv" in told
+    assert "secret" not in told
+    assert "word" not in told
+    assert "/tmp" not in told
+
+
+def test_http_source_asks_for_no_path_outside(site):
+    with pytest.raises(DataError, match="not a stock symbol"):
+        make_source(config(site))("../secret", None)
+    assert site.asked == []
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ftp://host/{symbol}", "file:///etc/{symbol}", "https://{symbol}.host/", "http://h/{symbol}/{day}"]
+)
+def test_ingest_config_refuses_an_address_that_is_none(address):
+    with pytest.raises(ValidationError, match="address"):
+        IngestConfig(source="http", address=address)
+
+
+def test_folder_source_lists_and_reads_files(tmp_path, ohlcv):
+    ohlcv.to_csv(tmp_path / "aapl.csv", index=False)
+    ohlcv.to_parquet(tmp_path / "BRK-A.parquet")
+    (tmp_path / "readme.txt").touch()
+    (tmp_path / ".hidden.csv").touch()
+    watched = IngestConfig(folder=str(tmp_path))
+    assert source_symbols(watched) == ["AAPL", "BRK-A"]
+    for symbol in ("AAPL", "BRK-A"):
+        assert len(make_source(watched)(symbol, None).frame) == 400
+
+
+def test_folder_source_leaves_a_file_that_is_being_written(tmp_path, ohlcv):
+    path = tmp_path / "AAPL.csv"
+    ohlcv.to_csv(path, index=False)
+    timer = threading.Timer(0.4, lambda: ohlcv.head(300).to_csv(path, index=False))
+    timer.start()
+    with pytest.raises(DataError, match="being written"):
+        make_source(IngestConfig(folder=str(tmp_path)))("AAPL", None)
+    timer.join()
+    os.utime(path, (0, 0))
+    assert len(make_source(IngestConfig(folder=str(tmp_path)))("AAPL", None).frame) == 300
+
+
+def test_folder_source_says_that_the_folder_is_missing(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        source_symbols(IngestConfig(folder=str(tmp_path / "none")))
+
+
+def test_yahoo_source_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "yfinance", None)  # as where it is not installed
+    with pytest.raises(EngineError, match=r"stonk_pipeline\[yahoo\]"):
+        make_source(IngestConfig(source="yahoo"))
