@@ -117,7 +117,9 @@ def recover(deployments: list[UUID]) -> list[str]:
             flow_run_filter=wanted, deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=deployments))
         )
         url = str(client.api_url)
-    return [run.name for run in runs if not is_alive(str(run.id)) and crash(str(run.id), run.run_count, url)]
+    return [
+        run.name for run in runs if not is_alive(str(run.id)) and crash(str(run.id), run.run_count, url, pending=True)
+    ]
 
 
 def main() -> None:
@@ -146,7 +148,7 @@ def _report(run_id: str, run_count: int, api_url: str | None) -> None:
     crash(run_id, run_count, api_url)
 
 
-def crash(run_id: str, run_count: int, api_url: str) -> bool:
+def crash(run_id: str, run_count: int, api_url: str, *, pending: bool = False) -> bool:
     """Marks a flow run and its running tasks as crashed, unless it has ended or was started again; tells if it did."""
     if not is_alive(run_id):
         _lock(run_id).unlink(missing_ok=True)
@@ -161,7 +163,8 @@ def crash(run_id: str, run_count: int, api_url: str) -> bool:
         run = client.read_flow_run(UUID(run_id))
         if run.state is None or run.run_count != run_count:
             return False
-        if not (run.state.is_running() or run.state.is_pending() or run.state.is_cancelling()):
+        # A run that is pending may be a retry of the one that was killed: it is counted when it begins to run.
+        if not (run.state.is_running() or run.state.is_cancelling() or (pending and run.state.is_pending())):
             return False
         gone: State[Any] = Crashed(message="The run's process was killed.")
         tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
