@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Bars in, report out: sets up what is missing, then runs the whole pipeline. ./run_pipeline.sh --help lists the options.
+# ./run_pipeline.sh serve instead starts the Prefect UI, from which all flows are run, retried and scheduled.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" # the packages run from the checkout; relative paths in options count from it too
 
 ./setup.sh
-exec .venv/bin/python -m flows.train_flow "$@"
+flow=flows.train_flow
+[[ ${1:-} != serve ]] || { flow=flows.serve && shift; }
+exec .venv/bin/python -m "$flow" "$@"

@@ -18,11 +18,12 @@ from typing import Any
 
 import yaml
 
-from stonk_pipeline import __version__, pipeline, process
+from stonk_pipeline import __version__, capacity, locks, pipeline, process
 from stonk_pipeline.config import PipelineConfig, load_config, make_config, merge, recipe_names
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.forward import command as forward
 from stonk_pipeline.registry import command as registry
+from stonk_pipeline.runs import StageResult
 
 OPTIONS = {
     "stock": "data.stocks",
@@ -223,7 +224,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
-    result = run.execute(args.command, process.report_progress)
+    result = _execute(run, args.command)
     sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
     return 0
 
@@ -234,15 +235,32 @@ def _run_fold(fold: pipeline.Run, step: str) -> None:
     def say(line: str) -> None:
         sys.stdout.write(f"{line}\n")
 
+    def report(done: int, total: int, note: str) -> None:
+        process.report_progress(done, total, f"{fold.title(step)}: {note}")
+
     if fold.finished(step) is None:
-        log = fold.directory / pipeline.LOG
-        process.run_child(
-            [step, "--run-dir", str(fold.directory)],
-            fold.config,
-            log,
-            lambda done, total, note: process.report_progress(done, total, f"{fold.title(step)}: {note}"),
-            say,
-        )
+        arguments, log = [step, "--run-dir", str(fold.directory)], fold.directory / pipeline.LOG
+        devices, wait = pipeline.devices(fold.config, step), fold.config.wait_minutes * 60
+        with locks.accelerator(devices, f"{step} of {fold.directory}", wait=wait, say=say) as held:
+            process.run_child(arguments, fold.config, log, report, say, locks=held)
+
+
+def _execute(run: pipeline.Run, step: str) -> StageResult:
+    """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
+    devices = [] if process.has_parent() or run.finished(step) else pipeline.devices(run.config, step)
+
+    def say(message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+
+    wait = run.config.wait_minutes * 60
+    try:
+        with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=say):
+            return run.execute(step, process.report_progress)
+    except Exception as error:
+        known = capacity.explain(error, step, run.directory)
+        if known is None:
+            raise
+        raise known from error
 
 
 def _evaluate(args: argparse.Namespace) -> int:

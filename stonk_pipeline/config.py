@@ -58,17 +58,29 @@ class IndicatorPeriods(Settings):
     """Look-back periods, in bars."""
 
     sma: PositiveInt = 20
+    """Simple moving average."""
     ema: PositiveInt = 50
+    """Exponential moving average."""
     mom: PositiveInt = 10
+    """Momentum: close minus the close so many bars before."""
     stoch: PositiveInt = 14
+    """Stochastic oscillator."""
     stoch_smooth: PositiveInt = 3
+    """Smoothing of the stochastic oscillator's second line."""
     rsi: PositiveInt = 14
+    """Relative strength index."""
     macd_fast: PositiveInt = 12
+    """Fast average of the MACD; below the slow one."""
     macd_slow: PositiveInt = 26
+    """Slow average of the MACD."""
     willr: PositiveInt = 14
+    """Williams %R."""
     cci: PositiveInt = 20
+    """Commodity channel index."""
     adx: PositiveInt = 14
+    """Average directional index."""
     bbands: PositiveInt = 20
+    """Bollinger bands."""
     bbands_width: Annotated[float, Field(gt=0)] = 2.0
     """Half-width of the Bollinger bands in standard deviations."""
 
@@ -81,6 +93,7 @@ class DataConfig(Settings):
     stocks: Annotated[list[str], Field(min_length=1)] = ["all"]
     """Symbols to use; `all` takes every file of the folder."""
     market: MarketConfig = MarketConfig()
+    """The generated market; used where `data_dir` is `embedded`."""
     shuffle_targets: bool = False
     """Train against the outcomes of other windows, for controls; validation and test keep their own."""
     adjust: bool = True
@@ -107,6 +120,7 @@ class DataConfig(Settings):
     fold: PositiveInt | None = None
     """The piece that these windows are tested on; set by the run for each fold."""
     periods: IndicatorPeriods = IndicatorPeriods()
+    """Look-back periods of the indicators."""
     warm_up: Annotated[int, Field(ge=0)] = 100
     """Bars at the start of each history that are used for the indicators but not for windows: recursive averages have
     forgotten their start by then."""
@@ -169,9 +183,11 @@ class LoraConfig(Settings):
     """Low-rank adapters on all linear layers."""
 
     rank: PositiveInt = 32
+    """Rank of the adapters: how much they can learn, and how large they are."""
     alpha: PositiveInt | None = None
     """Scaling numerator; the rank if not given, so that the scale is 1."""
     dropout: Share = 0.0
+    """Share of the adapters' inputs that is left out at random in training."""
 
 
 class RewardWeights(Settings):
@@ -191,6 +207,7 @@ class GRPOConfig(Settings):
     """One GRPO run. Both use the same code with their own settings."""
 
     steps: PositiveInt = 200
+    """Optimizer steps."""
     prompts_per_step: PositiveInt = 8
     """Windows in one optimizer step."""
     group_size: Annotated[int, Field(ge=2)] = 8
@@ -198,19 +215,26 @@ class GRPOConfig(Settings):
     micro_batch: PositiveInt = 16
     """Answers in one forward and backward pass; lower it when memory runs out."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    """Step size of the optimizer after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Steps in which the learning rate rises from 0."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients longer than this are shortened to it."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Temperature of the sampled answers; 1 samples from the model as it is."""
     max_completion_length: PositiveInt = 256
+    """Longest answer, in tokens."""
     beta: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the KL divergence from the model the run started from; 0 leaves it out."""
     loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = "dr_grpo"
+    """How the losses of tokens are averaged, by TRL's names; `dr_grpo` favours no length of answer."""
     scale_rewards: Literal["none", "group", "batch"] = "none"
     """Division of advantages by the spread of rewards. `none`: dividing by it makes forecasts of noisy outcomes
     over-confident (arXiv 2508.11800)."""
     epsilon_high: Annotated[float, Field(gt=0)] = 0.28
     """Upper clip range (arXiv 2503.14476); the lower one is 0.2."""
     rewards: RewardWeights = RewardWeights()
+    """Weights of the reward's components."""
     random_reward: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a reward that knows nothing, for controls."""
     cost_bps: Annotated[float, Field(ge=0)] = 5.0
@@ -218,20 +242,26 @@ class GRPOConfig(Settings):
     save_steps: PositiveInt = 50
     """Optimizer steps between checkpoints; each is validated, and the best is kept."""
     validation_windows: PositiveInt = 128
+    """Windows that each checkpoint is validated on."""
     validation_samples: PositiveInt = 4
+    """Answers for each of these windows."""
 
 
 class SamplingConfig(Settings):
     """Rejection sampling: how many answers, and which are kept."""
 
     engine: Literal["auto", "vllm", "transformers"] = "auto"
+    """Who samples; `auto` takes vLLM where it can be imported."""
     windows: PositiveInt = 2000
     """Training windows to sample, spread evenly over stocks and dates."""
     samples: Annotated[int, Field(ge=1)] = 8
     """Answers for each window."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Temperature of the sampled answers."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Least likely tokens beyond this share of probability are left out; 1 keeps all."""
     max_tokens: PositiveInt = 256
+    """Longest answer, in tokens."""
     min_skill: Annotated[float, Field(lt=1)] = 0.1
     """Smallest accepted skill over persistence, 1 - MAE / MAE of persistence."""
     keep_per_window: PositiveInt = 1
@@ -246,11 +276,17 @@ class SFTConfig(Settings):
     """Supervised fine-tuning on the kept answers."""
 
     epochs: Annotated[float, Field(gt=0)] = 2.0
+    """Passes over the examples."""
     batch_size: PositiveInt = 16
+    """Examples in one optimizer step."""
     micro_batch: PositiveInt = 16
+    """Examples in one forward and backward pass; lower it when memory runs out."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Highest step size of the optimizer; it falls along a cosine."""
     warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Steps in which the learning rate rises from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Pull of the weights towards 0."""
     val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """Latest share of the example dates that is held out to watch the loss."""
     evaluations: PositiveInt = 6
@@ -263,16 +299,21 @@ class ComparisonConfig(Settings):
     """How the models are compared."""
 
     engine: Literal["auto", "vllm", "transformers"] = "auto"
+    """Who samples; `auto` takes vLLM where it can be imported."""
     windows: PositiveInt = 400
     """Test windows, spread evenly over stocks and dates; the same for every model."""
     samples: PositiveInt = 8
     """Answers for each window; the forecast is their median."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Temperature of the sampled answers."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Least likely tokens beyond this share of probability are left out; 1 keeps all."""
     max_tokens: PositiveInt = 256
+    """Longest answer, in tokens."""
     resamples: Annotated[int, Field(ge=100)] = 2000
     """Bootstrap resamples of blocks of dates."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Level of the intervals."""
     min_dates: PositiveInt = 20
     """Fewer distinct test dates than this are too little data for a verdict."""
     cost_bps: Annotated[float, Field(ge=0)] = 5.0
@@ -337,23 +378,38 @@ class PipelineConfig(Settings):
     """All settings of one run."""
 
     data: DataConfig = DataConfig()
+    """Which bars, and how they become windows."""
     prompt: PromptConfig = PromptConfig()
+    """What the model is shown."""
     model: ModelConfig = ModelConfig()
+    """The language model."""
     lora: LoraConfig = LoraConfig()
+    """The adapters that are trained."""
     grpo_first: GRPOConfig = GRPOConfig()
+    """The first GRPO, from the base model."""
     sampling: SamplingConfig = SamplingConfig()
+    """Rejection sampling: which answers become examples."""
     sft: SFTConfig = SFTConfig()
+    """Supervised fine-tuning on the examples."""
     grpo_second: GRPOConfig = GRPOConfig()
+    """The second GRPO, from the fine-tuned model."""
     comparison: ComparisonConfig = ComparisonConfig()
+    """How the models are compared."""
     seed: Seed = 0
     """Seed of everything that is drawn at random, the generated bars excepted."""
     results_dir: str = "results"
+    """Where the directories of runs are made; a relative path counts from the checkout."""
     models_dir: str = "models"
+    """Where adapters are published, below the model's and the stock's name, and where the registry lies."""
     promotion: Literal["off", "auto", "ask"] = "auto"
     """What becomes of a finished run's last model. `auto`: it is registered, compared with the champion, and takes its
     place if the rule allows. `ask`: then a person decides in the UI. `off`: it is not registered."""
     cuda_devices: str | None = None
     """Value of CUDA_VISIBLE_DEVICES for every stage; not given: as the shell has it."""
+    wait_minutes: Annotated[float, Field(ge=0, le=100_000)] = 1440.0
+    """Longest wait for an accelerator that another run's stage is using."""
+    run_dir: str | None = None
+    """Directory of a run to continue with these settings; not given: a new directory in `results_dir`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

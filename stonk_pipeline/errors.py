@@ -5,16 +5,23 @@
     ├── DataError        a file of bars cannot be used; names file, row or column, and the remedy
     ├── PromptError      a prompt does not fit the model
     ├── EngineError      a library or a device that a setting asks for is not there
+    │   └── StartError       an engine did not start; may do so later
     ├── StageError       a stage cannot run, or its outputs are missing or damaged
+    │   ├── BusyError        another process holds what is needed; may be free later
+    │   └── CapacityError    memory or disk is used up; says what to change
+    ├── DownloadError    something could not be fetched; may be there later
     ├── RegistryError    a registered model is missing or damaged, or cannot be what is asked of it
     └── LogError         a log that only grows is damaged, or an entry may not be written
 
-Each keeps a single message, so that it survives pickling between processes.
+Each keeps a single message, so that it survives pickling between processes. `transient` tells whether the same attempt
+can succeed a little later without anybody's doing: those alone are tried again by themselves.
 """
 
 
 class PipelineError(Exception):
     """Base of every error this project raises on purpose; the message names the thing and the remedy."""
+
+    transient = False
 
 
 class ConfigError(PipelineError):
@@ -33,6 +40,12 @@ class EngineError(PipelineError):
     """A library or a device that a setting asks for is not there."""
 
 
+class StartError(EngineError):
+    """An engine did not start, though all that it needs is there."""
+
+    transient = True
+
+
 class StageError(PipelineError):
     """A stage cannot run, or its outputs are missing or damaged."""
 
@@ -43,3 +56,19 @@ class RegistryError(PipelineError):
 
 class LogError(PipelineError):
     """A log that only grows is damaged, or an entry may not be written."""
+
+
+class BusyError(StageError):
+    """Another process holds what is needed."""
+
+    transient = True
+
+
+class CapacityError(StageError):
+    """Memory or disk is used up."""
+
+
+class DownloadError(PipelineError):
+    """Something could not be fetched."""
+
+    transient = True

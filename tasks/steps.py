@@ -1,28 +1,56 @@
 """One Prefect task for every step: start it in a child process, show its progress, publish an artifact."""
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect import task
+import httpx
+from prefect import State, Task, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import INPUTS, RUN_ID
+from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
+from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
 from stonk_pipeline import pipeline, process
-from stonk_pipeline.runs import StageResult
-from tasks import board
+from stonk_pipeline.errors import PipelineError, StageError
+from stonk_pipeline.runs import StageResult, changed_code, read_manifest
+from tasks import begin, board, slots
 from tasks.summaries import summary
 
 EVERY = timedelta(seconds=2)
 """Shortest time between two updates of a progress artifact."""
 
 
-@task(persist_result=True, result_serializer="json", cache_policy=INPUTS + RUN_ID, retries=0)
+RETRY_AFTER = [10.0, 30.0, 60.0]
+"""Seconds before the attempts that follow a transient failure."""
+
+
+def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed step is tried again by itself: only if the same attempt may succeed a little later."""
+    del task, task_run
+    try:
+        state.result()
+    except PipelineError as error:
+        return error.transient
+    except Exception:
+        return False
+    return False
+
+
+# The condition has to be a plain function: Prefect 3.7 takes anything else for a no, silently.
+@task(
+    persist_result=True,
+    result_serializer="json",
+    cache_policy=INPUTS + RUN_ID,
+    retries=len(RETRY_AFTER),
+    retry_delay_seconds=RETRY_AFTER,
+    retry_condition_fn=is_transient,
+)
 def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
-    """Runs one step of a run in a child process.
+    """Runs one step of a run in a child process, on accelerators that it has for itself.
 
     Args:
         step: its name in `pipeline.STEPS`.
@@ -36,14 +64,20 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     logger = get_run_logger()
     run = pipeline.open_run(Path(run_dir))
     label = run.label(step)
-    board.start(label)
+    done_before = run.finished(step)
+    if done_before is not None:  # by an earlier flow run that this one continues
+        board.skip(label)
+        logger.info("%s: done before", label)
+        return done_before.model_dump(mode="json")
     showing = _Showing(label, run.title(step))
-    process.run_child(
-        [step, "--run-dir", run_dir], run.config, run.directory / pipeline.LOG, showing.progress, logger.debug
-    )
+    devices, wait = pipeline.devices(run.config, step), run.config.wait_minutes * 60
+    with slots.occupied(devices, f"{step} of {run.directory}", wait=wait, say=logger.warning) as held:
+        board.start(label)
+        arguments, log = [step, "--run-dir", run_dir], run.directory / pipeline.LOG
+        process.run_child(arguments, run.config, log, showing.progress, logger.debug, locks=held)
     result = run.finished(step)
     if result is None:
-        raise RuntimeError(f"{step}: ended without a valid manifest in {run.stage_dir(step)}")
+        raise StageError(f"{step}: ended without a valid manifest in {run.stage_dir(step)}")
     showing.done()
     board.finish(label, result.seconds, result.numbers)
     create_markdown_artifact(key=label, markdown=summary(run, result), description=run.title(step))
@@ -64,7 +98,8 @@ class _Showing:
         board.progress(self.label, done, total, note)
         if time.monotonic() - self.shown >= EVERY.total_seconds():
             self.shown = time.monotonic()
-            update_progress_artifact(self.artifact, progress=100.0 * done / max(total, 1), description=note)
+            with suppress(httpx.HTTPError):  # a server that is away for a moment must not end hours of training
+                update_progress_artifact(self.artifact, progress=100.0 * done / max(total, 1), description=note)
 
     def done(self) -> None:
         update_progress_artifact(self.artifact, progress=100.0)
@@ -73,8 +108,18 @@ class _Showing:
 def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResult:
     """The result of a step, from its task; a finished one is taken from Prefect's cache only if its files are whole."""
     whole = run.finished(step) is not None
+    if whole:
+        _say_if_code_changed(step, run)
     renamed = run_step.with_options(name=run.label(step), refresh_cache=not whole)
-    result = renamed(step, str(run.directory), {earlier.directory: earlier.digest for earlier in after})
+    try:
+        result = renamed(step, str(run.directory), {earlier.directory: earlier.digest for earlier in after})
+    except Exception:
+        get_run_logger().error(
+            "%s failed; to go on from there: Retry on this run's page, or ./run_pipeline.sh --continue %s",
+            run.label(step),
+            begin.opened or run.directory,
+        )
+        raise
     if whole:
         board.skip(run.label(step))
     return StageResult.model_validate(result)
@@ -85,7 +130,21 @@ def report(run: pipeline.Run, comparison: StageResult) -> None:
     write_report.with_options(name=run.label("report"))(str(run.directory), {comparison.stage: comparison.digest})
 
 
-@task(name="report")
+def _say_if_code_changed(step: str, run: pipeline.Run) -> None:
+    """A finished step is kept when its code changes: most changes do not matter, and only a person can tell."""
+    changed = changed_code(read_manifest(run.stage_dir(step)))
+    if changed:
+        get_run_logger().warning(
+            "%s: kept, though it was computed with other code (changed since: %s); to run it again: "
+            "./run_pipeline.sh --continue %s --force %s",
+            step,
+            ", ".join(changed),
+            run.directory,
+            step,
+        )
+
+
+@task(name="report", cache_policy=NO_CACHE)  # cheap, and a page that was deleted is written again
 def write_report(run_dir: str, after: dict[str, str]) -> str:
     """Writes the run's report and links to it."""
     del after

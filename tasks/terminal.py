@@ -4,17 +4,19 @@ import argparse
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline import cli, pipeline
-from stonk_pipeline.config import PipelineConfig
-from stonk_pipeline.errors import PipelineError
+from stonk_pipeline.config import PipelineConfig, make_config, merge
+from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
-from tasks import board
+from tasks import begin, board, server
 
 
 def main(flow: Callable[[PipelineConfig], str], argv: list[str] | None = None) -> int:
@@ -23,43 +25,105 @@ def main(flow: Callable[[PipelineConfig], str], argv: list[str] | None = None) -
         prog="./run_pipeline.sh", description="Daily bars in, trained forecasters and a verdict out."
     )
     cli.add_config_options(parser)
+    parser.add_argument(
+        "--continue", dest="run_dir", metavar="RUN_DIR", help="go on with a run: do what it has not done yet"
+    )
+    parser.add_argument(
+        "--force", metavar="STAGES", default="", help="with --continue: run these again, as sft,compare"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show settings, data and an estimate, and load no model")
     args = parser.parse_args(argv)
     console = Console()
     try:
-        config = cli.resolve_config(args)
+        config = _config(args)
         if args.dry_run:
             from stonk_pipeline.plan import describe
 
             describe(config, console)
             return 0
         pipeline.bar_files(config)  # a wrong folder or symbol is said before a server is started
+        discard(config, args.force)
         return _run(flow, config, console)
     except PipelineError as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
         return 1
 
 
+def _config(args: argparse.Namespace) -> PipelineConfig:
+    """The settings of the options alone, or of a run that is continued with the options on top."""
+    if args.run_dir is None:
+        return cli.resolve_config(args)
+    directory = Path(args.run_dir)
+    if args.recipe is not None:
+        raise ConfigError(f"--continue keeps the settings of {directory}; change single ones with --set, not --recipe")
+    run = pipeline.open_run(directory)
+    changed = merge(cli.overrides(args), {"run_dir": str(directory.resolve())})
+    return make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
+
+
+def discard(config: PipelineConfig, stages: str) -> None:
+    """Removes what chosen stages of a continued run left, so that they run again.
+
+    Raises:
+        ConfigError: no run is continued, or there is no such stage.
+        BusyError: one of them is running.
+    """
+    chosen = [name.strip() for name in stages.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in pipeline.STEPS]
+    if unknown:
+        raise ConfigError(f"--force {','.join(unknown)}: no such stage; there are {', '.join(pipeline.STEPS)}")
+    if chosen and config.run_dir is None:
+        raise ConfigError("--force needs --continue RUN_DIR: a new run does every stage anyway")
+    for name in chosen:
+        pipeline.discard(pipeline.open_run(Path(str(config.run_dir))), name)
+
+
 def _run(flow: Callable[[PipelineConfig], str], config: PipelineConfig, console: Console) -> int:
     begun = time.monotonic()
-    if not os.environ.get("PREFECT_API_URL"):
-        console.print("starting a Prefect server for this run (set PREFECT_API_URL to use your own)", style="dim")
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler) and console.is_terminal:
-                handler.setLevel(logging.ERROR)  # the table says it; pipeline.log has all of it
+    _quiet(console)
     try:
-        with board.shown(console, config):
+        with _server(console), board.shown(console, config):
             directory = Path(flow(config))
-    except PipelineError:
-        raise
+    except KeyboardInterrupt:
+        _say_how_to_go_on(console)
+        return 130
     except Exception as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        _say_how_to_go_on(console)
         return 1
     minutes, seconds = divmod(time.monotonic() - begun, 60)
     finish(read_comparison(directory / pipeline.STEPS["compare"].directory), directory, console)
     console.print(f"{minutes:.0f} min {seconds:.0f} s", style="dim")
     return 0
+
+
+@contextmanager
+def _server(console: Console) -> Iterator[None]:
+    """The server that the settings name, or one for this run."""
+    if PREFECT_API_URL.value():
+        yield
+        return
+    console.print("starting a Prefect server for this run (set PREFECT_API_URL to use your own)", style="dim")
+    with server.running(server.LOOPBACK, server.free_port(), ui=False) as url:
+        os.environ["PREFECT_API_URL"] = url
+        try:
+            with temporary_settings({PREFECT_API_URL: url}):
+                yield
+        finally:
+            del os.environ["PREFECT_API_URL"]
+
+
+def _quiet(console: Console) -> None:
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler) and console.is_terminal:
+                handler.setLevel(logging.ERROR)  # the table says it; pipeline.log has all of it
+
+
+def _say_how_to_go_on(console: Console) -> None:
+    if begin.opened is not None:
+        console.print("stages that are done stay done; to go on from here:", style="dim")
+        console.print(f"./run_pipeline.sh --continue {begin.opened}", markup=False, highlight=False, soft_wrap=True)
 
 
 def finish(comparison: Comparison, directory: Path, console: Console) -> None:

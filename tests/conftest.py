@@ -21,6 +21,11 @@ ROOT = Path(__file__).parent.parent
 STOCKNET = ROOT.parent / "shared" / "data" / "stocknet"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", help="directory for screenshots of the UI, e.g. docs/pictures")
+    parser.addoption("--served-home", help="directory of the served runs, kept for the next time: saves the first run")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(ROOT / "tests").parts[0]

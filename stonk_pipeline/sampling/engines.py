@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stonk_pipeline.config import ModelConfig
-from stonk_pipeline.errors import EngineError
+from stonk_pipeline.errors import EngineError, StartError
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.training import models
 
@@ -191,15 +191,18 @@ class VllmEngine:
 
         if adapter is not None and on_cuda:
             self._lora = LoRARequest("policy", 1, str(adapter))
-        self._llm = LLM(
-            model=location,
-            max_model_len=model.max_seq_length,
-            seed=seed,
-            enable_prefix_caching=True,
-            trust_remote_code=False,
-            disable_log_stats=True,
-            **options,
-        )
+        try:
+            self._llm = LLM(
+                model=location,
+                max_model_len=model.max_seq_length,
+                seed=seed,
+                enable_prefix_caching=True,
+                trust_remote_code=False,
+                disable_log_stats=True,
+                **options,
+            )
+        except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago
+            raise StartError(f"vLLM did not start: {error}") from error
         self.tokenizer = self._llm.get_tokenizer()
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:

@@ -2,7 +2,8 @@
 
 transformers writes a checkpoint's files straight into its final directory, so a killed run can leave half of one, and
 a missing optimizer state is silently replaced by a fresh one. Here each checkpoint gets a seal, written last, that
-lists its files with their digests; only sealed ones that still match are continued from.
+lists its files with their digests; only sealed ones that still match are continued from. The logs and the best adapter
+of the moment lie in the checkpoint too: what a training continues from is of one piece.
 """
 
 import json
@@ -20,10 +21,21 @@ are removed before it runs again, its checkpoints are not."""
 
 
 def open_state(out: Path) -> Path:
-    """The directory that a running training keeps its logs and its best adapter in."""
+    """The directory that a running training keeps its logs and its best adapter in, as at its last whole checkpoint."""
     state = out / CHECKPOINTS / STATE
+    shutil.rmtree(state, ignore_errors=True)
+    checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
+    if checkpoint is not None and (checkpoint / STATE).is_dir():
+        shutil.copytree(checkpoint / STATE, state)
     state.mkdir(parents=True, exist_ok=True)
     return state
+
+
+def keep_state(checkpoint: Path) -> None:
+    """Copies logs and best adapter into a checkpoint that is about to be sealed."""
+    shutil.rmtree(checkpoint / STATE, ignore_errors=True)
+    if (checkpoint.parent / STATE).is_dir():
+        shutil.copytree(checkpoint.parent / STATE, checkpoint / STATE)
 
 
 def publish_state(out: Path) -> None:
@@ -99,6 +111,8 @@ def seal_checkpoints() -> Any:
 
     class Sealer(TrainerCallback):
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            keep_state(checkpoint)
+            seal(checkpoint)
 
     return Sealer()

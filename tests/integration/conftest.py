@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import pipeline
+from tests.served import TINY, Served, digests, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,3 +54,24 @@ def small_run(scratch: Path) -> Iterator[pipeline.Run]:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (directory,) = (scratch / "results").iterdir()
     yield pipeline.open_run(directory)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Served]:
+    """`./run_pipeline.sh serve` on a database of its own, with a form for the tiniest run."""
+    kept = pytestconfig.getoption("--served-home")
+    home = Path(kept).resolve() if kept else tmp_path_factory.mktemp("served")
+    with serving(home, "--recipe", str(TINY)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def undisturbed(served: Served) -> tuple[str, dict[str, str]]:
+    """A served run that went through: its id, and what it left."""
+    note = served.home / "undisturbed"
+    run = note.read_text() if note.exists() else served.run()
+    if note.exists() and served.state(run) != "COMPLETED":  # the session before ended in the middle of a test
+        served.retry(run)
+    assert served.wait(run) == "COMPLETED", (served.home / "serve.log").read_text()[-3000:]
+    note.write_text(run)
+    return run, digests(served.directory(run))

@@ -10,6 +10,7 @@ from stonk_pipeline.runs import Stage, execute
 from stonk_pipeline.training.checkpoints import (
     SEAL,
     is_whole,
+    keep_state,
     last_whole_checkpoint,
     open_state,
     publish_state,
@@ -92,15 +93,22 @@ def test_seal_lists_every_file_of_the_checkpoint(tmp_path):
     assert set(json.loads((path / SEAL).read_text())) == {*FILES, "ref/adapter_model.safetensors"}
 
 
-def test_state_is_continued_by_the_stage_that_was_interrupted_and_published_by_the_one_that_ends(tmp_path):
+def test_state_goes_back_to_the_last_whole_checkpoint_and_is_published_at_the_end(tmp_path):
     def train(config, inputs, out, progress):
         log = open_state(out) / "log.csv"
-        (log.parent / "adapter").mkdir(exist_ok=True)
-        (log.parent / "adapter" / "weights").write_text("best")
-        with log.open("a") as stream:
-            stream.write("a step\n")
-        if log.read_text().count("step") < 3:
-            raise StageError("interrupted")
+        weights = log.parent / "adapter" / "weights"
+        steps = log.read_text().count("step") if log.exists() else 0
+        for step in (steps + 1, steps + 2):
+            with log.open("a") as stream:
+                stream.write("a step\n")
+            weights.parent.mkdir(exist_ok=True)
+            weights.write_text(f"best at {step}")
+            if step == steps + 1:
+                made = checkpoint(out / "checkpoints", step, sealed=False)
+                keep_state(made)
+                seal(made)
+        if step < 4:
+            raise StageError("interrupted one step after a checkpoint")
         publish_state(out)
         return {}
 
@@ -110,11 +118,16 @@ def test_state_is_continued_by_the_stage_that_was_interrupted_and_published_by_t
             execute(stage, Settings(), {}, tmp_path)
         assert not (tmp_path / "log.csv").exists()  # what is not finished shows no outputs
     execute(stage, Settings(), {}, tmp_path)
-    assert (tmp_path / "log.csv").read_text() == "a step\n" * 3
+    assert (tmp_path / "log.csv").read_text() == "a step\n" * 4
     (tmp_path / "adapter" / "weights").write_text("damaged")
+    (tmp_path / "checkpoints" / "checkpoint-3" / SEAL).unlink()
     execute(stage, Settings(), {}, tmp_path)
-    assert (tmp_path / "adapter" / "weights").read_text() == "best"
-    assert last_whole_checkpoint(tmp_path / "checkpoints") is None  # it is no checkpoint
+    assert (tmp_path / "adapter" / "weights").read_text() == "best at 4"
+
+
+def test_open_state_drops_what_no_checkpoint_vouches_for(tmp_path):
+    (open_state(tmp_path) / "log.csv").write_text("a step of a training that was killed before its first checkpoint")
+    assert list(open_state(tmp_path).iterdir()) == []
 
 
 def test_require_finished_refuses_a_training_that_was_stopped():

@@ -1,0 +1,182 @@
+"""One command that serves every flow: a Prefect server, unless one is named, and a process that starts its runs.
+
+    ./run_pipeline.sh serve
+    ./run_pipeline.sh serve --recipe small          # other settings in the form
+    PREFECT_API_URL=http://host:4200/api ./run_pipeline.sh serve
+
+Ctrl-C ends the runs, which become Cancelled and can be retried, and then the server. Schedules go on when it is started
+again: what was switched, added or edited in the UI stays.
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.types.entrypoint import EntrypointType
+
+from stonk_pipeline import cli, locks
+from stonk_pipeline.errors import PipelineError, StartError
+from tasks import guard, server, slots
+
+PORT = 4200
+
+
+@dataclass(frozen=True)
+class Served:
+    """A flow and the name of its deployment."""
+
+    name: str
+    module: str
+    flow: str
+    cron: str | None = None
+    """Schedule that a new deployment gets, switched off, in New York's time; later changes in the UI stay."""
+    one_at_a_time: bool = False
+    """Whether a second run is cancelled while one is under way."""
+
+
+DEPLOYMENTS = (
+    Served("train", "flows.train_flow", "train_flow"),
+    Served("retrain", "flows.retrain_flow", "retrain_flow", "30 18 * * 1-5", one_at_a_time=True),
+    Served("ingest", "flows.ingest_flow", "ingest_flow", "30 17 * * 1-5", one_at_a_time=True),
+    Served("forecast", "flows.forecast_flow", "forecast_flow", "0 20 * * 1-5", one_at_a_time=True),
+)
+"""All that is served; a flow whose module is not there is left out."""
+
+
+def load(served: Served) -> Flow[..., Any] | None:
+    """The flow, or None if there is no such module."""
+    if importlib.util.find_spec(served.module) is None:
+        return None
+    flow: Flow[..., Any] = getattr(importlib.import_module(served.module), served.flow)
+    return flow
+
+
+def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] | None) -> RunnerDeployment:
+    """The deployment of a flow as the server is to have it.
+
+    One that exists keeps its schedules, its switch and its parameters, whatever they were changed to in the UI; given
+    parameters replace them.
+    """
+    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    made = flow.to_deployment(
+        served.name,
+        tags=["stonk"],
+        parameters=parameters,
+        enforce_parameter_schema=True,
+        concurrency_limit=limit if served.one_at_a_time else None,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    with get_client(sync_client=True) as client:
+        try:
+            there = client.read_deployment_by_name(made.full_name)
+        except ObjectNotFound:
+            if served.cron:
+                schedule = CronSchedule(cron=served.cron, timezone="America/New_York")
+                made.schedules = [DeploymentScheduleCreate(schedule=schedule, active=False)]
+            return made
+    made.paused = there.paused
+    made.model_fields_set.discard("schedules")  # what is sent replaces those that are there, an empty list too
+    if parameters is None:
+        made.parameters = there.parameters
+    made.tags = there.tags
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serves until it is ended."""
+    parser = argparse.ArgumentParser(prog="./run_pipeline.sh serve", description=__doc__.split("\n")[0])
+    parser.add_argument("--host", default=server.LOOPBACK, help="interface of the server (default: loopback alone)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port of the server (default: {PORT})")
+    parser.add_argument("--limit", type=int, help="most runs at once (default: no limit)")
+    cli.add_config_options(parser)
+    args = parser.parse_args(argv)
+    try:
+        config = cli.resolve_config(args)
+        chosen = bool(args.recipe or cli.overrides(args))
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
+        with _server(args.host, args.port) as url, _alone(url):
+            _serve({"config": config.model_dump(mode="json")}, chosen, url, args.limit)
+    except PipelineError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _alone(url: str) -> AbstractContextManager[int]:
+    """Two that serve the same deployments would each take the other's runs for lost."""
+    return locks.held(locks.lock_file(f"serve-{url}"), "serve", f"serving for {url}")
+
+
+@contextmanager
+def _server(host: str, port: int) -> Iterator[str]:
+    named = PREFECT_API_URL.value()
+    if named:
+        if not server.is_healthy(named):
+            raise StartError(f"no Prefect server answers at {named} (PREFECT_API_URL)")
+        yield named
+        return
+    log = Path(PREFECT_HOME.value()) / "stonk-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.write(f"starting a Prefect server; its log: {log}\n")
+    with server.running(host, port, ui=True, log=log) as url, temporary_settings({PREFECT_API_URL: url}):
+        yield url
+
+
+def _serve(train_parameters: dict[str, Any], chosen: bool, url: str, limit: int | None) -> None:
+    made = []
+    for served in DEPLOYMENTS:
+        flow = load(served)
+        if flow is not None:
+            made.append(deployment(served, flow, _parameters(served, flow, train_parameters, chosen)))
+    slots.ensure_limits(locks.accelerators(None))
+    runner = Runner(pause_on_shutdown=False, limit=limit, query_seconds=2)
+    # Prefect 3.7's own answer to SIGTERM ends no run; its answer to Ctrl-C ends them all.
+    runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]
+    ids = [one for one in map(runner.add_deployment, made) if isinstance(one, UUID)]
+    for name in guard.recover(ids):
+        sys.stdout.write(f"{name}: its process is gone; marked as crashed, and can be retried\n")
+    names = ", ".join(one.full_name for one in made)
+    sys.stdout.write(f"serving {names}\nUI: {url.removesuffix('/api')}/deployments   (Ctrl-C ends)\n")
+    sys.stdout.flush()
+    try:
+        asyncio.run(runner.start())
+    finally:
+        guard.recover(ids)  # runs that were ended with it, while the server can still be told
+
+
+def _parameters(
+    served: Served, flow: Flow[..., Any], train_parameters: dict[str, Any], chosen: bool
+) -> dict[str, Any] | None:
+    """What fills the form of the training flow: the settings that the options ask for, or else the last ones."""
+    if served.name != "train":
+        return None
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(f"{flow.name}/{served.name}")
+        except ObjectNotFound:
+            return train_parameters
+    return train_parameters if chosen else None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""Memory or disk used up: recognised in whatever a library raises, and said in terms of settings."""
+
+import errno
+import shutil
+from pathlib import Path
+
+from stonk_pipeline.errors import CapacityError
+
+SMALLER = {
+    "grpo-first": "lower grpo_first.micro_batch (answers in one pass), or model.max_seq_length",
+    "grpo-second": "lower grpo_second.micro_batch (answers in one pass), or model.max_seq_length",
+    "sft": "lower sft.micro_batch, or model.max_seq_length",
+    "sample": "lower model.gpu_memory_utilization, model.max_seq_length or sampling.samples",
+    "compare": "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples",
+    "preprocess": "take fewer stocks (data.stocks), or a larger data.stride",
+}
+"""What makes a step need less memory."""
+FULL_BYTES = 1 << 20
+_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "no available memory for the cache",
+    "less than desired gpu memory",
+)
+
+
+def explain(error: BaseException, step: str, run_dir: Path) -> CapacityError | None:
+    """What to do about an unexpected error that comes from too little memory or disk; None for any other error."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        if isinstance(found, OSError) and found.errno in (errno.ENOSPC, errno.EDQUOT):
+            return CapacityError(_disk(step, run_dir, found))
+        if _is_memory(found):
+            first = str(found).strip().splitlines()[0] if str(found).strip() else type(found).__name__
+            return CapacityError(f"{step}: out of memory ({first:.200}); {SMALLER.get(step, 'use a smaller model')}")
+        if "No space left on device" in str(found):  # from libraries that write in Rust or C++
+            return CapacityError(_disk(step, run_dir, found))
+        found = found.__cause__ or found.__context__
+    full = shutil.disk_usage(run_dir).free < FULL_BYTES  # torch names no reason when a write fails
+    return CapacityError(_disk(step, run_dir, error)) if full else None
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError | ValueError) and any(words in str(error).lower() for words in _MEMORY)
+
+
+def _disk(step: str, run_dir: Path, error: BaseException) -> str:
+    free = shutil.disk_usage(run_dir).free / 1e6
+    name = getattr(error, "filename", None) or run_dir
+    return (
+        f"{step}: the disk is full ({name}; {free:.0f} MB free); make room and run it again: "
+        "stages that are done stay done, a training goes on from its last whole checkpoint"
+    )
+
+
+def killed_hint(step: str) -> str:
+    """What to look at when a step was killed without a word."""
+    return f"if nobody stopped it, the system ran out of memory: {SMALLER.get(step, 'use a smaller model')}"

@@ -1,0 +1,109 @@
+"""Chromium without a window, driven through its own debugging protocol: no driver and no library to install."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    "--window-size=1400,1000",
+)
+
+
+def chromium() -> str | None:
+    """The browser's command, or None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket, self.count = socket, 0
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """A command of the debugging protocol, and its answer."""
+        self.count += 1
+        self.socket.send(json.dumps({"id": self.count, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self.socket.recv(timeout=60))
+            if answer.get("id") == self.count:  # the others are events
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def ask(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def wait(self, script: str, seconds: float = 60) -> None:
+        """Waits until an expression is true."""
+        until = time.monotonic() + seconds
+        while not self.ask(script):
+            assert time.monotonic() < until, f"{script}: not true; the page says {self.ask('document.body.innerText')}"
+            time.sleep(0.2)
+
+    def open(self, address: str) -> None:
+        self.send("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete' && document.body.innerText.length > 0")
+
+    def press(self, text: str) -> None:
+        """Clicks, as a mouse does, on the last visible button, or entry of a menu, with just this text."""
+        find = (
+            "[...document.querySelectorAll('button, a, [role=menuitem], .p-button, .p-overflow-menu-item')]"
+            f".filter(one => one.innerText.trim() === {json.dumps(text)} && one.offsetParent !== null).at(-1)"
+        )
+        self.wait(f"Boolean({find})")
+        box = self.ask(
+            f"(() => {{ const {{x, y, width, height}} = {find}.getBoundingClientRect();"
+            " return [x + width / 2, y + height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def picture(self, path: Path) -> None:
+        """A PNG of what is to be seen."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+
+
+@contextmanager
+def page(command: str, directory: Path) -> Iterator[Page]:
+    """A browser with a profile of its own, ended with the block."""
+    with (directory / "chromium.log").open("wb") as log:
+        browser = subprocess.Popen(
+            [command, *FLAGS, f"--user-data-dir={directory / 'profile'}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        port_file = directory / "profile" / "DevToolsActivePort"
+        until = time.monotonic() + 60
+        while not port_file.is_file() or not port_file.read_text().strip():
+            assert time.monotonic() < until, (directory / "chromium.log").read_text()[-2000:]
+            time.sleep(0.1)
+        port = port_file.read_text().splitlines()[0]
+        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
+        address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+        with connect(address, max_size=None) as socket:
+            yield Page(socket)
+    finally:
+        browser.terminate()
+        browser.wait(30)

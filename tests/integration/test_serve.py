@@ -1,0 +1,98 @@
+"""`./run_pipeline.sh serve`: the form refuses wrong values, schedules outlive it, stages take turns."""
+
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stonk_pipeline import locks
+from tests.served import Served, of_home
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("seed", -1),
+        ("sft", {"epochs": 0}),
+        ("data", {"window": 4}),
+        ("lora", {"rank": "many"}),
+        ("model", {"backend": "other"}),
+        ("no_such_setting", 1),
+    ],
+)
+def test_server_refuses_a_wrong_setting(served: Served, where: str, value: object) -> None:
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        served.run(**{where: value})
+    assert caught.value.response.status_code == 422
+    assert "Validation failed" in caught.value.response.text
+
+
+def test_form_explains_every_field_and_bounds_every_number(served: Served) -> None:
+    schema = served.deployment()["parameter_openapi_schema"]
+    assert served.deployment()["enforce_parameter_schema"]
+    for name, part in schema["definitions"].items():
+        for field, spec in part["properties"].items():
+            assert spec.get("description"), f"{name}.{field} has no description"
+            assert "type" in spec or "$ref" in spec or "anyOf" in spec or "allOf" in spec, f"{name}.{field} has no type"
+            if spec.get("type") in ("integer", "number"):
+                assert {"minimum", "exclusiveMinimum"} & set(spec), f"{name}.{field} has no bound"
+
+
+def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.start()
+    identity = served.deployment()["id"]
+    schedule = {"schedule": {"cron": "0 5 * * 1-5", "timezone": "America/New_York"}, "active": True}
+    served.post(f"/deployments/{identity}/schedules", [schedule])  # type: ignore[arg-type]
+    served.api.patch(f"/deployments/{identity}", json={"paused": True}).raise_for_status()
+    edited = served.deployment()["parameters"]["config"] | {"seed": 77}
+    served.api.patch(f"/deployments/{identity}", json={"parameters": {"config": edited}}).raise_for_status()
+    assert served.stop() == 130
+    assert of_home(str(tmp_path / "prefect")) == {}  # the server is gone as well
+    served.start()
+    try:
+        after = served.deployment()
+        assert after["id"] == identity
+        assert [one["schedule"]["cron"] for one in after["schedules"]] == ["0 5 * * 1-5"]
+        assert after["schedules"][0]["active"]
+        assert after["paused"]
+        assert after["parameters"]["config"]["seed"] == 77
+    finally:
+        served.stop()
+
+
+def test_second_serve_on_the_same_port_says_what_to_do(served: Served) -> None:
+    other = Served(served.home / "second")
+    other.port = served.port
+    with pytest.raises(AssertionError, match="choose another --port"):
+        other.start()
+
+
+def test_stage_waits_for_the_accelerator(served: Served, undisturbed: tuple[str, dict[str, str]], monkeypatch) -> None:
+    run, _ = undisturbed
+    (served.directory(run) / "model_comparison" / "manifest.json").unlink()
+    monkeypatch.setenv(locks.LOCKS, str(served.home / "locks"))
+    log = served.directory(run) / "pipeline.log"
+    with locks.accelerator(locks.accelerators(None), "this test"):
+        served.retry(run)
+        until = time.monotonic() + 120
+        while "waiting for accelerator" not in log.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        assert "this test" in log.read_text()
+        assert not (served.directory(run) / "model_comparison" / "comparison.csv").exists()
+    assert served.wait(run) == "COMPLETED"
+
+
+def test_slot_that_a_killed_run_left_taken_is_freed(served: Served, undisturbed: tuple[str, dict[str, str]]) -> None:
+    run, _ = undisturbed
+    (limit,) = served.post("/v2/concurrency_limits/filter", {})
+    assert limit["name"].startswith("accelerator:")
+    assert (limit["limit"], limit["active_slots"]) == (1, 0)
+    path = f"/v2/concurrency_limits/{limit['id']}"
+    served.api.patch(path, json={"active_slots": 1}).raise_for_status()  # as a killed run leaves it
+    (served.directory(run) / "model_comparison" / "manifest.json").unlink()
+    served.retry(run)
+    assert served.wait(run) == "COMPLETED"
+    assert served.post("/v2/concurrency_limits/filter", {})[0]["active_slots"] == 0

@@ -1,0 +1,61 @@
+"""Memory and disk used up are told from other errors, and the message says what to change."""
+
+import errno
+
+import pytest
+
+from stonk_pipeline import capacity
+from stonk_pipeline.errors import BusyError, ConfigError, DataError, DownloadError, EngineError, StageError, StartError
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
+        ValueError("No available memory for the cache blocks."),
+    ],
+)
+def test_explain_names_the_setting_that_needs_less_memory(tmp_path, error):
+    told = capacity.explain(error, "sft", tmp_path)
+    assert str(told).startswith("sft: out of memory (")
+    assert "sft.micro_batch" in str(told)
+    assert not told.transient
+
+
+def test_explain_looks_behind_an_engine_that_did_not_start(tmp_path):
+    try:
+        try:
+            raise ValueError("No available memory for the cache blocks.")
+        except ValueError as error:
+            raise StartError("vLLM did not start") from error
+    except StartError as error:
+        assert "gpu_memory_utilization" in str(capacity.explain(error, "sample", tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/x/model.safetensors"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_explain_says_that_the_disk_is_full(tmp_path, error):
+    told = str(capacity.explain(error, "grpo-first", tmp_path))
+    assert told.startswith("grpo-first: the disk is full (")
+    assert "stages that are done stay done" in told
+
+
+def test_explain_leaves_other_errors_alone(tmp_path):
+    for error in (RuntimeError("shape mismatch"), OSError(errno.ENOENT, "no such file"), ConfigError("sft.epochs")):
+        assert capacity.explain(error, "sft", tmp_path) is None
+
+
+def test_only_errors_that_may_pass_are_transient():
+    assert [kind.transient for kind in (BusyError, StartError, DownloadError)] == [True, True, True]
+    assert not any(kind.transient for kind in (ConfigError, DataError, EngineError, StageError))

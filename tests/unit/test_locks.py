@@ -1,0 +1,107 @@
+"""Locks that end with their holder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stonk_pipeline import locks
+from stonk_pipeline.errors import BusyError
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import sys
+from pathlib import Path
+from stonk_pipeline import locks
+with locks.held(Path(sys.argv[1]), "the other one", "x"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that holds a lock."""
+    path = tmp_path / "x.lock"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield path, process
+        process.kill()
+
+
+def test_held_names_the_holder(other):
+    path, process = other
+    with pytest.raises(BusyError, match=rf"^it is held by process {process.pid}, the other one; wait"):
+        locks.held(path, "me", "it").__enter__()
+
+
+def test_held_waits_and_says_so_once(other):
+    path, process = other
+    said = []
+
+    def say(message):
+        said.append(message)
+        process.kill()
+
+    with locks.held(path, "me", "it", wait=30, say=say):
+        assert path.read_text().endswith(", me")
+    assert said == [f"waiting for it, held by process {process.pid}, the other one"]
+
+
+def test_held_gives_up(other):
+    path, _ = other
+    with pytest.raises(BusyError, match="after 0 s of waiting"):
+        locks.held(path, "me", "it", wait=0.1).__enter__()
+
+
+def test_held_is_free_when_the_holder_was_killed(other):
+    path, process = other
+    assert locks.is_held(path)
+    process.kill()
+    process.wait()
+    assert not locks.is_held(path)
+    with locks.held(path, "me", "it"):
+        assert locks.is_held(path)
+
+
+def test_held_lasts_as_long_as_a_child_that_inherited_it(tmp_path):
+    path = tmp_path / "x.lock"
+    with locks.held(path, "me", "it") as descriptor:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True, pass_fds=(descriptor,)
+        )
+    assert locks.is_held(path)
+    child.communicate("\n")
+    assert not locks.is_held(path)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shell", "expected"),
+    [("1,0", None, ["0", "1"]), (None, "2", ["2"]), ("", "2", ["cpu"]), (None, None, ["0", "1", "2"])],
+)
+def test_accelerators_are_those_that_a_stage_would_see(tmp_path, monkeypatch, chosen, shell, expected):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\nfor n in 0 1 2; do echo "GPU $n: some card"; done\n')
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if shell is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shell)
+    assert locks.accelerators(chosen) == expected
+
+
+def test_accelerators_without_a_driver_are_the_cpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert locks.accelerators("0,1") == ["cpu"]
+
+
+def test_accelerator_keeps_others_out_of_any_shared_device(monkeypatch, tmp_path):
+    monkeypatch.setenv(locks.LOCKS, str(tmp_path / "locks"))
+    with locks.accelerator(["0", "1"], "sft of a run") as descriptors:
+        assert len(descriptors) == 2
+        with pytest.raises(BusyError, match=r"accelerator '1' .* sft of a run"):
+            locks.accelerator(["1", "2"], "another").__enter__()
+        with locks.accelerator(["2"], "another"):
+            pass
