@@ -34,6 +34,7 @@ from prefect.types.entrypoint import EntrypointType
 from stonk_pipeline import cli, locks
 from stonk_pipeline.errors import PipelineError, StartError
 from tasks import guard, server, slots
+from tasks.automations import ensure_retrain_automation
 
 PORT = 4200
 
@@ -143,25 +144,27 @@ def _server(host: str, port: int) -> Iterator[str]:
 
 
 def _serve(train_parameters: dict[str, Any], chosen: bool, url: str, limit: int | None) -> None:
-    made = []
+    made = {}
     for served in DEPLOYMENTS:
         flow = load(served)
         if flow is not None:
-            made.append(deployment(served, flow, _parameters(served, flow, train_parameters, chosen)))
+            made[served.name] = deployment(served, flow, _parameters(served, flow, train_parameters, chosen))
     slots.ensure_limits(locks.accelerators(None))
     runner = Runner(pause_on_shutdown=False, limit=limit, query_seconds=2)
     # Prefect 3.7's own answer to SIGTERM ends no run; its answer to Ctrl-C ends them all.
     runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]
-    ids = [one for one in map(runner.add_deployment, made) if isinstance(one, UUID)]
-    for name in guard.recover(ids):
+    ids = {name: one for name, made_one in made.items() if isinstance(one := runner.add_deployment(made_one), UUID)}
+    if "retrain" in ids:
+        ensure_retrain_automation(ids["retrain"])
+    for name in guard.recover(list(ids.values())):
         sys.stdout.write(f"{name}: its process is gone; marked as crashed, and can be retried\n")
-    names = ", ".join(one.full_name for one in made)
+    names = ", ".join(one.full_name for one in made.values())
     sys.stdout.write(f"serving {names}\nUI: {url.removesuffix('/api')}/deployments   (Ctrl-C ends)\n")
     sys.stdout.flush()
     try:
         asyncio.run(runner.start())
     finally:
-        guard.recover(ids)  # runs that were ended with it, while the server can still be told
+        guard.recover(list(ids.values()))  # runs that were ended with it, while the server can still be told
 
 
 def _parameters(

@@ -89,8 +89,9 @@ class RetrainConfig(Settings):
     overrides: dict[str, Any] = Field({})
     """Settings laid on the recipe, nested: `{"grpo_first": {"steps": 50}, "results_dir": "results"}`."""
     start_from: str = "base"
-    """`base`: the recipe's model. Otherwise the directory of an adapter (`models/stonk-tiny/ALL/grpo_lora_2nd`), which
-    is merged into the recipe's model: the training goes on from there."""
+    """`base`: the recipe's model. `champion`: the champion of the registry, or the recipe's model while there is none.
+    Otherwise the directory of an adapter (`models/stonk-tiny/ALL/grpo_lora_2nd`). An adapter is merged into the
+    recipe's model, and the training goes on from there."""
     force: bool = False
     """Train even though neither bars nor settings changed."""
 

@@ -10,6 +10,8 @@ from prefect.logging import get_run_logger
 
 from stonk_pipeline import process, retraining
 from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.registry.entries import key_of
+from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.automations import DATA_CHANGED, RESOURCE
 from tasks.begin import begin_run
@@ -28,9 +30,24 @@ def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
     """
     config = RetrainConfig.model_validate(retrain)
     settings = retraining.freeze_bars(config.pipeline_config())
-    if config.start_from != "base":
+    if config.start_from == "champion":
+        settings = from_champion(settings, config.recipe)
+    elif config.start_from != "base":
         settings = starting_model(settings, Path(config.start_from), config.recipe)
     return settings.model_dump(mode="json")
+
+
+def from_champion(settings: PipelineConfig, recipe: str) -> PipelineConfig:
+    """Settings that start from the champion; from the recipe's model while there is none."""
+    registry = Registry(settings.models_dir)
+    entry = registry.champion(key_of(settings))
+    if entry is None:
+        get_run_logger().info("no champion of %s yet; starting from the recipe's model", key_of(settings))
+        return settings
+    started = starting_model(settings, registry.adapter(entry), recipe)
+    # What the champion has seen, its child has seen: only later days can tell whether it is better.
+    seen = max(started.model.knowledge_cutoff or "", entry.seen_until)
+    return started.model_copy(update={"model": started.model.model_copy(update={"knowledge_cutoff": seen})})
 
 
 def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> PipelineConfig:
