@@ -59,7 +59,7 @@ def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
         about.append(f"Last close: {window.date}")
     about.append(f"Closes, oldest first: {join(window.context, prompt.decimals)}")
     if prompt.indicators:
-        about.append(f"Indicators: {_indicators(window.indicators, prompt.decimals)}")
+        about.append(f"Indicators: {indicator_text(window.indicators, prompt.decimals)}")
     if prompt.statistics:
         about.append(f"Statistics: {_statistics(window, prompt.decimals)}")
     about.append(f"Forecast the next {horizon} closes.")
@@ -133,7 +133,8 @@ def read_all(texts: list[list[str]], windows: list[Window], horizon: int) -> lis
     ]
 
 
-def _indicators(values: dict[str, float], decimals: int) -> str:
+def indicator_text(values: dict[str, float], decimals: int) -> str:
+    """The indicators with their names, as a question shows them."""
     shown = [f"{name.upper()} {number(values[name], decimals)}" for name in ("sma", "ema", "mom", "macd")]
     shown += [f"{name.upper()} {number(values[name], 0)}" for name in _OSCILLATORS]
     bands = " ".join(number(values[f"bbands_{band}"], decimals) for band in ("upper", "middle", "lower"))
