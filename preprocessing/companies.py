@@ -12,6 +12,7 @@ from stonk_pipeline.schema import Company
 
 NAME_LENGTH, DESCRIPTION_LENGTH, FACT_LENGTH = 60, 300, 40
 MOST_FACTS = 40
+FORM = "{ticker: {name, description, facts}}"
 
 
 def company(name: object, description: object, facts: object) -> Company:
@@ -38,11 +39,9 @@ def read_companies(path: Path) -> dict[str, Company]:
     except OSError as error:
         raise DataError(f"{path}: no such file of company facts") from error
     except ValueError as error:
-        raise DataError(
-            f"{path}: not JSON in UTF-8 ({error}); write {{ticker: {{name, description, facts}}}}"
-        ) from error
+        raise DataError(f"{path}: not JSON in UTF-8 ({error}); write {FORM}") from error
     if not isinstance(found, Mapping):
-        raise DataError(f"{path}: not a table of tickers; write {{ticker: {{name, description, facts}}}}")
+        raise DataError(f"{path}: not a table of tickers; write {FORM}")
     companies = {}
     for ticker, about in found.items():
         if not isinstance(about, Mapping):

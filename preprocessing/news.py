@@ -152,9 +152,7 @@ def _time(text: str) -> Time:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"timestamp {text[:40]!r} is none; write it as 2015-03-04T14:30:00+00:00") from error
     if time.tzinfo is None:
-        raise ValueError(
-            f"timestamp {text[:40]!r} has no zone, so it cannot be told from later ones; append Z or +00:00"
-        )
+        raise ValueError(f"timestamp {text[:40]!r} has no zone, so the moment is not known; append Z or +00:00")
     return moment
 
 

@@ -7,6 +7,7 @@ the next one that happens to be there may lie days later.
 """
 
 import datetime
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -79,11 +80,11 @@ def read_records(path: Path, examples: ExamplesConfig, news: NewsConfig) -> tupl
                 raise DataError(f"{place}: another price of {record.ticker} on {record.date} than {there.place} has")
             counts["duplicate"] += 1
     calendar = sorted({date for records in of_ticker.values() for date in records})
-    following = dict(zip(calendar, calendar[1:], strict=False))
+    following = dict(itertools.pairwise(calendar))
     decisions, movements = [], []
     for found in of_ticker.values():
         records = [found[date] for date in sorted(found)]
-        breaks = [_break(one, other, following) for one, other in zip(records, records[1:], strict=False)]
+        breaks = [_break(one, other, following) for one, other in itertools.pairwise(records)]
         for row, record in enumerate(records):
             ahead = breaks[row : row + examples.days_ahead]
             problem = next(filter(None, ahead), None if len(ahead) == examples.days_ahead else "last")

@@ -38,7 +38,7 @@ class NewsConfig(Settings):
     """Zone of the market's clock."""
     session_close: Clock = "16:00"
     """When a session ends, on the market's clock: the moment of decision."""
-    early_closes: dict[IsoDate, Clock] = {}
+    early_closes: Annotated[dict[IsoDate, Clock], Field(default_factory=dict)]
     """Date -> close of shortened sessions (`2015-11-27: '13:00'`). On such a day not given here, news between its real
     close and `session_close` would be taken for known."""
     lookback_days: Annotated[float, Field(gt=0, le=60)] = 3.0

@@ -12,32 +12,35 @@ from typing import NamedTuple
 from stonk_pipeline.headlines import FENCE
 from stonk_pipeline.schema import Side
 
-_TOKEN = re.compile(r"[a-z][a-z_'’]*|(?<![\d.,])\d{1,12}(?:[.,]\d{1,9})*")
+_TOKEN = re.compile(r"[a-z][a-z_']*|(?<![\d.,])\d{1,12}(?:[.,]\d{1,9})*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 _BULLET = re.compile(r"^- (?:\[[^\]]*\] )?")
 MOST = 20_000
 """Characters of a reasoning that are looked at."""
 
-_UP = frozenset(
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_UP = _set(
     "up upward upwards rise rises rising rose higher gain gains increase increases increasing climb climbs bullish "
-    "rally rallies rebound rebounds recover recovers recovery positive upside advance advances buy strengthen".split()
+    "rally rallies rebound rebounds recover recovers recovery positive upside advance advances buy strengthen"
 )
-_DOWN = frozenset(
+_DOWN = _set(
     "down downward downwards fall falls falling fell lower lose loses loss losses decrease decreases decreasing drop "
-    "drops decline declines declining bearish slide slides selloff negative downside retreat retreats sell weaken".split()
+    "drops decline declines declining bearish slide slides selloff negative downside retreat retreats sell weaken"
 )
-_NOT = frozenset("not no never unlikely hardly without cannot against won't don't doesn't isn't n't".split())
-_CONCLUDING = frozenset(
-    "expect expects expecting predict forecast so therefore thus hence overall conclude likely".split()
-)
-_CUES = _CONCLUDING | frozenset(
+_NOT = _set("not no never unlikely hardly without cannot against won't don't doesn't isn't n't")
+_CONCLUDING = _set("expect expects expecting predict forecast so therefore thus hence overall conclude likely")
+_CUES = _CONCLUDING | _set(
     "should will suggests suggest points point support supports favours favors favour favor means mean indicates "
-    "indicate signals signal argues argue implies imply".split()
+    "indicate signals signal argues argue implies imply"
 )
-_COMMON = frozenset(
+_COMMON = _set(
     "the company companies stock stocks share shares news headline headlines market price prices close closes today "
     "that this with from have has will been were after before into over more than about their they what when which "
-    "would could should there here also just very some".split()
+    "would could should there here also just very some"
 )
 _OTHER_NAMES = {
     "closes": ("close", "price", "prices", "closed", "last"),
@@ -226,7 +229,7 @@ def _side(words: Sequence[str]) -> Side | None:
 
 
 def _tokens(text: str) -> list[str]:
-    return _TOKEN.findall(text.lower())
+    return _TOKEN.findall(text.lower().replace("’", "'"))
 
 
 def _words(text: str) -> list[str]:

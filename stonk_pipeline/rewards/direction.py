@@ -120,14 +120,14 @@ def confidence(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> fl
 
 
 def data_use(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-    """Distinct figures and facts of the prompt that the reasons cite, over `items` (3), at most 1.
+    r"""Distinct figures and facts of the prompt that the reasons cite, over `items` (3), at most 1.
 
     Only what stands in the prompt counts, with its name, once, at most `items_per_sentence` in a sentence, in a
     sentence of its own words that points to the answer's side. 0 where the reasoning concludes the other side, or
     nothing.
 
     Example:
-        >>> truth = Outcome(2.0, 1.0, "Indicators: SMA 97.01, RSI 62\\nUp or down?")
+        >>> truth = Outcome(2.0, 1.0, "Indicators: SMA 97.01, RSI 62\nUp or down?")
         >>> thought = "An RSI of 62 is firm but not yet too high, so I expect a rise."
         >>> round(data_use(Call("up", 1.0, 0.7, thought), truth), 3)
         0.333
