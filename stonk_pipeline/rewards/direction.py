@@ -85,11 +85,11 @@ def magnitude(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> flo
     return _right(answer, truth) * max(0.0, 1.0 - error / (shape.magnitude_reach * max(truth.volatility, 1e-9)))
 
 
-def format(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
+def form(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
     """1 for the form with a reasoning, 0 for the form with an empty one, -1 otherwise.
 
     Example:
-        >>> format(Unreadable("no answer"), Outcome(change=2.0, volatility=1.0))
+        >>> form(Unreadable("no answer"), Outcome(change=2.0, volatility=1.0))
         -1.0
     """
     del truth, shape
@@ -185,7 +185,7 @@ class Component(Protocol):
 COMPONENTS: dict[str, Component] = {
     "direction": direction,
     "magnitude": magnitude,
-    "format": format,
+    "format": form,
     "confidence": confidence,
     "data_use": data_use,
     "diversity": diversity,
