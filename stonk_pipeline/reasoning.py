@@ -6,7 +6,7 @@ lines, the same sentence again, and reasons for the other side than the answer's
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from stonk_pipeline.headlines import FENCE
@@ -50,6 +50,8 @@ _OTHER_NAMES = {
 """What else the figures of a line may be called."""
 NOT_EVIDENCE = ("Stock", "Last close")
 """Lines of a question that name what it is about."""
+_REACH = 4
+"""Words between a figure and its name at most."""
 _WINDOW = 3
 """Words before a direction word in which a negation turns it round."""
 SAME = 0.7
@@ -72,10 +74,9 @@ class Item(NamedTuple):
 class Sentence(NamedTuple):
     """A sentence of a reasoning."""
 
+    tokens: tuple[str, ...]
+    """Words in lower case, and figures without signs, as they come."""
     words: tuple[str, ...]
-    """Lower case, figures left out."""
-    figures: tuple[float, ...]
-    """Without signs."""
     side: Side | None
     """Where it points."""
     concluding: bool
@@ -138,8 +139,8 @@ def sentences(thinking: str, question: str) -> tuple[Sentence, ...]:
         words = tuple(token for token in tokens if not token[0].isdigit())
         out.append(
             Sentence(
+                tokens=tuple(tokens),
                 words=words,
-                figures=tuple(_value(token) for token in tokens if token[0].isdigit()),
                 side=_side(words),
                 concluding=any(word in _CONCLUDING for word in words),
                 copied=sum(run in runs for run in own) / len(own),
@@ -170,16 +171,18 @@ def reasons(
     Returns:
         Those that are the first to cite something.
     """
+    every_name = {name for item in known if item.value is not None for name in item.names}
     used: set[str] = set()
     earlier: list[frozenset[str]] = []
     out = []
     for place, sentence in enumerate(said):
         if sentence.side != side or sentence.copied > COPIED:
             continue
-        cited = [item for item in known if _cites(sentence, item)]
+        figures = _named_figures(sentence, every_name)
+        cited = [item for item in known if _cites(sentence, figures, item)]
         names = {name for item in cited if item.value is not None for name in item.names}
         own = frozenset(sentence.words) - names - _UP - _DOWN
-        load = max(1, -(-len(sentence.figures) // most))
+        load = max(1, -(-len(figures) // most))
         if len(own) < least_words * load or any(_alike(own, other) for other in earlier):
             continue
         earlier.append(own)
@@ -202,10 +205,21 @@ def structure(said: Sequence[Sentence], argued: Sequence[Reason], side: Side) ->
     return (different + bool(argued) + drawn + (conclusion(said) == side)) / 4
 
 
-def _cites(sentence: Sentence, item: Item) -> bool:
-    return (item.value is None or item.value in sentence.figures) and len(
-        item.names.intersection(sentence.words)
-    ) >= item.needed
+def _cites(sentence: Sentence, figures: Sequence[tuple[float, str]], item: Item) -> bool:
+    if item.value is None:
+        return len(item.names.intersection(sentence.words)) >= item.needed
+    return any(value == item.value and name in item.names for value, name in figures)
+
+
+def _named_figures(sentence: Sentence, names: Collection[str]) -> list[tuple[float, str]]:
+    """Each figure of a sentence with the name it goes by: the nearest one before it, else the nearest one after it."""
+    found = []
+    for place, token in enumerate(sentence.tokens):
+        if token[0].isdigit():
+            before = [word for word in sentence.tokens[max(0, place - _REACH) : place] if word in names]
+            after = [word for word in sentence.tokens[place + 1 : place + 1 + _REACH] if word in names]
+            found.append((_value(token), before[-1] if before else after[0] if after else ""))
+    return found
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:

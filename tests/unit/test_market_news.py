@@ -1,17 +1,19 @@
 """Headlines of the embedded market: the same every time, and as informative as is said."""
 
+import datetime
 import re
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from preprocessing.news import close_of, known, read_news
+from preprocessing.news import known, read_news
 from stonk_pipeline.config import MarketConfig
 from stonk_pipeline.direction_config import MarketNewsConfig, NewsConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.market_news import NOISE, TELLING, generate_news, write_news
 
-MARKET, CONFIG, CLOCK = MarketConfig(tickers=8), MarketNewsConfig(), NewsConfig()
+MARKET, CONFIG, CLOCK = MarketConfig(tickers=5), MarketNewsConfig(), NewsConfig()
 WALK = MARKET.model_copy(update={"kind": "random_walk"})
 
 
@@ -26,25 +28,21 @@ def headlines(frames):
 
 
 def hits(headlines, frames):
-    """For each headline that points to a side: whether the next day's close took it."""
+    """For each headline that points to a side: whether it is informative, and whether the next day took that side."""
+    zone = ZoneInfo(CLOCK.zone)
+    moves = {
+        ticker: dict(zip(frame["date"].dt.date, np.diff(frame["close"], append=np.nan), strict=True))
+        for ticker, frame in frames.items()
+    }
     found = []
     for headline in headlines:
-        frame = frames[headline.ticker]
-        dates = frame["date"].dt.strftime("%Y-%m-%d")
-        row = next(row for row in day_rows(dates, headline))
-        if headline.side and row + 1 < len(frame):
-            move = frame["close"].iloc[row + 1] - frame["close"].iloc[row]
+        local = headline.time.astimezone(zone)
+        # At most 17 hours before 16:00: eight hours later it is the decision's day.
+        day = (local + datetime.timedelta(hours=8)).date()
+        move = moves[headline.ticker][day]
+        if headline.side and not np.isnan(move):
             found.append((headline.informative, (move > 0) == (headline.side == "up")))
     return found
-
-
-def day_rows(dates, headline):
-    day = headline.time.astimezone(close_of(dates.iloc[0], CLOCK).tzinfo).date()
-    for shift in (0, 1):
-        date = (day + np.timedelta64(shift, "D").item()).isoformat()
-        rows = np.flatnonzero(dates == date)
-        if len(rows) and close_of(date, CLOCK) > headline.time:
-            yield int(rows[0])
 
 
 def test_generate_news_is_the_same_for_the_same_settings(frames, headlines):
@@ -57,9 +55,9 @@ def test_generate_news_is_the_same_for_the_same_settings(frames, headlines):
 def test_informative_headlines_have_the_known_share_and_reliability(frames, headlines):
     assert len(headlines) == pytest.approx(MARKET.days * MARKET.tickers * CONFIG.per_day, rel=0.03)
     share = np.mean([headline.informative for headline in headlines])
-    assert share == pytest.approx(CONFIG.informative_share, abs=0.015)
+    assert share == pytest.approx(CONFIG.informative_share, abs=0.02)
     right = [hit for informative, hit in hits(headlines, frames) if informative]
-    assert len(right) > 2000
+    assert len(right) > 1000
     assert np.mean(right) == pytest.approx(CONFIG.reliability, abs=0.03)
 
 
@@ -68,7 +66,7 @@ def test_the_random_walk_has_no_informative_headline_in_the_same_wordings():
     headlines = generate_news(walk, WALK, CONFIG, CLOCK)
     assert not any(headline.informative for headline in headlines)
     found = [hit for _, hit in hits(headlines, walk)]
-    assert len(found) > 2000
+    assert len(found) > 1000
     assert np.mean(found) == pytest.approx(0.5, abs=0.04)
 
 
@@ -93,7 +91,6 @@ def test_written_news_are_read_as_real_ones_and_known_on_their_day(tmp_path, fra
     assert news.duplicates < 0.02 * len(headlines)
     assert "informative" not in (tmp_path / "news.jsonl").read_text()
     wanted = [h for h in headlines if h.informative and h.ticker == "SIM01"][:20]
-    shown = {
-        headline.text for date in frames["SIM01"]["date"] for headline in known(news, "SIM01", str(date)[:10], CLOCK)
-    }
+    days = frames["SIM01"]["date"].iloc[:400]
+    shown = {headline.text for date in days for headline in known(news, "SIM01", str(date)[:10], CLOCK)}
     assert {headline.text for headline in wanted} <= shown
