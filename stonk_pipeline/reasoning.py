@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from stonk_pipeline.headlines import FENCE
 from stonk_pipeline.schema import Side
+from stonk_pipeline.words import COMMON, CONCLUDING, CUES, DOWN, NOT, UP
 
 _TOKEN = re.compile(r"[a-z][a-z_']*|(?<![\d.,])\d{1,12}(?:[.,]\d{1,9})*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
@@ -18,33 +19,9 @@ _BULLET = re.compile(r"^- (?:\[[^\]]*\] )?")
 MOST = 20_000
 """Characters of a reasoning that are looked at."""
 
-
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_UP = _set(
-    "up upward upwards rise rises rising rose higher gain gains increase increases increasing climb climbs bullish "
-    "rally rallies rebound rebounds recover recovers recovery positive upside advance advances buy strengthen"
-)
-_DOWN = _set(
-    "down downward downwards fall falls falling fell lower lose loses loss losses decrease decreases decreasing drop "
-    "drops decline declines declining bearish slide slides selloff negative downside retreat retreats sell weaken"
-)
-_NOT = _set("not no never unlikely hardly without cannot against won't don't doesn't isn't n't")
-_CONCLUDING = _set("expect expects expecting predict forecast so therefore thus hence overall conclude likely")
-_CUES = _CONCLUDING | _set(
-    "should will suggests suggest points point support supports favours favors favour favor means mean indicates "
-    "indicate signals signal argues argue implies imply"
-)
-_COMMON = _set(
-    "the company companies stock stocks share shares news headline headlines market price prices close closes today "
-    "that this with from have has will been were after before into over more than about their they what when which "
-    "would could should there here also just very some"
-)
 _OTHER_NAMES = {
     "closes": ("close", "price", "prices", "closed", "last"),
-    "change": ("move", "moved", "day", "today", *sorted(_UP | _DOWN)),
+    "change": ("move", "moved", "day", "today", *sorted(UP | DOWN)),
     "volatility": ("volatile",),
 }
 """What else the figures of a line may be called."""
@@ -102,7 +79,7 @@ def items(question: str) -> tuple[Item, ...]:
             fenced = not fenced
         elif fenced:
             text = _BULLET.sub("", line)
-            words = frozenset(word for word in _words(text) if len(word) > 3 and word not in _COMMON | _UP | _DOWN)
+            words = frozenset(word for word in _words(text) if len(word) > 3 and word not in COMMON | UP | DOWN)
             if words:
                 found.setdefault(f"quoted {text}", Item(f"quoted {text}", words, min(2, len(words)), None))
         elif not line.endswith("?"):
@@ -142,7 +119,7 @@ def sentences(thinking: str, question: str) -> tuple[Sentence, ...]:
                 tokens=tuple(tokens),
                 words=words,
                 side=_side(words),
-                concluding=any(word in _CONCLUDING for word in words),
+                concluding=any(word in CONCLUDING for word in words),
                 copied=sum(run in runs for run in own) / len(own),
             )
         )
@@ -181,7 +158,7 @@ def reasons(
         figures = _named_figures(sentence, every_name)
         cited = [item for item in known if _cites(sentence, figures, item)]
         names = {name for item in cited if item.value is not None for name in item.names}
-        own = frozenset(sentence.words) - names - _UP - _DOWN
+        own = frozenset(sentence.words) - names - UP - DOWN
         load = max(1, -(-len(figures) // most))
         if len(own) < least_words * load or any(_alike(own, other) for other in earlier):
             continue
@@ -228,17 +205,17 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 def _side(words: Sequence[str]) -> Side | None:
     """Where a sentence points: the first direction after its last cue that has one, else its last direction."""
-    places = [place for place, word in enumerate(words) if word in _UP or word in _DOWN]
+    places = [place for place, word in enumerate(words) if word in UP or word in DOWN]
     if not places:
         return None
     chosen = places[-1]
-    for cue in reversed([place for place, word in enumerate(words) if word in _CUES]):
+    for cue in reversed([place for place, word in enumerate(words) if word in CUES]):
         after = [place for place in places if place > cue]
         if after:
             chosen = after[0]
             break
-    up = words[chosen] in _UP
-    turned = any(word in _NOT for word in words[max(0, chosen - _WINDOW) : chosen])
+    up = words[chosen] in UP
+    turned = any(word in NOT for word in words[max(0, chosen - _WINDOW) : chosen])
     return "up" if up != turned else "down"
 
 

@@ -180,7 +180,9 @@ def test_one_confidence_for_everything_earns_less_than_an_honest_one(name, sure)
 def test_data_use_counts_each_item_once_and_some_a_sentence():
     one = "The close of 100.00 is above its SMA of 97.01 and its EMA of 96.02, so the trend may well rise."
     assert data_use(call(thinking=one), ROSE) == pytest.approx(2 / 3)  # of three figures two count
-    assert data_use(call(thinking=one.replace("the trend may well", "it may")), ROSE) == 0.0  # and want some words
+    assert (
+        data_use(call(thinking="Close 100.00 is above SMA 97.01 and EMA 96.02, so it may rise."), ROSE) == 0.0
+    )  # and want some words
     two = "The close of 100.00 is above its SMA of 97.01, so I expect a rise."
     assert data_use(call(thinking=two), ROSE) == pytest.approx(2 / 3)
     again = two + " Being over an SMA of 97.01 is what strong stocks do before they gain."
