@@ -6,6 +6,7 @@ failing to answer can never pay.
 """
 
 from collections.abc import Sequence
+from statistics import fmean, median
 from typing import NamedTuple
 
 import numpy as np
@@ -133,8 +134,8 @@ def combine(name: str, answers: Sequence[Sequence[Call | Unreadable]]) -> Caller
         answers: N decisions of S >= 1 answers each.
     """
     read = [[answer if isinstance(answer, Call) else None for answer in samples] for samples in answers]
-    up = [np.mean([0.5 if call is None else call.up_probability for call in calls]) for calls in read]
-    change = [np.median([0.0 if call is None else call.sign * call.change for call in calls]) for calls in read]
+    up = [fmean(0.5 if call is None else call.up_probability for call in calls) for calls in read]
+    change = [median(0.0 if call is None else call.sign * call.change for call in calls) for calls in read]
     count = sum(len(calls) for calls in read)
     unreadable = sum(call is None for calls in read for call in calls) / max(count, 1)
     # 0.6 and its complement average to a hair beside 0.5: a tie must stay one.
