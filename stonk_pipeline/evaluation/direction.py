@@ -134,12 +134,12 @@ def combine(name: str, answers: Sequence[Sequence[Call | Unreadable]]) -> Caller
         answers: N decisions of S >= 1 answers each.
     """
     read = [[answer if isinstance(answer, Call) else None for answer in samples] for samples in answers]
-    up = [fmean(0.5 if call is None else call.up_probability for call in calls) for calls in read]
+    # 0.6 and its complement average to a hair beside 0.5: a tie must stay one.
+    up = [round(fmean(0.5 if call is None else call.up_probability for call in calls), 12) for calls in read]
     change = [median(0.0 if call is None else call.sign * call.change for call in calls) for calls in read]
     count = sum(len(calls) for calls in read)
     unreadable = sum(call is None for calls in read for call in calls) / max(count, 1)
-    # 0.6 and its complement average to a hair beside 0.5: a tie must stay one.
-    return Caller(name, np.round(np.array(up, dtype=np.float64), 12), np.array(change, dtype=np.float64), unreadable)
+    return Caller(name, np.array(up, dtype=np.float64), np.array(change, dtype=np.float64), unreadable)
 
 
 def baselines(known: Cases) -> list[Caller]:
