@@ -241,15 +241,8 @@ def by_group(caller: Caller, known: Cases) -> list[CallGroup]:
         of_moved = np.array(labels)[known.moved]
         for group in np.unique(of_moved):
             of = of_moved == group
-            rate = float(rose[of].mean())
-            out.append(
-                CallGroup(
-                    name=caller.name,
-                    by=by,
-                    group=str(group),
-                    accuracy=float(credit[of].mean()),
-                    majority=max(rate, 1.0 - rate),
-                    decisions=int(of.sum()),
-                )
-            )
+            rate, hit, count = float(rose[of].mean()), float(credit[of].mean()), int(of.sum())
+            majority = max(rate, 1.0 - rate)
+            shares = {"accuracy": hit, "majority": majority}
+            out.append(CallGroup(name=caller.name, by=by, group=str(group), decisions=count, **shares))
     return out
