@@ -4,6 +4,7 @@ import json
 import random
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +111,35 @@ def spread(windows: list[Window], targets: list[Target], count: int, seed: int) 
     Returns:
         (windows, targets), in the order they came in.
     """
-    if count >= len(windows):
-        return list(windows), list(targets)
+    rows = spread_rows([window.stock for window in windows], count, seed)
+    return [windows[row] for row in rows], [targets[row] for row in rows]
+
+
+def spread_rows(stocks: Sequence[str], count: int, seed: int) -> list[int]:
+    """Picks rows evenly over dates and stocks; see `spread`.
+
+    Args:
+        stocks: stock of each row; rows are ordered by date.
+        count: how many to pick; all, if there are no more.
+        seed: of the choice.
+
+    Returns:
+        The picked rows, in order.
+    """
+    if count >= len(stocks):
+        return list(range(len(stocks)))
     rng = random.Random(seed)
     seen: dict[str, int] = defaultdict(int)
     used: dict[str, int] = defaultdict(int)
     picks = []
     for piece in range(count):
-        rows = range(piece * len(windows) // count, (piece + 1) * len(windows) // count)
+        rows = range(piece * len(stocks) // count, (piece + 1) * len(stocks) // count)
         for row in rows:
-            seen[windows[row].stock] += 1
-        pick = min(rows, key=lambda row: (used[windows[row].stock] / seen[windows[row].stock], rng.random()))
-        used[windows[pick].stock] += 1
+            seen[stocks[row]] += 1
+        pick = min(rows, key=lambda row: (used[stocks[row]] / seen[stocks[row]], rng.random()))
+        used[stocks[pick]] += 1
         picks.append(pick)
-    return [windows[row] for row in picks], [targets[row] for row in picks]
+    return picks
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> dict[str, list[Any]]:

@@ -7,16 +7,15 @@ comparison and forecasting all use them. The messages go through the model's own
 import math
 import re
 
+from stonk_pipeline import form
 from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.form import TAGS as TAGS
+from stonk_pipeline.form import Messages as Messages
+from stonk_pipeline.form import number as number
+from stonk_pipeline.form import thinking as thinking
 from stonk_pipeline.schema import Forecast, Unreadable, Window
 
-Messages = list[dict[str, str]]
-
-REASONS = {
-    "no thinking": "the answer does not begin with <think>…</think>",
-    "no answer": "there is no <answer>…</answer> after the thinking",
-    "several answers": "a tag of the form appears more than once",
-    "text outside": "there is text outside the two blocks",
+REASONS = form.REASONS | {
     "not a list": "the answer is not a list in square brackets",
     "not a number": "an element is not a plain decimal number",
     "wrong length": "the list has not one value for each day",
@@ -25,7 +24,6 @@ REASONS = {
 """Why an answer is not a forecast; `Unreadable.reason` is one of the keys."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
-TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 SYSTEM = (
     "You forecast the daily closes of a stock. Think briefly, then give one number for each day ahead, "
@@ -61,7 +59,7 @@ def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
         about.append(f"Last close: {window.date}")
     about.append(f"Closes, oldest first: {join(window.context, prompt.decimals)}")
     if prompt.indicators:
-        about.append(f"Indicators: {_indicators(window.indicators, prompt.decimals)}")
+        about.append(f"Indicators: {indicator_text(window.indicators, prompt.decimals)}")
     if prompt.statistics:
         about.append(f"Statistics: {_statistics(window, prompt.decimals)}")
     about.append(f"Forecast the next {horizon} closes.")
@@ -73,15 +71,9 @@ def join(values: tuple[float, ...], decimals: int) -> str:
     return "[" + ", ".join(number(value, decimals) for value in values) + "]"
 
 
-def answer(thinking: str, values: tuple[float, ...], decimals: int) -> str:
+def answer(thought: str, values: tuple[float, ...], decimals: int) -> str:
     """An answer in the form that `parse` reads."""
-    return f"<think>{thinking}</think>\n<answer>{join(values, decimals)}</answer>"
-
-
-def thinking(completion: str) -> str:
-    """The reasoning in an answer, or the whole text where the form is broken."""
-    head, found, _ = completion.partition("</think>")
-    return head.replace("<think>", "", 1).strip() if found else completion.strip()
+    return form.join(thought, join(values, decimals))
 
 
 def parse(
@@ -98,17 +90,10 @@ def parse(
     Returns:
         The forecast on the window's prompt scale, or `Unreadable` with a key of `REASONS`.
     """
-    body = completion.strip()
-    if not body.startswith("<think>") or "</think>" not in body:
-        return Unreadable("no thinking")
-    if any(body.count(tag) > 1 for tag in TAGS):
-        return Unreadable("several answers")
-    after = body.partition("</think>")[2].strip()
-    if "<answer>" not in after or "</answer>" not in after:
-        return Unreadable("no answer")
-    if not (after.startswith("<answer>") and after.endswith("</answer>")):
-        return Unreadable("text outside")
-    inner = after.removeprefix("<answer>").removesuffix("</answer>").strip()
+    parts = form.split(completion)
+    if isinstance(parts, Unreadable):
+        return parts
+    inner = parts.answer
     if not (inner.startswith("[") and inner.endswith("]")):
         return Unreadable("not a list")
     return _values(inner[1:-1], horizon, lowest, highest)
@@ -148,13 +133,8 @@ def read_all(texts: list[list[str]], windows: list[Window], horizon: int) -> lis
     ]
 
 
-def number(value: float, decimals: int) -> str:
-    """A number with fixed decimals, without a negative zero."""
-    text = f"{value:.{decimals}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _indicators(values: dict[str, float], decimals: int) -> str:
+def indicator_text(values: dict[str, float], decimals: int) -> str:
+    """The indicators with their names, as a question shows them."""
     shown = [f"{name.upper()} {number(values[name], decimals)}" for name in ("sma", "ema", "mom", "macd")]
     shown += [f"{name.upper()} {number(values[name], 0)}" for name in _OSCILLATORS]
     bands = " ".join(number(values[f"bbands_{band}"], decimals) for band in ("upper", "middle", "lower"))

@@ -8,6 +8,7 @@ All numbers of a window and its target are on the *prompt scale* (rebased, stand
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 DATE, OPEN, HIGH, LOW, CLOSE, VOLUME = "date", "open", "high", "low", "close", "volume"
 BAR_COLUMNS = (DATE, OPEN, HIGH, LOW, CLOSE, VOLUME)
@@ -131,6 +132,77 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An answer that is not a forecast, and why: `reason` is one of `forecast.REASONS`."""
+    """An answer that does not fit its contract, and why: `reason` is a key of the contract's `REASONS`."""
 
     reason: str
+
+
+Side = Literal["up", "down"]
+Label = Literal["up", "down", "flat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A piece of news, cleaned (`headlines.clean`)."""
+
+    time: str
+    """When it was published (ISO, UTC); empty where its source gives none."""
+    text: str
+    hours: float | None = None
+    """Hours from its publication to the decision; None where the source gives no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What is known of a company, cleaned (`headlines.clean`)."""
+
+    name: str
+    description: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    """(name, value) of its figures, as the source names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the model may know when it calls a direction: a window, and what was published before its close.
+
+    As a `Window` it has no future in it; what came is a `Movement`.
+    """
+
+    window: Window
+    company: Company | None = None
+    headlines: tuple[Headline, ...] = ()
+    """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What came after a decision. Never given to a prompt."""
+
+    end: str
+    """Date of the close that was called (ISO)."""
+    change: float
+    """From the last known close to that one, in percent."""
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A model's answer, read: where the close goes, how far, how sure the model is, and why."""
+
+    side: Side
+    change: float
+    """Size of the move in percent, without a sign."""
+    confidence: float
+    """Stated probability that the side is right, 0.5 to 1."""
+    thinking: str
+
+    @property
+    def sign(self) -> int:
+        """1 for up, -1 for down."""
+        return 1 if self.side == "up" else -1
+
+    @property
+    def up_probability(self) -> float:
+        """Stated probability of a rise."""
+        return self.confidence if self.side == "up" else 1.0 - self.confidence

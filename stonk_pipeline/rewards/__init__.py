@@ -1,5 +1,4 @@
-"""Rewards: one pure, picklable function each, from an answer and an outcome to a number between -1 and 1."""
+"""Rewards: one pure, picklable function each, from an answer and an outcome to a number.
 
-from stonk_pipeline.rewards.forecast import COMPONENTS, direction, form, skill, trading
-
-__all__ = ["COMPONENTS", "direction", "form", "skill", "trading"]
+One module for each recipe; its `COMPONENTS` names the functions.
+"""

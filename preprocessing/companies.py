@@ -1,0 +1,65 @@
+"""What is known of companies, cleaned: from a file, or from a record."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.errors import DataError
+from stonk_pipeline.headlines import clean
+from stonk_pipeline.schema import Company
+
+NAME_LENGTH, DESCRIPTION_LENGTH, FACT_LENGTH = 60, 300, 40
+MOST_FACTS = 40
+FORM = "{ticker: {name, description, facts}}"
+
+
+def company(name: object, description: object, facts: object) -> Company:
+    """A company, every text of it cleaned; what is not text, a number or a table of such is left out."""
+    table = facts if isinstance(facts, Mapping) else {}
+    cleaned = {clean(str(key), FACT_LENGTH): _value(value) for key, value in list(table.items())[:MOST_FACTS]}
+    return Company(
+        name=clean(name, NAME_LENGTH) if isinstance(name, str) else "",
+        description=clean(description, DESCRIPTION_LENGTH) if isinstance(description, str) else "",
+        facts=tuple((key, value) for key, value in cleaned.items() if key and value),
+    )
+
+
+def read_companies(path: Path) -> dict[str, Company]:
+    """Reads a JSON file: ticker -> {"name": …, "description": …, "facts": {name: value}}; all three may be missing.
+
+    These facts are shown at every date: they must have been true, and known, before the first of them.
+
+    Raises:
+        DataError: no such file, or not of that form; names file and ticker.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"{path}: no such file of company facts") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON in UTF-8 ({error}); write {FORM}") from error
+    if not isinstance(found, Mapping):
+        raise DataError(f"{path}: not a table of tickers; write {FORM}")
+    companies = {}
+    for ticker, about in found.items():
+        if not isinstance(about, Mapping):
+            raise DataError(f"{path}, {ticker}: not a table; write {{name, description, facts}}")
+        unknown = set(about) - {"name", "description", "facts"}
+        if unknown:
+            raise DataError(f"{path}, {ticker}: unknown field {sorted(unknown)[0]!r}; it has name, description, facts")
+        companies[ticker.upper()] = company(about.get("name"), about.get("description"), about.get("facts"))
+    return companies
+
+
+def _value(value: Any) -> str:
+    """A figure in few characters: 394328000000 -> 394.3B. Empty for what is none."""
+    if isinstance(value, str):
+        return clean(value, FACT_LENGTH)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{letter}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

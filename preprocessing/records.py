@@ -1,0 +1,213 @@
+"""Records of the deepstock form to examples.
+
+One record is one ticker and day: `ticker` and a nested `company_info` with the date, the last two closes, headlines,
+figures and a description. A record holds no outcome, so the label is the close of the *next session's* record of the
+same ticker, looked up before anything is filtered. Where that record is missing, the example is dropped and counted:
+the next one that happens to be there may lie days later.
+"""
+
+import datetime
+import itertools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from preprocessing.companies import company
+from stonk_pipeline.direction_config import ExamplesConfig, NewsConfig
+from stonk_pipeline.errors import DataError
+from stonk_pipeline.examples import Examples, label, ordered
+from stonk_pipeline.headlines import clean
+from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
+
+LONGEST_BREAK = 5
+"""Calendar days between two sessions; a longer gap is missing data, whatever the other tickers say."""
+AGREEMENT = 0.005
+"""Largest relative difference of a close and what the next record calls the previous close."""
+CONTEXT = 10
+"""Most closes of a context; fewer where the sessions before are missing."""
+VOLATILITY_DAYS, FEWEST_DAYS = 20, 5
+"""Daily returns that a volatility is computed from, and the fewest that are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One ticker and day."""
+
+    place: str
+    ticker: str
+    date: str
+    close: float
+    previous: float
+    headlines: tuple[Headline, ...]
+    company: Company
+
+
+def read_records(path: Path, examples: ExamplesConfig, news: NewsConfig) -> tuple[Examples, dict[str, int]]:
+    """Reads records and labels them.
+
+    Args:
+        path: a JSONL or Parquet file.
+        examples: days ahead, threshold of flat days, volatility where there is too little history.
+        news: most headlines of a decision and their length. Headlines of records carry no time, so whether they were
+            known before the close is the source's word.
+
+    Returns:
+        The examples, and how many records were `read` and how many gave none: `no price` (or date or ticker),
+        `duplicate`, `no next session` (its record is missing), `prices disagree` (see `AGREEMENT`), `last` (nothing
+        after it).
+
+    Raises:
+        DataError: no such file, or a line or row that is no record; two records of one ticker and day that differ.
+    """
+    counts = dict.fromkeys(("read", "no price", "duplicate", "no next session", "prices disagree", "last"), 0)
+    of_ticker: dict[str, dict[str, Record]] = defaultdict(dict)
+    for place, raw in _rows(path):
+        counts["read"] += 1
+        record = _record(place, raw, news)
+        if record is None:
+            counts["no price"] += 1
+            continue
+        there = of_ticker[record.ticker].setdefault(record.date, record)
+        if there is not record:
+            if (there.close, there.previous) != (record.close, record.previous):
+                raise DataError(f"{place}: another price of {record.ticker} on {record.date} than {there.place} has")
+            counts["duplicate"] += 1
+    calendar = sorted({date for records in of_ticker.values() for date in records})
+    following = dict(itertools.pairwise(calendar))
+    decisions, movements = [], []
+    for found in of_ticker.values():
+        records = [found[date] for date in sorted(found)]
+        breaks = [_break(one, other, following) for one, other in itertools.pairwise(records)]
+        for row, record in enumerate(records):
+            ahead = breaks[row : row + examples.days_ahead]
+            problem = next(filter(None, ahead), None if len(ahead) == examples.days_ahead else "last")
+            if problem:
+                counts[problem] += 1
+                continue
+            last = records[row + examples.days_ahead]
+            change = 100.0 * (last.close / record.close - 1.0)
+            window = _window(records, breaks, row, examples.fallback_volatility)
+            decisions.append(Decision(window, record.company, record.headlines))
+            movements.append(Movement(last.date, change, label(change, examples.flat_percent)))
+    return ordered(decisions, movements), counts
+
+
+def _break(one: Record, other: Record, following: Mapping[str, str]) -> str | None:
+    """Why a record is not the next session of the one before; None where it is."""
+    days = (datetime.date.fromisoformat(other.date) - datetime.date.fromisoformat(one.date)).days
+    if following[one.date] != other.date or days > LONGEST_BREAK:
+        return "no next session"
+    return None if abs(other.previous / one.close - 1.0) <= AGREEMENT else "prices disagree"
+
+
+def _window(records: list[Record], breaks: list[str | None], row: int, fallback: float) -> Window:
+    """What is known of prices at a record: earlier sessions without a break, on a scale where its close is 100."""
+    first = row
+    while first > 0 and row - first < CONTEXT - 2 and breaks[first - 1] is None:
+        first -= 1
+    unit = records[row].close / 100.0
+    closes = [records[first].previous, *(record.close for record in records[first : row + 1])]
+    # Each record brings its own last return, so missing sessions between them do no harm here.
+    past = records[max(0, row + 1 - VOLATILITY_DAYS) : row + 1]
+    returns = [math.log(record.close / record.previous) for record in past]
+    mean = sum(returns) / len(returns)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in returns) / max(len(returns) - 1, 1))
+    known = len(returns) >= FEWEST_DAYS and deviation > 0
+    return Window(
+        stock=records[row].ticker,
+        date=records[row].date,
+        context=tuple(close / unit for close in closes),
+        indicators={},
+        statistics={},
+        volatility=100.0 * deviation if known else fallback,
+        price_offset=0.0,
+        price_unit=unit,
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """(place, record as it stands in the file)."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            number = 0
+            for batch in pq.ParquetFile(path).iter_batches(4096):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number}", row
+            return
+        with path.open(encoding="utf-8-sig", newline="\n") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield f"{path}, line {number}", _json(f"{path}, line {number}", line)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file of records; give a JSONL or Parquet file") from error
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: not readable as JSONL or Parquet ({str(error)[:100]}); write it again") from error
+
+
+def _json(place: str, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not JSON ({error}); write one record a line") from error
+
+
+def _record(place: str, raw: Any, news: NewsConfig) -> Record | None:
+    """A record; None where ticker, date or prices are missing."""
+    info = raw.get("company_info") if isinstance(raw, Mapping) else None
+    if not isinstance(info, Mapping):
+        raise DataError(f"{place}: no company_info; a record has ticker and company_info with current_date and price")
+    about, price = _table(info.get("company_info")), _table(info.get("price"))
+    ticker = raw.get("ticker") or info.get("ticker")
+    date = _date(info.get("current_date"))
+    close, previous = _positive(price.get("close")), _positive(price.get("close_previous"))
+    if not isinstance(ticker, str) or not ticker.strip() or date is None or close is None or previous is None:
+        return None
+    written = _table(info.get("news")).get("news_headlines")
+    texts = [clean(text, news.max_length) for text in _texts(written)]
+    unique = [text for text in dict.fromkeys(texts) if text][: news.per_decision]
+    figures = _table(info.get("financials"))
+    return Record(
+        place=place,
+        ticker=ticker.strip().upper(),
+        date=date,
+        close=close,
+        previous=previous,
+        headlines=tuple(Headline("", text) for text in unique),
+        company=company(about.get("name"), about.get("description"), _table(figures.get("financials")) or figures),
+    )
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """A nested table, which may be written as JSON within the record; empty for anything else."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    entries = value.splitlines() if isinstance(value, str) else value if isinstance(value, list) else []
+    found = [entry.get("headline") or entry.get("title") if isinstance(entry, Mapping) else entry for entry in entries]
+    return [text for text in found if isinstance(text, str)]
+
+
+def _date(value: Any) -> str | None:
+    try:
+        return datetime.date.fromisoformat(str(value)[:10]).isoformat()
+    except ValueError:
+        return None
+
+
+def _positive(value: Any) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return float(value) if usable else None

@@ -1,0 +1,128 @@
+"""Text from strangers, made safe to stand in a prompt.
+
+A headline may hold anything: control characters, marks that turn the reading direction, tags of our own form, tokens
+of a chat template, "ignore the above". `clean` takes away what could end its line, its fence or its turn; what a
+sentence *says* stays, since nothing but the model's own answer is ever parsed. Letters that look like others
+(Cyrillic in Latin words) stay too.
+"""
+
+import html
+import re
+import unicodedata
+
+FENCE = '"""'
+"""Stands alone on the lines before and after quoted text. No cleaned text holds it, or a line break."""
+CUT = "..."
+
+_SPECIAL = re.compile(
+    r"<[|/!]?[^<>]{0,40}[|/]?>"  # tags, and tokens such as <|im_end|>
+    r"|\[/?(?:INST|SYS|SYSTEM|USER|ASSISTANT|TOOL[A-Z_]*|AVAILABLE_TOOLS)\]"
+    r"|\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id|eom_id|system|user|assistant|end)\|"
+    r"|\{[{%#]|[}%#]\}",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(
+    r"\b(system|assistant|user|human|developer|tool|instructions?|answer|think(?:ing)?)\b\s*:", re.IGNORECASE
+)
+_QUOTES = re.compile(r"[\"'`]{2,}")
+_MARKDOWN = re.compile(r"[#*_~=\-]{3,}")
+_BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5"), " ")
+"""Characters that count as letters or symbols and show nothing."""
+_READ = 10
+"""Times the limit that is read of a text: what is cut off anyway should cost no time."""
+_ROUNDS = 8
+"""Taking something away can join its neighbours to something new; a text that still changes after this is given up."""
+
+
+def clean(text: str, limit: int) -> str:
+    """One safe line.
+
+    Args:
+        text: anything.
+        limit: most characters; longer text is cut at a word and ends in `...`.
+
+    Returns:
+        The text in NFKC on one line, without control, invisible and bidirectional characters, angle brackets, tokens
+        of chat templates, runs of quotes, or a role before a colon. May be empty. Cleaning it again changes nothing.
+    """
+    text = text[: _READ * limit]
+    for _ in range(_ROUNDS):
+        before, text = text, _once(text)
+        if text == before:
+            return _cut(text, limit)
+    return ""
+
+
+def _once(text: str) -> str:
+    text = unicodedata.normalize("NFKC", html.unescape(text)).translate(_BLANK)
+    text = "".join(_visible(text))
+    text = _SPECIAL.sub(" ", text)
+    text = text.replace("<", " ").replace(">", " ")
+    text = _ROLE.sub(r"\1", text)
+    text = _QUOTES.sub("'", text)
+    text = _MARKDOWN.sub(" ", text)
+    return " ".join(text.split())
+
+
+def _visible(text: str) -> list[str]:
+    """Characters that may stay: no controls (also not invisible ones), one accent a letter, any space as a space."""
+    kept: list[str] = []
+    accents = 0
+    for character in text:
+        category = unicodedata.category(character)
+        accents = accents + 1 if category in ("Mn", "Me") else 0
+        if category[0] == "Z" or character in "\t\n\r\v\f\x1c\x1d\x1e\x85":
+            kept.append(" ")
+        elif category[0] != "C" and accents < 2 and not "\ufe00" <= character <= "\ufe0f":
+            kept.append(character)
+    return kept
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    head = text[: limit - len(CUT)]
+    words = head.rsplit(" ", 1)[0].rstrip(" .") if " " in head else head.rstrip(" .")
+    # A cut can end where something began that is only harmless as a whole.
+    return clean(words + CUT, limit)
+
+
+def fence(lines: list[str]) -> str:
+    """Cleaned lines between two fences, each behind a dash."""
+    return "\n".join([FENCE, *(f"- {line}" for line in lines), FENCE])
+
+
+def mask(text: str, ticker: str, name: str) -> str:
+    """Takes ticker and company name out of a text.
+
+    Example:
+        >>> mask("Apple Inc. beats estimates, $AAPL up, apple happy", "AAPL", "Apple Inc.")
+        'the company beats estimates, the company up, the company happy'
+    """
+    words = name.rstrip(".").split()
+    names = [name] if name else []
+    # The first word of a name is what news call a company by; short ones are words of their own (GE, T, The).
+    names += [words[0]] if words and len(words[0]) > 3 else []
+    patterns = [rf"\$\s?{re.escape(ticker)}\b"] if ticker else []
+    patterns += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(names, key=len, reverse=True)]
+    patterns += [rf"(?<!\w){re.escape(ticker)}(?!\w)"] if len(ticker) > 2 else []
+    return re.sub("|".join(patterns), "the company", text, flags=re.IGNORECASE) if patterns else text
+
+
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATES = re.compile(
+    r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\b"
+    rf"|\b{_MONTH}\.? \d{{1,2}}\b(?:,? ?(?:19|20)\d\d\b)?|\b\d{{1,2}} {_MONTH}\b(?:,? ?(?:19|20)\d\d\b)?"
+    r"|\b(?:19|20)\d\d\b",
+    re.IGNORECASE,
+)
+
+
+def mask_dates(text: str) -> str:
+    """Takes dates and years out of a text.
+
+    Example:
+        >>> mask_dates("down on wed feb 19 2014, best since 2009-03-09")
+        'down on wed [date], best since [date]'
+    """
+    return _DATES.sub("[date]", text)

@@ -1,0 +1,129 @@
+"""Headlines of the embedded market: some tell of the next day, most are noise, and how many is known.
+
+An informative headline of a day is worded as company news (orders, outlook, costs) and points to the side that the
+*next* day's close takes, with probability `reliability`. Noise is worded as opinion and routine; half of it leans to a
+side too, at random. So a reader who follows company news alone is right in that share of such days, and whoever
+follows opinions is right half of the time. On the random-walk market every headline is noise, in both wordings.
+"""
+
+import datetime
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.direction_config import MarketNewsConfig, NewsConfig
+from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.schema import CLOSE, DATE, Side
+
+TELLING: dict[Side, tuple[str, ...]] = {
+    "up": (
+        "{ticker} wins an order worth {n} million",
+        "{ticker} lifts its outlook by {n} percent",
+        "{ticker} profit beats estimates by {n} percent",
+        "{ticker} cuts its costs by {n} percent",
+    ),
+    "down": (
+        "{ticker} loses an order worth {n} million",
+        "{ticker} trims its outlook by {n} percent",
+        "{ticker} profit misses estimates by {n} percent",
+        "{ticker} warns of costs up {n} percent",
+    ),
+}
+NOISE = (
+    "forum poll: {n} percent of members would buy {ticker}",
+    "forum poll: {n} percent of members would sell {ticker}",
+    "{ticker} is a bargain, says a blogger with {n} thousand readers",
+    "{ticker} is overpriced, says a blogger with {n} thousand readers",
+    "{ticker} speaks at conference number {n}",
+    "webcast {n}: options on {ticker} explained",
+    "{n} stocks to watch this week, among them {ticker}",
+    "{ticker} opens an office with {n} desks",
+)
+EARLIEST_HOURS = 17.0
+"""Before the close; so a headline is always of its own day."""
+
+
+class Generated(NamedTuple):
+    """A headline with what is known of it."""
+
+    time: datetime.datetime
+    """UTC."""
+    ticker: str
+    text: str
+    informative: bool
+    side: Side | None
+    """Where an informative headline, or noise in its wording, points."""
+
+
+def generate_news(
+    frames: Mapping[str, pd.DataFrame], market: MarketConfig, config: MarketNewsConfig, clock: NewsConfig
+) -> list[Generated]:
+    """Headlines of every ticker; the same settings always give the same ones.
+
+    Args:
+        frames: bars, as `market.generate` made them.
+        market: the settings that made them.
+        config: how many, and how many of them tell something.
+        clock: the market's clock.
+
+    Returns:
+        The headlines in the order of their times.
+    """
+    out: list[Generated] = []
+    for ticker, frame in frames.items():
+        rng = np.random.default_rng([config.seed, market.seed, zlib.crc32(ticker.encode())])
+        out += _of_ticker(ticker, frame, market, config, clock, rng)
+    return sorted(out, key=lambda headline: (headline.time, headline.ticker, headline.text))
+
+
+def _of_ticker(
+    ticker: str,
+    frame: pd.DataFrame,
+    market: MarketConfig,
+    config: MarketNewsConfig,
+    clock: NewsConfig,
+    rng: np.random.Generator,
+) -> list[Generated]:
+    closes = frame[CLOSE].to_numpy()
+    zone = ZoneInfo(clock.zone)
+    close_time = datetime.time.fromisoformat(clock.session_close)
+    out = []
+    for row, count in enumerate(rng.poisson(config.per_day, len(closes))):
+        moment = datetime.datetime.combine(frame[DATE].iloc[row].date(), close_time, zone)
+        for _ in range(count):
+            hours, kind, right, number = (
+                rng.uniform(0.1, EARLIEST_HOURS),
+                rng.random(),
+                rng.random(),
+                rng.integers(2, 90),
+            )
+            choice = int(rng.integers(2**16))
+            telling = kind < config.informative_share
+            came = np.sign(closes[row + 1] - closes[row]) if row + 1 < len(closes) else 0.0
+            informative = bool(telling and market.kind == "predictable" and came != 0)
+            side: Side | None = None
+            if informative:
+                side = "up" if (came > 0) == (right < config.reliability) else "down"
+            elif telling:
+                side = "up" if right < 0.5 else "down"
+            phrases = TELLING[side] if side else NOISE
+            text = phrases[choice % len(phrases)].format(ticker=ticker, n=number)
+            time = (moment - datetime.timedelta(hours=hours)).astimezone(datetime.UTC).replace(microsecond=0)
+            out.append(Generated(time, ticker, text, informative, side))
+    return out
+
+
+def write_news(headlines: list[Generated], path: Path) -> None:
+    """Writes headlines as the JSONL that real ones come in: nothing in it says which are informative."""
+    lines = (
+        json.dumps({"timestamp": headline.time.isoformat(), "ticker": headline.ticker, "headline": headline.text})
+        for headline in headlines
+    )
+    write_atomic(path, "".join(f"{line}\n" for line in lines))
