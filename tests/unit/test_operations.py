@@ -119,16 +119,16 @@ def test_continue_keeps_the_settings_of_the_run_and_changes_single_ones(run, mon
 
 def test_changed_code_names_the_files(run):
     code = loaded_code()
-    assert "stonk_pipeline/config.py" in code
+    assert "stonk_pipeline/config/data.py" in code
     assert "stonk_pipeline/cli.py" not in code
     fields = {name: {} for name in ("config", "inputs", "outputs", "numbers", "versions")}
     fields |= {name: "" for name in ("stage", "fingerprint", "digest", "finished")}
     manifest = Manifest(**fields, git_commit=None, seed=None, seconds=1, code=code)
     assert changed_code(manifest) == []
     other = manifest.model_copy(
-        update={"code": code | {"stonk_pipeline/config.py": "0", "stonk_pipeline/gone.py": "0"}}
+        update={"code": code | {"stonk_pipeline/config/data.py": "0", "stonk_pipeline/gone.py": "0"}}
     )
-    assert sorted(changed_code(other)) == ["stonk_pipeline/config.py", "stonk_pipeline/gone.py"]
+    assert sorted(changed_code(other)) == ["stonk_pipeline/config/data.py", "stonk_pipeline/gone.py"]
 
 
 def test_guard_imports_nothing_large_before_it_has_to():

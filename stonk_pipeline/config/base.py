@@ -1,0 +1,25 @@
+"""What all settings share."""
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What numpy's and torch's generators take."""
+IsoDate = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, date) else day)]
+"""A date as text; YAML makes a date of what is not quoted."""
+
+
+class Settings(BaseModel):
+    """Base: unknown names are refused, and the text under a field is its description (and its help in the UI)."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,  # JSON has neither: a run could not read its own settings back
+    )

@@ -1,0 +1,139 @@
+"""Settings of the bars, the windows and the prompt."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from stonk_pipeline.config.base import IsoDate, PositiveInt, Seed, Settings
+
+EMBEDDED = "embedded"
+"""Value of `DataConfig.data_dir` that stands for the generated market."""
+
+
+class MarketConfig(Settings):
+    """The generated market with a known answer (`stonk_pipeline.market`)."""
+
+    kind: Literal["predictable", "random_walk"] = "predictable"
+    """`predictable`: momentum and reversion under changing volatility. `random_walk`: its twin without either."""
+    tickers: PositiveInt = 12
+    """How many tickers to generate."""
+    days: Annotated[int, Field(ge=300)] = 1500
+    """Trading days a ticker."""
+    daily_sd: Annotated[float, Field(gt=0, le=0.1)] = 0.012
+    """Long-run standard deviation of a day's shock; 0.012 is about 19 % a year, as a large company's share has."""
+    seed: Seed = 7
+    """Seed of the generator; the pipeline's own seed does not change the bars."""
+
+
+class IndicatorPeriods(Settings):
+    """Look-back periods, in bars."""
+
+    sma: PositiveInt = 20
+    """Simple moving average."""
+    ema: PositiveInt = 50
+    """Exponential moving average."""
+    mom: PositiveInt = 10
+    """Momentum: close minus the close so many bars before."""
+    stoch: PositiveInt = 14
+    """Stochastic oscillator."""
+    stoch_smooth: PositiveInt = 3
+    """Smoothing of the stochastic oscillator's second line."""
+    rsi: PositiveInt = 14
+    """Relative strength index."""
+    macd_fast: PositiveInt = 12
+    """Fast average of the MACD; below the slow one."""
+    macd_slow: PositiveInt = 26
+    """Slow average of the MACD."""
+    willr: PositiveInt = 14
+    """Williams %R."""
+    cci: PositiveInt = 20
+    """Commodity channel index."""
+    adx: PositiveInt = 14
+    """Average directional index."""
+    bbands: PositiveInt = 20
+    """Bollinger bands."""
+    bbands_width: Annotated[float, Field(gt=0)] = 2.0
+    """Half-width of the Bollinger bands in standard deviations."""
+
+
+class DataConfig(Settings):
+    """Which bars, and how they become windows."""
+
+    data_dir: str = EMBEDDED
+    """Folder with one CSV or Parquet file a stock (`AAPL.csv`), or one such file; `embedded`: the generated market."""
+    stocks: list[str] = Field(["all"], min_length=1)
+    """Symbols to use; `all` takes every file of the folder."""
+    market: MarketConfig = MarketConfig()
+    """The generated market; used where `data_dir` is `embedded`."""
+    shuffle_targets: bool = False
+    """Train against the outcomes of other windows, for controls; validation and test keep their own."""
+    adjust: bool = True
+    """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
+    window: Annotated[int, Field(ge=5, le=250)] = 10
+    """Bars of context in a window."""
+    horizon: Annotated[int, Field(ge=1, le=60)] = 10
+    """Closes to forecast."""
+    stride: PositiveInt = 1
+    """Bars between the starts of neighbouring windows."""
+    normalisation: Literal["rebased", "standard", "raw"] = "rebased"
+    """`rebased`: the last close of each window is 100. `standard`: mean 0, deviation 1, fitted on the training part of
+    each stock. `raw`: prices."""
+    train_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.7
+    """Share of the calendar (the union of all stocks' dates) before the validation part."""
+    val_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Share of the calendar in the validation part; the rest is the test part."""
+    val_start: IsoDate | None = None
+    """First date of the validation part (ISO); replaces the shares when given together with `test_start`."""
+    test_start: IsoDate | None = None
+    """First date of the test part (ISO)."""
+    folds: PositiveInt = 1
+    """Walk-forward: cut the test part into so many pieces, and train anew before each on all that came before."""
+    fold: PositiveInt | None = None
+    """The piece that these windows are tested on; set by the run for each fold."""
+    periods: IndicatorPeriods = IndicatorPeriods()
+    """Look-back periods of the indicators."""
+    warm_up: Annotated[int, Field(ge=0)] = 100
+    """Bars at the start of each history that are used for the indicators but not for windows: recursive averages have
+    forgotten their start by then."""
+    volatility_window: Annotated[int, Field(ge=5)] = 20
+    """Daily returns that the window's volatility is computed from."""
+    max_gap_days: PositiveInt = 10
+    """Calendar days without a bar that are reported as a gap."""
+    split_ratio: Annotated[float, Field(gt=1.0)] = 1.8
+    """A jump between two closes by more than this factor (up or down) is taken for an unadjusted split and refused."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.train_share + self.val_share >= 1.0:
+            raise ValueError("train_share + val_share must leave room for a test part (below 1)")
+        if (self.val_start is None) != (self.test_start is None):
+            raise ValueError("give val_start and test_start together, or neither")
+        if self.val_start and self.test_start and self.val_start >= self.test_start:
+            raise ValueError("val_start must be before test_start")
+        if self.fold is not None and self.fold > self.folds:
+            raise ValueError(f"fold must be one of the folds, 1 to {self.folds}")
+        if self.periods.macd_fast >= self.periods.macd_slow:
+            raise ValueError("periods.macd_fast must be below periods.macd_slow")
+        return self
+
+
+class PromptConfig(Settings):
+    """What the model is shown."""
+
+    decimals: Annotated[int, Field(ge=0, le=6)] = 2
+    """Decimals of prices in the prompt."""
+    indicators: bool = True
+    """Show the technical indicators."""
+    statistics: bool = True
+    """Show the statistics of the window."""
+    show_ticker: bool = False
+    """Name the stock. Off, so that a model cannot recite history that it read in its pre-training."""
+    show_dates: bool = False
+    """Give the date of the last close. Off for the same reason."""
+
+
+class PreprocessStage(Settings):
+    """Settings of the preprocessing stage."""
+
+    data: DataConfig
+    seed: int

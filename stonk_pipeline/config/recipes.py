@@ -1,0 +1,76 @@
+"""Recipes: the settings that differ from the defaults, as YAML files."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.errors import ConfigError
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, controls last."""
+    return sorted((path.stem for path in RECIPES.glob("*.yaml")), key=lambda name: (name.startswith("control-"), name))
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A new mapping: `over` laid on `base`, nested mappings joined."""
+    out = dict(base)
+    for key, value in over.items():
+        old = out.get(key)
+        out[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out
+
+
+def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> PipelineConfig:
+    """Resolves a recipe's name or YAML file, with overrides on top.
+
+    Raises:
+        ConfigError: no such recipe, the file is not YAML, or a setting is unknown or out of its bounds.
+    """
+    settings, path = _read_recipe(recipe)
+    if overrides:
+        make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
+        return make_config(merge(settings, overrides), source="command line")
+    return make_config(settings, source=str(path))
+
+
+def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
+    """A recipe's settings, laid on those of the recipe that its `base` names, and its file."""
+    path = RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        raise ConfigError(f"no recipe {recipe!r}: give one of {', '.join(recipe_names())}, or a .yaml file")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
+    base = settings.pop("base", None)
+    if base is None:
+        return settings, path
+    if base in (recipe, *above):
+        raise ConfigError(f"{path}: base: {base} leads back to itself")
+    return merge(_read_recipe(str(base), (recipe, *above))[0], settings), path
+
+
+def make_config(settings: dict[str, Any], *, source: str) -> PipelineConfig:
+    """Validates settings.
+
+    Raises:
+        ConfigError: names each wrong field, its value and what is allowed.
+    """
+    try:
+        return PipelineConfig.model_validate(settings)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']} (got {item['input']!r:.80})"
+            for item in error.errors()
+        ]
+        raise ConfigError(f"{source}: wrong settings\n" + "\n".join(lines)) from error

@@ -1,0 +1,172 @@
+"""Settings of the model, the trainings and the sampling between them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stonk_pipeline.config.base import IsoDate, PositiveInt, Settings, Share
+from stonk_pipeline.config.data import PromptConfig
+
+
+class ModelConfig(Settings):
+    """The language model, and how it is loaded."""
+
+    name: str = "stonk-tiny"
+    """`stonk-tiny` (in the package), a local directory, or a Hugging Face name."""
+    backend: Literal["auto", "unsloth", "peft"] = "auto"
+    """Who loads it for training; `auto` takes Unsloth where it can be imported."""
+    load_in_4bit: bool = False
+    """Quantise the frozen weights to 4 bits while training (needs CUDA and bitsandbytes)."""
+    max_seq_length: Annotated[int, Field(ge=64)] = 2048
+    """Tokens of prompt and answer together."""
+    knowledge_cutoff: IsoDate | None = None
+    """Last day that the base model's training text can hold (ISO). Test windows decided up to it are marked, and the
+    verdict is also given without them."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=0.98)] = 0.4
+    """Share of the accelerator's memory that vLLM may take."""
+
+
+class LoraConfig(Settings):
+    """Low-rank adapters on all linear layers."""
+
+    rank: PositiveInt = 32
+    """Rank of the adapters: how much they can learn, and how large they are."""
+    alpha: PositiveInt | None = None
+    """Scaling numerator; the rank if not given, so that the scale is 1."""
+    dropout: Share = 0.0
+    """Share of the adapters' inputs that is left out at random in training."""
+
+
+class RewardWeights(Settings):
+    """Weights of the reward's components; each component lies within -1 and 1 before weighting."""
+
+    skill: Annotated[float, Field(ge=0)] = 1.0
+    """Forecast error against persistence."""
+    direction: Annotated[float, Field(ge=0)] = 0.1
+    """Sign of the move to the last day."""
+    trading: Annotated[float, Field(ge=0)] = 0.1
+    """Return of trading the forecast, after costs."""
+    form: Annotated[float, Field(ge=0)] = 0.1
+    """A readable answer."""
+
+
+class GRPOConfig(Settings):
+    """One GRPO run. Both use the same code with their own settings."""
+
+    steps: PositiveInt = 200
+    """Optimizer steps."""
+    prompts_per_step: PositiveInt = 8
+    """Windows in one optimizer step."""
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Answers sampled for each window."""
+    micro_batch: PositiveInt = 16
+    """Answers in one forward and backward pass; lower it when memory runs out."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    """Step size of the optimizer after the warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Steps in which the learning rate rises from 0."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients longer than this are shortened to it."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Temperature of the sampled answers; 1 samples from the model as it is."""
+    max_completion_length: PositiveInt = 256
+    """Longest answer, in tokens."""
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL divergence from the model the run started from; 0 leaves it out."""
+    loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = "dr_grpo"
+    """How the losses of tokens are averaged, by TRL's names; `dr_grpo` favours no length of answer."""
+    scale_rewards: Literal["none", "group", "batch"] = "none"
+    """Division of advantages by the spread of rewards. `none`: dividing by it makes forecasts of noisy outcomes
+    over-confident (arXiv 2508.11800)."""
+    epsilon_high: Annotated[float, Field(gt=0)] = 0.28
+    """Upper clip range (arXiv 2503.14476); the lower one is 0.2."""
+    rewards: RewardWeights = RewardWeights()
+    """Weights of the reward's components."""
+    random_reward: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a reward that knows nothing, for controls."""
+    cost_bps: Annotated[float, Field(ge=0)] = 5.0
+    """Cost of one trade in basis points, for the trading reward."""
+    save_steps: PositiveInt = 50
+    """Optimizer steps between checkpoints; each is validated, and the best is kept."""
+    validation_windows: PositiveInt = 128
+    """Windows that each checkpoint is validated on."""
+    validation_samples: PositiveInt = 4
+    """Answers for each of these windows."""
+
+
+class SamplingConfig(Settings):
+    """Rejection sampling: how many answers, and which are kept."""
+
+    engine: Literal["auto", "vllm", "transformers"] = "auto"
+    """Who samples; `auto` takes vLLM where it can be imported."""
+    windows: PositiveInt = 2000
+    """Training windows to sample, spread evenly over stocks and dates."""
+    samples: Annotated[int, Field(ge=1)] = 8
+    """Answers for each window."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Temperature of the sampled answers."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Least likely tokens beyond this share of probability are left out; 1 keeps all."""
+    max_tokens: PositiveInt = 256
+    """Longest answer, in tokens."""
+    min_skill: Annotated[float, Field(lt=1)] = 0.1
+    """Smallest accepted skill over persistence, 1 - MAE / MAE of persistence."""
+    keep_per_window: PositiveInt = 1
+    """Most answers kept of one window."""
+    keep: Literal["best", "random"] = "best"
+    """`best`: by skill, at least `min_skill`. `random`: any readable answers, for controls."""
+    max_examples: PositiveInt = 4000
+    """Most examples in the set."""
+
+
+class SFTConfig(Settings):
+    """Supervised fine-tuning on the kept answers."""
+
+    epochs: Annotated[float, Field(gt=0)] = 2.0
+    """Passes over the examples."""
+    batch_size: PositiveInt = 16
+    """Examples in one optimizer step."""
+    micro_batch: PositiveInt = 16
+    """Examples in one forward and backward pass; lower it when memory runs out."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Highest step size of the optimizer; it falls along a cosine."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Steps in which the learning rate rises from 0."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Pull of the weights towards 0."""
+    val_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Latest share of the example dates that is held out to watch the loss."""
+    evaluations: PositiveInt = 6
+    """How often the held-out loss is measured in the run."""
+    divergence: Annotated[float, Field(gt=0)] = 0.1
+    """Stop when the held-out loss is above its best by this share at two measurements in a row."""
+
+
+class GRPOStage(Settings):
+    """Settings of a GRPO stage."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    lora: LoraConfig
+    grpo: GRPOConfig
+    seed: int
+
+
+class SamplingStage(Settings):
+    """Settings of the rejection-sampling stage."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    sampling: SamplingConfig
+    stock_name: str
+    seed: int
+
+
+class SFTStage(Settings):
+    """Settings of the supervised stage."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    lora: LoraConfig
+    sft: SFTConfig
+    seed: int
