@@ -172,7 +172,9 @@ def test_update_reports_a_failing_stock_and_its_reason(config, ohlcv, tmp_path):
     assert change.before == change.after == file_digest(tmp_path / "bars" / "AAPL.csv")
 
 
-def test_update_reports_an_unforeseen_fault_of_a_source(config):
+def test_update_reports_an_unforeseen_fault_of_a_source(config, ohlcv):
+    deliver(config, ohlcv)
+
     def fetch(symbol, after):
         raise ZeroDivisionError("inside a library")
 
