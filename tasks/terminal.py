@@ -75,7 +75,9 @@ def discard(config: PipelineConfig, stages: str) -> None:
     if chosen and config.run_dir is None:
         raise ConfigError("--force needs --continue RUN_DIR: a new run does every stage anyway")
     for name in chosen:
-        pipeline.discard(pipeline.open_run(Path(str(config.run_dir))), name)
+        for run, step in pipeline.open_run(Path(str(config.run_dir))).steps():
+            if step == name:
+                pipeline.discard(run, step)
 
 
 def _run(flow: Callable[[PipelineConfig], str], config: PipelineConfig, console: Console) -> int:

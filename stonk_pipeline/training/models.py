@@ -218,7 +218,13 @@ def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
     # The base is named as the user named it: a path of this machine would be of no use on another.
     config |= {"base_model_name_or_path": model.name, "inference_mode": True}
     config.pop("auto_mapping", None)  # names Unsloth's classes, which plain PEFT need not have
+    if isinstance(config["target_modules"], list):  # PEFT writes a set, in another order each time
+        config["target_modules"].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    settings = json.loads((out / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings.pop("local_files_only", None)  # how it was loaded here: the same adapter gives the same files everywhere
+    text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    (out / "tokenizer_config.json").write_text(text, encoding="utf-8")
     (out / "README.md").unlink(missing_ok=True)  # PEFT's template card says nothing
 
 

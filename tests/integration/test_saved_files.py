@@ -1,0 +1,27 @@
+"""The same adapter gives the same files, whichever process saves it: what follows from them stays done."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stonk_pipeline.runs import output_files
+
+SAVE = """
+import sys
+from pathlib import Path
+from stonk_pipeline.config import LoraConfig, ModelConfig
+from stonk_pipeline.training import models
+model = ModelConfig(backend="peft", max_seq_length=320)
+models.save_adapter(models.load_for_training(model, LoraConfig(rank=4), 0), model, Path(sys.argv[1]))
+"""
+
+
+def test_save_adapter_writes_the_same_files_in_every_process(tmp_path: Path) -> None:
+    for seed in ("1", "2"):  # of Python's hashes, and so of the order of sets
+        settings = os.environ | {"PYTHONHASHSEED": seed, "HF_HUB_OFFLINE": str(int(seed) - 1)}
+        subprocess.run([sys.executable, "-c", SAVE, str(tmp_path / seed)], env=settings, check=True)
+    assert output_files(tmp_path / "1") == output_files(tmp_path / "2")
+    modules = json.loads((tmp_path / "1" / "adapter_config.json").read_text())["target_modules"]
+    assert modules == sorted(modules)
