@@ -112,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = cli.resolve_config(args)
         chosen = bool(args.recipe or cli.overrides(args))
+        # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
         with _server(args.host, args.port) as url, _alone(url):
             _serve({"config": config.model_dump(mode="json")}, chosen, url, args.limit)

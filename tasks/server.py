@@ -140,6 +140,9 @@ def main() -> None:
     os.environ.pop("PREFECT_API_URL", None)
     import uvicorn
     from prefect.server.api.server import create_app
+    from prefect.settings import PREFECT_HOME
+
+    PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # SQLite makes the database, but no directory for it
 
     uvicorn.run(
         create_app(ephemeral=args.without_ui, final=True),
