@@ -164,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config_options(joined)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
     build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--steps", type=int, default=1800)
+    build.add_argument("--steps", type=int, default=800)
     build.add_argument("--seed", type=int, default=0)
     registry.add_command(commands)
     forward.add_commands(commands, add_config_options)
@@ -190,7 +190,7 @@ def _run(args: argparse.Namespace) -> int:
         from stonk_pipeline.tiny import rebuild
 
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
-        sys.stdout.write(f"{args.out}: last loss {loss:.3f}\n")
+        sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
     if args.command == "runs":
         from stonk_pipeline.report.runs_page import write_runs_page

@@ -6,7 +6,7 @@ values go there on a path of random shape, sooner or later, with noise around it
 forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports was
 learned in that run.
 
-Rebuild the committed weights (about an hour on one core):
+Rebuild the committed weights (five to fifteen minutes on two cores):
 
     python -m stonk_pipeline build-tiny --out stonk_pipeline/assets/stonk-tiny
 
@@ -40,16 +40,13 @@ SHAPES = (0.2, 2.0)
 """Lowest and highest exponent of the drift's path: below 1 most of the move comes in the first days, above 1 in the
 last."""
 QUESTION_WEIGHT = 0.25
-THOUGHT_WEIGHT = 3.0
-"""Of the question's and the thought's loss beside the values' while the tiny model is built: the values are mostly
-noise, and to quote a fact wrongly hides from all later training what the forecast should follow from."""
+"""Of the question's loss beside the answer's while the tiny model is built."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 NAMES = (
     *("EMA", "MOM", "MACD", "STOCH_K", "STOCH_D", "RSI", "WILLR", "CCI", "ADX", "BBANDS"),
     *("max", "median", "mean", "trend up", "trend down", "trend flat", "lags", "volatility"),
 )
 """Of indicators and statistics; a comma before them belongs to the decimal there, where there is one."""
-END_OF_THOUGHT = "</think>\n<answer>["
 PHRASES = (
     forecast.SYSTEM,
     "Closes, oldest first: [",
@@ -68,7 +65,7 @@ PHRASES = (
     *(f". I expect {what}" for what in ("a rise of ", "a fall of ", "no change in ")),
     " in ",
     " days.",
-    END_OF_THOUGHT,
+    "</think>\n<answer>[",
     "]</answer>",
 )
 NUMBERS = (
@@ -132,7 +129,7 @@ def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed
         progress: receives each step.
 
     Returns:
-        The last training loss: the weighted sum of nats a token of values, thought and question.
+        The last training loss, nats a token of the answer.
     """
     rng = np.random.default_rng(seed)
     texts = _conversations(groups, rng)
@@ -215,32 +212,30 @@ def _train_model(
 
 
 def _loss(model: Any, batch: dict[str, Any]) -> Any:
-    """Cross-entropy of values, thought and question, weighted: copying numbers is learned sooner with all three."""
+    """Cross-entropy of the answer, plus a part of the question's: copying numbers is learned sooner with both."""
     torch = _torch()
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
     losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch["input_ids"][:, 1:], reduction="none")
-    parts = batch["parts"][:, 1:]
-    question, thought, values = (losses[parts == part].mean() for part in (1, 2, 3))
-    return values + THOUGHT_WEIGHT * thought + QUESTION_WEIGHT * question
+    answer, real = batch["labels"][:, 1:] != -100, batch["attention_mask"][:, 1:] != 0
+    return losses[answer].mean() + QUESTION_WEIGHT * losses[real & ~answer].mean()
 
 
 def _batch(tokenizer: Any, conversations: list[list[dict[str, str]]]) -> dict[str, Any]:
-    """Right-padded ids, and which part each belongs to: 0 padding, 1 question, 2 thought, 3 values."""
+    """Right-padded ids whose loss lies on the answers alone."""
     torch = _torch()
-    rows, end_of_thought = [], tokenizer.convert_tokens_to_ids(END_OF_THOUGHT)
+    rows = []
     for conversation in conversations:
         asked = tokenizer.apply_chat_template(conversation[:-1], add_generation_prompt=True, tokenize=False)
         whole = asked + conversation[-1]["content"] + SPECIAL[2]
         start = len(tokenizer(asked)["input_ids"])
         ids = tokenizer(whole)["input_ids"]
-        thought = ids.index(end_of_thought) + 1 - start
-        rows.append((ids, [1] * start + [2] * thought + [3] * (len(ids) - start - thought)))
+        rows.append((ids, [-100] * start + ids[start:]))
     length = max(len(ids) for ids, _ in rows)
     pad = tokenizer.pad_token_id
     return {
         "input_ids": torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows]),
         "attention_mask": torch.tensor([[1] * len(ids) + [0] * (length - len(ids)) for ids, _ in rows]),
-        "parts": torch.tensor([parts + [0] * (length - len(parts)) for _, parts in rows]),
+        "labels": torch.tensor([labels + [-100] * (length - len(labels)) for _, labels in rows]),
     }
 
 
