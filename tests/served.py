@@ -44,8 +44,11 @@ def free_port() -> int:
 class Served:
     """A server and what serves for it; the two can be ended apart."""
 
-    def __init__(self, home: Path, *options: str) -> None:
+    def __init__(self, home: Path, *options: str, named: bool = True) -> None:
+        """`named`: with directories of its own as options, which fill the form anew at each start."""
         self.home, self.options, self.port = home, options, free_port()
+        if named:
+            self.options = ("--results-dir", str(home / "results"), "--models-dir", str(home / "models"), *options)
         self.url = f"http://127.0.0.1:{self.port}/api"
         self.api = httpx.Client(base_url=self.url, timeout=60)
         self.process: subprocess.Popen[bytes] | None = None
@@ -55,11 +58,10 @@ class Served:
     def start(self, **more: str) -> None:
         """Starts `serve`, and returns when it says that it serves."""
         log = self.home / "serve.log"
-        settings = ["--results-dir", str(self.results), "--models-dir", str(self.home / "models"), *self.options]
         begin = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flows.serve", "--port", str(self.port), *settings],
+                [sys.executable, "-m", "flows.serve", "--port", str(self.port), *self.options],
                 cwd=ROOT,
                 env=environment(self.home, **more),
                 stdout=stream,
