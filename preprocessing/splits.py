@@ -31,7 +31,8 @@ def split_dates(calendars: Iterable[np.ndarray], data: DataConfig) -> SplitDates
     Raises:
         ConfigError: `val_start` or `test_start` is not an ISO date.
     """
-    union = np.unique(np.concatenate([np.asarray(dates, dtype="datetime64[D]") for dates in calendars]))
+    days = [np.asarray(dates, dtype="datetime64[D]") for dates in calendars]
+    union = np.unique(np.concatenate(days)) if days else np.array([], dtype="datetime64[D]")
     if data.val_start and data.test_start:
         whole = SplitDates(_day("val_start", data.val_start), _day("test_start", data.test_start))
     else:
