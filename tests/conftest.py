@@ -23,11 +23,14 @@ STOCKNET = ROOT.parent / "shared" / "data" / "stocknet"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", help="directory for screenshots of the UI, e.g. docs/pictures")
+    parser.addoption("--long", action="store_true", help="also the tests that take many minutes each")
     parser.addoption("--served-home", help="directory of the served runs, kept for the next time: saves the first run")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="takes many minutes; --long runs it"))
         tier = item.path.relative_to(ROOT / "tests").parts[0]
         if tier in ("integration", "gpu"):
             item.add_marker(tier)

@@ -131,6 +131,7 @@ def test_killed_serve_takes_its_runs_along_and_recovers_them(served: Served, und
     completes(served, run, expected)
 
 
+@pytest.mark.long
 def test_run_of_the_command_line_that_is_killed_does_not_stay_running(
     served: Served, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.long
 def test_full_disk_is_said_and_loses_no_finished_stage(
     served: Served, undisturbed: Undisturbed, small_disk: Path, tmp_path: Path
 ) -> None:

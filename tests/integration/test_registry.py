@@ -65,6 +65,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Run, pipeli
     return pipeline.open_run(root / "first"), pipeline.open_run(root / "second")
 
 
+@pytest.mark.long
 def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[pipeline.Run, pipeline.Run]) -> None:
     first, second = runs
     registry = Registry(first.config.models_dir)
@@ -107,6 +108,7 @@ def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[p
     assert "1 entries, unbroken, 1 of them late" in command("verify", "--forecasts-dir", str(forecasts))
 
 
+@pytest.mark.long
 def test_forecast_flow_logs_once_however_often_it_runs(runs: tuple[pipeline.Run, pipeline.Run], tmp_path: Path) -> None:
     from prefect.testing.utilities import prefect_test_harness
 

@@ -86,6 +86,7 @@ def test_retry_says_that_code_has_changed(served: Served, undisturbed: Undisturb
     assert f"compare: kept, though it was computed with other code (changed since: {name})" in log
 
 
+@pytest.mark.long
 def test_command_line_prints_how_to_go_on_and_goes_on(served: Served, undisturbed: Undisturbed) -> None:
     """Without a server that lasts: the run that failed is continued by the command that it printed."""
     run, expected = undisturbed
