@@ -109,8 +109,8 @@ class SamplingConfig(Settings):
     """Least likely tokens beyond this share of probability are left out; 1 keeps all."""
     max_tokens: PositiveInt = 256
     """Longest answer, in tokens."""
-    min_skill: Annotated[float, Field(ge=-10, lt=1)] = 0.1
-    """Smallest accepted skill over persistence, 1 - MAE / MAE of persistence."""
+    min_skill: Annotated[float, Field(ge=-10, lt=1)] = 0.3
+    """Smallest accepted skill: 1 - MAE / the MAE to expect of persistence at the window's volatility."""
     keep_per_window: PositiveInt = 1
     """Most answers kept of one window."""
     keep: Literal["best", "random"] = "best"

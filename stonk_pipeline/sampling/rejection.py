@@ -60,12 +60,12 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
         keep_per_window=sampling.keep_per_window,
         chance=random.Random(config.seed) if sampling.keep == "random" else None,
     )
-    chosen = balance(windows, judged, max_examples=sampling.max_examples)
+    chosen = balance(windows, judged, max_examples=sampling.max_examples, seed=config.seed)
     shutil.rmtree(scratch, ignore_errors=True)
     record = summary(windows, chosen) | {"engine": kind}
     if not record["kept"]:
         raise StageError(
-            f"none of {record['answers']} answers beat persistence by {sampling.min_skill:.0%}: "
+            f"none of {record['answers']} answers had a skill of {sampling.min_skill:g}: "
             f"{record['reasons']}. Lower sampling.min_skill, raise sampling.samples, or train the first model longer"
         )
     asked = [forecast.messages(window, config.prompt, horizon) for window in windows]

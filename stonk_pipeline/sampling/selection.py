@@ -1,9 +1,10 @@
 """Rejection sampling's choice: candidates and scores in, kept and rejected out. Pure.
 
-With realised prices as the judge, the best answers of the easiest windows win unless something is done about it: quiet
-windows in which nothing happens. So answers are judged by their skill against persistence *on their own window*, with a
-margin; no window gives more than a few; and the set is balanced over stocks, periods and volatility, down to what the
-scarcest cell can give.
+An answer is judged by its error beside the one that persistence could be *expected* to make on its window, which the
+volatility tells on the day of the forecast. The error that persistence did make would be the wrong measure: where
+little happened nothing beats it, so only windows with a large move would be kept, and a model would learn from them
+that every move is large and only its sign is to be found (`docs/rewards.md`). No window gives more than a few answers;
+and the set is balanced over stocks, periods and volatility, down to what the scarcest cell can give.
 """
 
 import math
@@ -18,7 +19,6 @@ TRAINING_DATA = "sft_training_data.csv"
 PERIODS = 4
 """Parts of the calendar that the set is balanced over."""
 VOLATILITY_BANDS = 3
-TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,24 @@ class Candidate:
     completion: str
     values: tuple[float, ...] | None
     skill: float
-    """1 - MAE / MAE of persistence on its window; 0 where it cannot be read."""
+    """See `window_skill`; 0 where it cannot be read."""
     reason: str
     """Why it was rejected; empty if it was kept."""
 
 
 def window_skill(answer: Forecast | Unreadable, window: Window, target: Target) -> float:
-    """Skill of one answer over persistence on its own window; at least -10, and 0 where nothing moved at all."""
+    """Skill of one answer over persistence: 1 - MAE / expected MAE of persistence; at least -10, 0 if unreadable.
+
+    A random walk with the window's daily volatility is expected to be volatility * sqrt(2 k / pi) away after k days
+    (mean of the half-normal distribution); the mean of that over the days is the expected error. So how much is kept of
+    a window does not depend on how far it happened to move.
+    """
     if isinstance(answer, Unreadable):
         return 0.0
-    error = sum(abs(a - b) for a, b in zip(answer.values, target.values, strict=True))
-    flat = sum(abs(window.last - b) for b in target.values)
-    return max(-10.0, 1 - error / flat) if flat > TOLERANCE else 0.0
+    days = len(target.values)
+    error = sum(abs(a - b) for a, b in zip(answer.values, target.values, strict=True)) / days
+    expected = window.volatility * sum(math.sqrt(2 * day / math.pi) for day in range(1, days + 1)) / days
+    return max(-10.0, 1 - error / expected)
 
 
 def judge(
@@ -118,16 +124,17 @@ def cells(windows: Sequence[Window]) -> list[tuple[str, int, int]]:
     return [(window.stock, period[i], band[i]) for i, window in enumerate(windows)]
 
 
-def balance(windows: Sequence[Window], judged: Sequence[Candidate], *, max_examples: int) -> list[Candidate]:
+def balance(windows: Sequence[Window], judged: Sequence[Candidate], *, max_examples: int, seed: int) -> list[Candidate]:
     """Evens the kept answers out over cells of stock, period and volatility.
 
-    No cell keeps more than twice the median of the cells that keep any; the surplus is rejected as `surplus of its
-    cell`, the lowest skills first, and so is what exceeds `max_examples`.
+    No cell keeps more than twice the median of the cells that keep any, and all together no more than `max_examples`;
+    the rest is rejected as `surplus of its cell`. Which ones is drawn, and not the lowest skills: the highest would be
+    those of windows in which little happened.
 
     Returns:
         All candidates in their order, with the reasons of the newly rejected.
     """
-    of_window = cells(windows)
+    of_window, chance = cells(windows), random.Random(seed)
     groups: dict[tuple[str, int, int], list[int]] = defaultdict(list)
     for place, candidate in enumerate(judged):
         if not candidate.reason:
@@ -136,11 +143,11 @@ def balance(windows: Sequence[Window], judged: Sequence[Candidate], *, max_examp
         return list(judged)
     sizes = sorted(len(places) for places in groups.values())
     cap = 2 * sizes[len(sizes) // 2]
-    # The best of each cell first, then the second best of each, and so on: what is left over was the surplus.
+    # One of each cell first, then a second of each, and so on: what is left over was the surplus.
     ranked = sorted(
-        (rank, -judged[place].skill, place)
+        (rank, chance.random(), place)
         for places in groups.values()
-        for rank, place in enumerate(sorted(places, key=lambda place: -judged[place].skill)[:cap])
+        for rank, place in enumerate(chance.sample(places, min(cap, len(places))))
     )
     kept = {place for *_, place in ranked[:max_examples]}
     return [
