@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
@@ -111,6 +112,7 @@ def _server(console: Console) -> Iterator[None]:
         try:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield
+                APILogHandler().flush()  # the last lines are sent in the background, and soon nobody will be there
         finally:
             del os.environ["PREFECT_API_URL"]
 
