@@ -69,7 +69,7 @@ def ranks(samples: Floats, truth: Floats) -> NDArray[np.float64]:
 
 
 class Information(NamedTuple):
-    """Information coefficients; None where no date has enough windows."""
+    """Information coefficients; None where too few dates have enough windows."""
 
     ic: float | None
     """Pearson's correlation."""
@@ -77,13 +77,16 @@ class Information(NamedTuple):
     """Spearman's."""
 
 
-def information(forecast: Floats, truth: Floats, dates: NDArray[np.int64], least: int = 3) -> Information:
+def information(
+    forecast: Floats, truth: Floats, dates: NDArray[np.int64], *, least: int = 3, least_dates: int = 10
+) -> Information:
     """Mean over dates of the correlation, across tickers, of forecast and realised moves to the last day.
 
     Args:
         forecast, truth: (N, H), percent of the last close.
         dates: (N,) which date each window belongs to.
         least: windows that a date needs to count. A date on which all forecasts are equal counts as 0.
+        least_dates: such dates that are needed: a correlation of three numbers says nothing, ten of them little.
     """
     from scipy.stats import pearsonr, spearmanr
 
@@ -95,7 +98,9 @@ def information(forecast: Floats, truth: Floats, dates: NDArray[np.int64], least
         ahead, came = forecast[of, -1], truth[of, -1]
         constant = min(np.ptp(ahead), np.ptp(came)) < 1e-9
         found.append((0.0, 0.0) if constant else tuple(float(r(ahead, came).statistic) for r in (pearsonr, spearmanr)))
-    return Information(*(float(value) for value in np.mean(found, axis=0))) if found else Information(None, None)
+    if len(found) < least_dates:
+        return Information(None, None)
+    return Information(*(float(value) for value in np.mean(found, axis=0)))
 
 
 def swapped(samples: Floats, volatility: Floats, shift: int) -> Floats:

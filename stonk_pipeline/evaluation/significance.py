@@ -18,6 +18,10 @@ overlap are correlated over one span; blocks of just one would find two thirds o
 intervals that cover 87 %)."""
 
 
+NEGLIGIBLE = 1e-6
+"""Difference of two losses, in percent of the price, that counts as none."""
+
+
 class Clusters(NamedTuple):
     """Windows grouped by decision date, oldest first."""
 
@@ -119,6 +123,7 @@ def diebold_mariano(first: Floats, second: Floats, steps: int) -> DieboldMariano
     from scipy.stats import t
 
     difference = np.asarray(first - second, dtype=np.float64)
+    difference = np.where(np.abs(difference) < NEGLIGIBLE, 0.0, difference)  # a weight of 0.9999999 is one of 1
     count = len(difference)
     if count < 3:
         return DieboldMariano(0.0, 1.0)

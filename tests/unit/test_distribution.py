@@ -68,10 +68,12 @@ def test_rank_ic_averages_dates_with_enough_windows():
     forecast = np.array([[101.0], [102.0], [103.0], [101.0], [100.0]])
     truth = np.array([[10.0], [20.0], [15.0], [9.0], [9.5]])
     dates = np.array([0, 0, 0, 1, 1])
-    assert distribution.information(forecast, truth, dates).rank_ic == pytest.approx(0.5)
-    assert distribution.information(forecast, truth, dates, least=2).rank_ic == pytest.approx((0.5 - 1.0) / 2)
-    assert distribution.information(forecast, truth, dates, least=4) == (None, None)
-    assert distribution.information(np.full((3, 1), 100.0), truth[:3], dates[:3]) == (0.0, 0.0)
+    assert distribution.information(forecast, truth, dates, least_dates=1).rank_ic == pytest.approx(0.5)
+    both = distribution.information(forecast, truth, dates, least=2, least_dates=2)
+    assert both.rank_ic == pytest.approx((0.5 - 1.0) / 2)
+    assert distribution.information(forecast, truth, dates, least=4, least_dates=1) == (None, None)
+    assert distribution.information(forecast, truth, dates) == (None, None)  # one date is too few
+    assert distribution.information(np.full((3, 1), 100.0), truth[:3], dates[:3], least_dates=1) == (0.0, 0.0)
 
 
 def test_swapped_moves_answers_in_volatilities():

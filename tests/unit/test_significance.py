@@ -93,6 +93,7 @@ def test_diebold_mariano_equals_a_plain_computation(steps):
 def test_diebold_mariano_of_equal_forecasts_finds_nothing():
     loss = np.arange(20.0)
     assert diebold_mariano(loss, loss, 5) == (0.0, 1.0)
+    assert diebold_mariano(loss, loss - 1e-8, 5) == (0.0, 1.0)  # better on every date, and by nothing
     assert diebold_mariano(loss[:2], loss[:2] + 1, 5).p_value == 1.0
 
 
