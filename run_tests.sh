@@ -12,11 +12,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 targets=(tests)
 arguments=()
+parallel=(-n 2 --dist loadfile) # a file's tests share what they start
 for argument in "$@"; do
     case $argument in
         --unit) targets=(tests/unit) ;;
         -h | --help) exec sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0" ;;
-        tests/*) targets=() && arguments+=("$argument") ;;
+        tests/*) targets=() && parallel=() && arguments+=("$argument") ;;
         *) arguments+=("$argument") ;;
     esac
 done
@@ -37,7 +38,7 @@ check ruff check --quiet .
 check ruff format --check --quiet .
 check mypy
 check lint-imports --no-logo
-check pytest ${targets[@]+"${targets[@]}"} ${arguments[@]+"${arguments[@]}"}
+check pytest ${parallel[@]+"${parallel[@]}"} ${targets[@]+"${targets[@]}"} ${arguments[@]+"${arguments[@]}"}
 
 ((status == 0)) || printf 'failed: %s\n' "${failed[@]}" >&2
 exit "$status"

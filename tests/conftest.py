@@ -13,6 +13,8 @@ import pytest
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: threads of two would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from stonk_pipeline.config import MarketConfig
 from stonk_pipeline.market import generate

@@ -60,7 +60,8 @@ def small_run(scratch: Path) -> Iterator[pipeline.Run]:
 def served(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Served]:
     """`./run_pipeline.sh serve` on a database of its own, with a form for the tiniest run."""
     kept = pytestconfig.getoption("--served-home")
-    home = Path(kept).resolve() if kept else tmp_path_factory.mktemp("served")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # tests side by side have a server each
+    home = Path(kept).resolve() / worker if kept else tmp_path_factory.mktemp("served")
     with serving(home, "--recipe", str(TINY)) as running:
         yield running
 

@@ -213,7 +213,7 @@ def test_run_tests_runs_every_check_and_exits_with_the_first_failure(checkout):
     done = checkout.run("run_tests.sh", "--unit", "-k", "x y")
     assert done.returncode == 3
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ruff", "ruff", "mypy", "lint-imports", "pytest"]
-    assert done.stdout.splitlines()[-1] == "pytest tests/unit -k x y"
+    assert done.stdout.splitlines()[-1] == "pytest -n 2 --dist loadfile tests/unit -k x y"
     assert "failed: mypy" in done.stderr
 
 
