@@ -151,6 +151,7 @@ def _trainer(
         warmup_steps=grpo.warmup_steps,
         max_grad_norm=grpo.max_grad_norm,
         optim="adamw_torch",
+        gradient_checkpointing=models.saves_memory(loaded),
         temperature=grpo.temperature,
         top_p=1.0,  # truncated sampling biases the importance ratio
         top_k=0,

@@ -17,6 +17,8 @@ from stonk_pipeline.errors import ConfigError, EngineError
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """All linear layers of Llama-like models; attention alone underperforms in RL (TRL, "LoRA without regret")."""
+SMALL = 50_000_000
+"""Parameters up to which a model's activations fit into any machine's memory."""
 ADAPTER = "adapter"
 """Subdirectory of a training stage that holds the adapter it kept."""
 
@@ -61,6 +63,14 @@ def compute_dtype() -> Any:
     if not cuda():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def saves_memory(loaded: Loaded) -> bool:
+    """Whether activations are computed again in the backward pass instead of kept: less memory, a third more work.
+
+    Always on CUDA; on a CPU not for a small model. TRL's own default is always.
+    """
+    return cuda() or loaded.model.num_parameters() > SMALL
 
 
 def choose_backend(model: ModelConfig) -> str:

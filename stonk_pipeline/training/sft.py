@@ -156,6 +156,7 @@ def _trainer(
         warmup_steps=sft.warmup_steps,
         weight_decay=sft.weight_decay,
         optim="adamw_torch",
+        gradient_checkpointing=models.saves_memory(loaded),
         max_length=config.model.max_seq_length,
         completion_only_loss=True,
         packing=False,
