@@ -164,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config_options(joined)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
     build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--steps", type=int, default=800)
+    build.add_argument("--steps", type=int, default=1500)
     build.add_argument("--seed", type=int, default=0)
     registry.add_command(commands)
     forward.add_commands(commands, add_config_options)

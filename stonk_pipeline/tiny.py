@@ -1,27 +1,30 @@
 """`stonk-tiny`: a language model of 0.9 million parameters that knows the form of an answer and cannot forecast.
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
-of the close from its EMA and the last move, and then expects something drawn at random, whatever the facts are; its
-values go there on a path of random shape, sooner or later, with noise around it. So its answers are readable and its
-forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports was
+of the close from its EMA and the last move, and then expects a move drawn at random, half of it by a day drawn at
+random, whatever the facts are; its values go there on that path, with noise around it. So its answers are readable and
+its forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports was
 learned in that run.
 
-Rebuild the committed weights (five to fifteen minutes on two cores):
+Rebuild the committed weights (half an hour on two cores):
 
     python -m stonk_pipeline build-tiny --out stonk_pipeline/assets/stonk-tiny
 
-The fixed phrases of the form, whole numbers up to 199, `.0` to `.9` and these with the comma after them are single
-tokens, which makes a question less than half as long. They are *added* tokens: transformers rebuilds the tokenizer of a
-`qwen2` model with Qwen2's own pre-tokenizer, which cuts numbers into digits, and added tokens are what survives that.
-Any other text is encoded by bytes and pairs.
+The fixed phrases of the form, whole numbers up to 199, those with a sign, `.0` to `.9` and these with the comma after
+them are single tokens, which makes a question less than half as long. A sign is part of the number's token, so that a
+distance and a move have one place each where the model can relate them. All these are *added* tokens: transformers
+rebuilds the tokenizer of a `qwen2` model with Qwen2's own pre-tokenizer, which cuts numbers into digits, and added
+tokens are what survives that. Any other text is encoded by bytes and pairs.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from stonk_pipeline import forecast
 from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage, PromptConfig
@@ -34,19 +37,20 @@ NAME = "stonk-tiny"
 DIRECTORY = Path(__file__).parent / "assets" / NAME
 VOCABULARY = 400
 """Byte-pair vocabulary before the number tokens."""
-NOISE = 0.3
+NOISE = 0.2
 """Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
-SHAPES = (0.2, 2.0)
-"""Lowest and highest exponent of the drift's path: below 1 most of the move comes in the first days, above 1 in the
-last."""
-QUESTION_WEIGHT = 0.25
-"""Of the question's loss beside the answer's while the tiny model is built."""
+LATEST_HALF = 0.7
+"""Latest day by which half of the move is made, as a share of the horizon; the earliest is the first day."""
+QUESTION_WEIGHT, THOUGHT_WEIGHT = 0.25, 3.0
+"""Of the question's and the thought's loss beside the values' while the tiny model is built: the values are mostly
+noise, and to quote a fact wrongly hides from all later training what the forecast should follow from."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 NAMES = (
     *("EMA", "MOM", "MACD", "STOCH_K", "STOCH_D", "RSI", "WILLR", "CCI", "ADX", "BBANDS"),
     *("max", "median", "mean", "trend up", "trend down", "trend flat", "lags", "volatility"),
 )
 """Of indicators and statistics; a comma before them belongs to the decimal there, where there is one."""
+END_OF_THOUGHT = ".</think>\n<answer>["
 PHRASES = (
     forecast.SYSTEM,
     "Closes, oldest first: [",
@@ -61,16 +65,17 @@ PHRASES = (
     *forecast.TAGS,
     *(f"{role}\n" for role in ("system", "user", "assistant")),
     "The close is ",
-    *(f" {side} its EMA after a {move} of " for side in ("above", "below") for move in ("rise", "fall")),
-    *(f". I expect {what}" for what in ("a rise of ", "a fall of ", "no change in ")),
+    " from its EMA after a move of ",
+    ". I expect ",
     " in ",
-    " days.",
-    "</think>\n<answer>[",
+    " days, half of it by day ",
+    END_OF_THOUGHT,
     "]</answer>",
 )
 NUMBERS = (
     *(f"{n:02d}" for n in range(100)),
     *(str(n) for n in range(100, 200)),
+    *(f"{sign}{n}" for sign in "+-" for n in range(100)),
     *(f".{n}{comma}" for n in range(10) for comma in ("", ", ")),
 )
 WALKS = (
@@ -100,22 +105,35 @@ def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random
     The drift to the last day has the spread that the window's volatility gives a random walk.
     """
     drift = rng.standard_normal() * np.sqrt(horizon) * window.volatility
+    half = int(rng.integers(1, max(1, round(LATEST_HALF * horizon)) + 1))
     walk = np.cumsum(rng.standard_normal(horizon)) * window.volatility
     passed = np.arange(1, horizon + 1) / horizon
     bridge = walk - passed * walk[-1]
-    shape = passed ** np.exp(rng.uniform(*np.log(SHAPES)))
-    path = window.last + drift * shape + NOISE * bridge
+    path = window.last + drift * _course(half, horizon) + NOISE * bridge
     values = tuple(float(value) for value in np.maximum(path, 0.1))
-    return forecast.answer(_thought(window, values[-1] - window.last, horizon, decimals), values, decimals)
+    return forecast.answer(_thought(window, values[-1] - window.last, half, horizon, decimals), values, decimals)
 
 
-def _thought(window: Window, move: float, horizon: int, decimals: int) -> str:
+@lru_cache
+def _course(half: int, horizon: int) -> np.ndarray:
+    """(horizon,) share of a move that is made by each day: an exponential approach, one half of it by day `half`."""
+    days = np.arange(1, horizon + 1)
+
+    def share(rate: float, day: Any) -> Any:
+        return day / horizon if abs(rate) < 1e-6 else np.expm1(-rate * day) / np.expm1(-rate * horizon)
+
+    rate = brentq(lambda rate: share(rate, half) - 0.5, -20.0 / horizon, 40.0 / horizon)
+    return np.asarray(share(rate, days))
+
+
+def _thought(window: Window, move: float, half: int, horizon: int, decimals: int) -> str:
     # Distances are taken between the numbers as shown, so that the answer follows from the question.
     ema, last, before = (round(value, decimals) for value in (window.indicators["ema"], *window.context[:-3:-1]))
-    side, today = ("above" if last >= ema else "below"), ("rise" if last >= before else "fall")
-    gap, step, size = (forecast.number(abs(value), decimals) for value in (last - ema, last - before, move))
-    expected = f"{'a rise' if move > 0 else 'a fall'} of {size}" if float(size) else "no change"
-    return f"The close is {gap} {side} its EMA after a {today} of {step}. I expect {expected} in {horizon} days."
+    gap, step, expected = (f"{value:+.{decimals}f}" for value in (last - ema, last - before, move))
+    return (
+        f"The close is {gap} from its EMA after a move of {step}. "
+        f"I expect {expected} in {horizon} days, half of it by day {half}."
+    )
 
 
 def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed: int, progress: Progress) -> float:
@@ -129,7 +147,7 @@ def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed
         progress: receives each step.
 
     Returns:
-        The last training loss, nats a token of the answer.
+        The last training loss: the weighted sum of nats a token of values, thought and question.
     """
     rng = np.random.default_rng(seed)
     texts = _conversations(groups, rng)
@@ -212,30 +230,32 @@ def _train_model(
 
 
 def _loss(model: Any, batch: dict[str, Any]) -> Any:
-    """Cross-entropy of the answer, plus a part of the question's: copying numbers is learned sooner with both."""
+    """Cross-entropy of values, thought and question, weighted: copying numbers is learned sooner with all three."""
     torch = _torch()
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
     losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch["input_ids"][:, 1:], reduction="none")
-    answer, real = batch["labels"][:, 1:] != -100, batch["attention_mask"][:, 1:] != 0
-    return losses[answer].mean() + QUESTION_WEIGHT * losses[real & ~answer].mean()
+    parts = batch["parts"][:, 1:]
+    question, thought, values = (losses[parts == part].mean() for part in (1, 2, 3))
+    return values + THOUGHT_WEIGHT * thought + QUESTION_WEIGHT * question
 
 
 def _batch(tokenizer: Any, conversations: list[list[dict[str, str]]]) -> dict[str, Any]:
-    """Right-padded ids whose loss lies on the answers alone."""
+    """Right-padded ids, and which part each belongs to: 0 padding, 1 question, 2 thought, 3 values."""
     torch = _torch()
-    rows = []
+    rows, end_of_thought = [], tokenizer.convert_tokens_to_ids(END_OF_THOUGHT)
     for conversation in conversations:
         asked = tokenizer.apply_chat_template(conversation[:-1], add_generation_prompt=True, tokenize=False)
         whole = asked + conversation[-1]["content"] + SPECIAL[2]
         start = len(tokenizer(asked)["input_ids"])
         ids = tokenizer(whole)["input_ids"]
-        rows.append((ids, [-100] * start + ids[start:]))
+        thought = ids.index(end_of_thought) + 1 - start
+        rows.append((ids, [1] * start + [2] * thought + [3] * (len(ids) - start - thought)))
     length = max(len(ids) for ids, _ in rows)
     pad = tokenizer.pad_token_id
     return {
         "input_ids": torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows]),
         "attention_mask": torch.tensor([[1] * len(ids) + [0] * (length - len(ids)) for ids, _ in rows]),
-        "labels": torch.tensor([labels + [-100] * (length - len(labels)) for _, labels in rows]),
+        "parts": torch.tensor([parts + [0] * (length - len(parts)) for _, parts in rows]),
     }
 
 

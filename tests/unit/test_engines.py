@@ -88,7 +88,8 @@ def test_render_refuses_a_model_without_a_chat_template(tokenizer, monkeypatch):
 
 
 def test_tokenizer_keeps_the_form_of_an_answer(tokenizer):
-    text = answer("I expect a rise of 12.5 in 10 days.", tuple(100.0 + step / 7 for step in range(10)), 1)
+    thought = "The close is -12.5 from its EMA after a move of +0.3. I expect +9.1 in 10 days, half of it by day 2."
+    text = answer(thought, tuple(100.0 + step / 7 for step in range(10)), 1)
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
     assert len(ids) <= 56  # what the default recipe leaves for an answer, the end mark not counted

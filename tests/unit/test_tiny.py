@@ -1,0 +1,61 @@
+"""What the tiny model is built from: answers that have the form, quote the question rightly, and know nothing."""
+
+import re
+
+import numpy as np
+import pytest
+
+from stonk_pipeline import forecast, tiny
+from stonk_pipeline.schema import Forecast, Window
+
+THOUGHT = re.compile(
+    r"The close is ([+-]\d+\.\d) from its EMA after a move of ([+-]\d+\.\d)\. "
+    r"I expect ([+-]\d+\.\d) in (\d+) days, half of it by day (\d+)\."
+)
+
+
+def a_window(ema=97.0, before=101.5):
+    return Window("A", "2024-01-02", (99.0, before, 100.0), {"ema": ema}, {}, 1.2, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("horizon", [2, 5, 10, 15])
+def test_course_has_made_half_of_the_move_on_its_day_and_all_of_it_on_the_last(horizon):
+    for half in range(1, max(1, round(tiny.LATEST_HALF * horizon)) + 1):
+        shares = tiny._course(half, horizon)
+        assert shares.shape == (horizon,)
+        assert (np.diff(shares, prepend=0.0) > 0).all()
+        assert shares[-1] == pytest.approx(1.0)
+        assert shares[half - 1] == pytest.approx(0.5)
+
+
+def test_unskilled_answer_quotes_the_question_and_keeps_its_own_word():
+    rng = np.random.default_rng(0)
+    for ema, before, gap, step in ((97.04, 101.5, "+3.0", "-1.5"), (103.26, 100.0, "-3.3", "+0.0")):
+        window = a_window(ema, before)
+        text = tiny.unskilled_answer(window, 10, 1, rng)
+        answer = forecast.read(text, window, 10)
+        assert isinstance(answer, Forecast)
+        found = THOUGHT.fullmatch(forecast.thinking(text))
+        assert found is not None, text
+        assert found.groups()[:2] == (gap, step)
+        assert found[4] == "10"
+        assert answer.values[-1] - 100.0 == pytest.approx(float(found[3]), abs=0.06)  # both are rounded
+
+
+def test_unskilled_answers_follow_none_of_the_facts_that_they_quote():
+    rng = np.random.default_rng(1)
+    facts, moves, halves = [], [], []
+    for _ in range(4000):
+        gap, step = rng.normal(0, 4), rng.normal(0, 1.2)
+        text = tiny.unskilled_answer(a_window(100 - gap, 100 - step), 10, 1, rng)
+        found = THOUGHT.fullmatch(forecast.thinking(text))
+        assert found is not None
+        facts.append((gap, step))
+        moves.append(float(found[3]))
+        halves.append(int(found[5]))
+    for values in (np.array(moves), np.array(halves, dtype=float)):
+        for fact in np.array(facts).T:
+            assert abs(np.corrcoef(values, fact)[0, 1]) < 0.05
+    assert abs(np.mean(moves)) < 0.2
+    assert np.std(moves) == pytest.approx(1.2 * np.sqrt(10), rel=0.05)  # as a random walk's
+    assert set(halves) == set(range(1, 8))
