@@ -1,4 +1,4 @@
-"""`stonk-tiny`: a language model of 0.9 million parameters that knows the form of an answer and cannot forecast.
+"""`stonk-tiny`: a language model of a million parameters that knows the form of an answer and cannot forecast.
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
 of the close from its EMA and the last move, and then expects a move drawn at random, half of it by a day drawn at
