@@ -6,7 +6,7 @@ random, whatever the facts are; its values go there on that path, with noise aro
 its forecasts have no skill: what to make of the facts is what a run has to learn, and whatever skill a run reports was
 learned in that run.
 
-Rebuild the committed weights (half an hour on two cores):
+Rebuild the committed weights (twenty minutes on two cores):
 
     python -m stonk_pipeline build-tiny --out stonk_pipeline/assets/stonk-tiny
 
