@@ -9,10 +9,12 @@ known, and asks the rule of `stonk_pipeline.evaluation.verdict` with the interva
 
     noise           random walk; each window has a forecast drawn at random
     one view        random walk; all tickers get the same bet, which changes every 20 days: luck shared by many windows
-    zero skill      predictable market; half of the best move, and noise that brings it to 0
-    skill 0.10      predictable market; the same with less noise
+    zero skill      predictable market; half of the best move, and noise in units of volatility that brings it to 0
+    moods           the same with noise of one size, so that the forecast gains in wild months and loses in calm ones
+    fewest dates    zero skill, on the fewest dates that get a verdict
+    skill 0.10      predictable market; half of the best move, and less noise
 
-None of the first three has skill: "evidence of skill" there is an error, at most 5 % by design. The last one has.
+All but the last are without skill: "evidence of skill" there is an error, at most 5 % by design. The last one has it.
 """
 
 import argparse
@@ -25,16 +27,24 @@ import numpy as np
 from stonk_pipeline.config import ComparisonConfig, MarketConfig
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.significance import SPANS, cluster, skill_intervals, target_span
-from stonk_pipeline.evaluation.verdict import decide
+from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, decide
 from stonk_pipeline.market import best_possible, generate
 from stonk_pipeline.schema import CLOSE, DATE
 
-HORIZON, WINDOWS, TICKERS = 10, 400, 12
+HORIZON, TICKERS = 10, 12
 WARM_UP, DATES = 100, 281
 """Days before the first decision, and decision dates: a fifth of the 1,400 days that have windows."""
-DAYS = WARM_UP + DATES + HORIZON
+FEWEST = int(MIN_BLOCKS) * SPANS * HORIZON + 10
+"""Decision dates of the smallest evaluation; a few of them get no window."""
+WINDOWS = 400 / DATES
+"""Windows a decision date."""
 DAILY_SD = 1.2
 """Percent; `MarketConfig.daily_sd`."""
+VOLATILITY_DAYS = 20
+"""Days from which a forecaster reads the volatility."""
+
+MARKETS = 300
+"""Markets on which the noise is set: the mean skill is known to 0.002."""
 
 Floats = np.ndarray
 Maker = Callable[["Case", np.random.Generator], Floats]
@@ -43,14 +53,15 @@ Maker = Callable[["Case", np.random.Generator], Floats]
 class Case:
     """The windows of one simulated evaluation, in percent of the last close."""
 
-    def __init__(self, kind: str, seed: int, rng: np.random.Generator) -> None:
-        market = MarketConfig(kind=kind, tickers=TICKERS, days=DAYS, seed=seed)
+    def __init__(self, kind: str, seed: int, rng: np.random.Generator, count: int = DATES) -> None:
+        market = MarketConfig(kind=kind, tickers=TICKERS, days=max(300, WARM_UP + count + HORIZON), seed=seed)
         frames = list(generate(market).values())
         closes = np.column_stack([frame[CLOSE].to_numpy() for frame in frames])
         best = np.stack([best_possible(frame, market, HORIZON) for frame in frames], axis=1)
         dates = frames[0][DATE].dt.strftime("%Y-%m-%d").to_numpy()
         # One window from each of as many pieces of (date, ticker), as `dataset.spread` takes them.
-        edges = np.arange(WINDOWS + 1) * (DATES * TICKERS) // WINDOWS
+        windows = round(WINDOWS * count)
+        edges = np.arange(windows + 1) * (count * TICKERS) // windows
         picks = rng.integers(edges[:-1], edges[1:])
         self.rows, self.tickers = WARM_UP + picks // TICKERS, picks % TICKERS
         ahead = self.rows[:, None] + np.arange(1, HORIZON + 1)
@@ -60,11 +71,13 @@ class Case:
         self.dates = dates[self.rows].tolist()
         self.ends = dates[self.rows + HORIZON].tolist()
         self.flat = np.full_like(self.truth, 100.0)
+        past = self.rows[:, None] - np.arange(VOLATILITY_DAYS + 1)
+        self.volatility = 100 * np.diff(np.log(closes[past, self.tickers[:, None]]), axis=1).std(axis=1)
 
-    def paths(self, moves: Floats) -> Floats:
-        """Straight paths to these moves on the last day, in units of a random walk's ten-day deviation."""
-        size = DAILY_SD * np.sqrt(HORIZON)
-        return 100 + size * moves[:, None] * np.arange(1, HORIZON + 1) / HORIZON
+    def paths(self, moves: Floats, daily: Floats | float = DAILY_SD) -> Floats:
+        """Straight paths to these moves on the last day, in units of a random walk's deviation after ten days."""
+        size = np.sqrt(HORIZON) * daily * moves
+        return 100 + size[:, None] * np.arange(1, HORIZON + 1) / HORIZON
 
     def skill(self, forecast: Floats) -> float:
         """Skill over persistence."""
@@ -78,44 +91,44 @@ def noise(case: Case, rng: np.random.Generator) -> Floats:
 
 def one_view(case: Case, rng: np.random.Generator) -> Floats:
     """The same move for all tickers, drawn anew every 20 days."""
-    views = 0.15 * rng.standard_normal(DAYS // 20 + 1)
+    views = 0.15 * rng.standard_normal(case.rows.max() // 20 + 1)
     return case.paths(views[case.rows // 20])
 
 
-def diluted(share: float) -> Maker:
-    """Half of the best possible move, and noise of this size."""
+def diluted(share: float, *, scaled: bool = True) -> Maker:
+    """Half of the best possible move, and noise of this size, in units of each window's volatility or of all days'."""
 
     def make(case: Case, rng: np.random.Generator) -> Floats:
-        spread = case.paths(share * rng.standard_normal(len(case.rows))) - 100
-        return 100 + 0.5 * (case.best - 100) + spread
+        noise = share * rng.standard_normal(len(case.rows))
+        return 100 + 0.5 * (case.best - 100) + case.paths(noise, case.volatility if scaled else DAILY_SD) - 100
 
     return make
 
 
-def calibrate(wanted: float, seed: int) -> float:
-    """Noise that brings `diluted` to a skill, over many markets at once."""
+def calibrate(wanted: float, seed: int, *, scaled: bool = True) -> Maker:
+    """`diluted` with the noise that brings it to a skill, over many markets at once."""
     rng = np.random.default_rng(seed)
-    cases = [Case("predictable", 10**6 + number, rng) for number in range(60)]
+    cases = [Case("predictable", 10**6 + number, rng) for number in range(MARKETS)]
     low, high = 0.0, 2.0
-    for _ in range(20):
+    for _ in range(16):
         middle = (low + high) / 2
         draws = np.random.default_rng(seed)
-        reached = np.mean([case.skill(diluted(middle)(case, draws)) for case in cases])
+        reached = np.mean([case.skill(diluted(middle, scaled=scaled)(case, draws)) for case in cases])
         low, high = (middle, high) if reached > wanted else (low, middle)
-    return low
+    return diluted(low, scaled=scaled)
 
 
 def evaluate(case: Case, forecast: Floats, config: ComparisonConfig, seed: int) -> str:
     """The verdict on a forecast, by the comparison's rule."""
     clusters = cluster(case.dates)
-    block = SPANS * target_span(case.dates, case.ends)
+    span = target_span(case.dates, case.ends)
     losses = clusters.sums(metrics.mae(forecast, case.truth)[:, None])
     reference = clusters.sums(metrics.mae(case.flat, case.truth)[:, None])
     low, high = skill_intervals(
-        losses, reference, block=block, resamples=config.resamples, confidence=config.confidence, seed=seed
+        losses, reference, span=span, resamples=config.resamples, confidence=config.confidence, seed=seed
     )
     dates = len(clusters.dates)
-    return decide(float(low[0]), float(high[0]), dates, dates / block, config.min_dates)
+    return decide(float(low[0]), float(high[0]), dates, dates / (SPANS * span), config.min_dates)
 
 
 def main() -> None:
@@ -125,21 +138,24 @@ def main() -> None:
     args = parser.parse_args()
     config = ComparisonConfig(resamples=1000)
     begun = time.monotonic()
-    kinds: dict[str, tuple[str, Maker]] = {
-        "noise": ("random_walk", noise),
-        "one view": ("random_walk", one_view),
-        "zero skill": ("predictable", diluted(calibrate(0.0, args.seed))),
-        "skill 0.10": ("predictable", diluted(calibrate(0.1, args.seed))),
+    zero = calibrate(0.0, args.seed)
+    kinds: dict[str, tuple[str, Maker, int]] = {
+        "noise": ("random_walk", noise, DATES),
+        "one view": ("random_walk", one_view, DATES),
+        "zero skill": ("predictable", zero, DATES),
+        "moods": ("predictable", calibrate(0.0, args.seed, scaled=False), DATES),
+        "fewest dates": ("predictable", zero, FEWEST),
+        "skill 0.10": ("predictable", calibrate(0.1, args.seed), DATES),
     }
-    print(f"{args.evaluations} evaluations of each kind: {WINDOWS} windows, {TICKERS} tickers, {HORIZON} days ahead")
+    print(f"{args.evaluations} evaluations of each kind: {TICKERS} tickers, {HORIZON} days ahead")
     print("| forecasts | mean skill | evidence of skill | no evidence | worse than persistence | too little data |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, (market, make) in kinds.items():
+    for name, (market, make, count) in kinds.items():
         found: Counter[str] = Counter()
         skills = []
         for number in range(args.evaluations):
             rng = np.random.default_rng([args.seed, number])
-            case = Case(market, args.seed * 10**5 + number, rng)
+            case = Case(market, args.seed * 10**5 + number, rng, count)
             forecast = make(case, rng)
             skills.append(case.skill(forecast))
             found[evaluate(case, forecast, config, number)] += 1

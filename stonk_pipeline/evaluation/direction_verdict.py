@@ -66,16 +66,15 @@ def judge(caller: Caller, known: Cases, comparison: ComparisonConfig, seed: int)
     dates = [date for date, there in zip(known.dates, moved, strict=True) if there]
     ends = [end for end, there in zip(known.ends, moved, strict=True) if there]
     clusters, span = cluster(dates), target_span(dates, ends)
-    block = SPANS * span
     low, high = skill_intervals(
         clusters.sums(loss[:, None]),
         clusters.sums(reference[:, None]),
-        block=block,
+        span=span,
         resamples=comparison.resamples,
         confidence=comparison.confidence,
         seed=seed,
     )
-    blocks = len(clusters.dates) / block
+    blocks = len(clusters.dates) / (SPANS * span)
     finding = _FINDINGS[decide(float(low[0]), float(high[0]), len(clusters.dates), blocks, comparison.min_dates)]
     row = score(caller, known)
     test = diebold_mariano(clusters.means(loss), clusters.means(reference), span)
@@ -105,7 +104,7 @@ def gain_of(caller: Caller, over: Caller, known: Cases, comparison: ComparisonCo
     low, high = skill_intervals(
         clusters.sums(one - difference[:, None]),  # 1 - mean(1 - d) / mean(1) is the mean of d
         clusters.sums(one),
-        block=SPANS * target_span(dates, ends),
+        span=target_span(dates, ends),
         resamples=comparison.resamples,
         confidence=comparison.confidence,
         seed=seed,

@@ -87,7 +87,7 @@ class Setting(NamedTuple):
         return skill_intervals(
             clusters.sums(losses),
             clusters.sums(reference),
-            block=SPANS * span,
+            span=span,
             resamples=self.config.resamples,
             confidence=self.config.confidence,
             seed=self.seed,

@@ -11,8 +11,8 @@ the final model's skill over persistence (median of its answers, test windows) a
 
 from stonk_pipeline.evaluation.results import Finding, Row, Verdict
 
-MIN_BLOCKS = 5.0
-"""Stretches of time, two horizons long each, below which an interval means nothing: a market has its moods, and fewer
+MIN_BLOCKS = 4.0
+"""Stretches of time, three horizons long each, below which an interval means nothing: a market has its moods, and fewer
 stretches may all fall into the same one."""
 
 MANY_UNREADABLE = 0.05

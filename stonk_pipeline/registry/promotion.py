@@ -14,7 +14,7 @@ level would let one of many tries through in the end. Both tests must pass, so t
 being two (Berger's intersection-union test, 1982).
 
 Student's t of the test has one degree of freedom less than there are stretches of time that hardly share anything
-(two horizons each), as the intervals have: with few of them the usual T - 1 would take luck for skill.
+(three horizons each), as the intervals have: with few of them the usual T - 1 would take luck for skill.
 """
 
 from collections.abc import Sequence
@@ -152,7 +152,7 @@ def _margin(
     low, high = skill_intervals(
         clusters.sums(own[:, None]),
         clusters.sums(rival[:, None]),
-        block=SPANS * span,
+        span=span,
         resamples=resamples,
         confidence=confidence,
         seed=seed,

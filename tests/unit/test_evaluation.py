@@ -11,6 +11,7 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare, without_read
 from stonk_pipeline.evaluation.examples import pick_examples
 from stonk_pipeline.evaluation.results import Row, read_comparison, write_comparison
+from stonk_pipeline.evaluation.significance import SPANS
 from stonk_pipeline.evaluation.verdict import decide, give_verdict
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
@@ -87,7 +88,7 @@ def test_compare_lists_models_then_baselines_and_judges_the_last_model(skilled):
     assert comparison.verdict.finding == "evidence of skill"
     assert comparison.row("persistence").skill == 0.0
     assert comparison.row("base").gain is None
-    assert comparison.block == 2 * HORIZON
+    assert comparison.block == SPANS * HORIZON
 
 
 def test_compare_splits_skill_by_day_and_month(skilled):
@@ -197,7 +198,7 @@ def test_pick_examples_takes_each_stretch_of_a_stock_once():
         (0.0, 0.0, 200, 20, "no evidence of skill"),
         (-0.2, -0.01, 200, 20, "worse than persistence"),
         (0.01, 0.2, 19, 19, "too little data to tell"),
-        (0.01, 0.2, 40, 4, "too little data to tell"),
+        (0.01, 0.2, 40, 3.9, "too little data to tell"),
         (-0.2, -0.1, 10, 1, "too little data to tell"),
     ],
 )
