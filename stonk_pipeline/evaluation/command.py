@@ -63,14 +63,15 @@ def _answers(
     config: PipelineConfig, paths: Mapping[str, Path], closes: Closes, adapter: Path | None, progress: Progress
 ) -> dict[tuple[str, str], Floats]:
     """The model's median forecast for every test window of the protocol, in prices."""
-    from stonk_pipeline.evaluation.stage import ask
+    from stonk_pipeline.evaluation.stage import ask_alone
 
     wanted = {(stock, date) for stock, series in closes.items() for date in test_part(series).dates}
     with TemporaryDirectory() as scratch:
         out = Path(scratch)
         execute(STEPS["preprocess"].load(), config.preprocess_stage(), paths, out / "data")
         windows = [window for window in dataset.read_split(out / "data", "full")[0] if window.key in wanted]
-        texts = ask(config.comparison_stage(), windows, HORIZON, adapter, out, progress)
+    stage, wait = config.comparison_stage(), config.wait_minutes
+    texts = ask_alone(stage, windows, HORIZON, adapter, progress, purpose="evaluate", wait_minutes=wait)
     read = forecast.read_all(texts, windows, HORIZON)
     values, _ = fill_unreadable(read, persistence(windows, HORIZON))
     medians = median_forecast(values)

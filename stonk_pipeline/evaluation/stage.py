@@ -1,12 +1,14 @@
 """The comparison stage: the same test windows for every model, answers read, scored and written down."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from stonk_pipeline import dataset, forecast
+from stonk_pipeline import dataset, forecast, locks
 from stonk_pipeline.config import ComparisonStage
 from stonk_pipeline.evaluation import conformal, evidence
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
@@ -138,6 +140,35 @@ def ask(
     prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, config.seed)
     return engine.sample(prompts, draws, progress)
+
+
+def ask_alone(
+    config: ComparisonStage,
+    windows: list[Window],
+    horizon: int,
+    adapter: Path | None,
+    progress: Progress,
+    *,
+    purpose: str,
+    wait_minutes: float,
+) -> list[list[str]]:
+    """`ask` outside of a stage, which holds no accelerator yet: waits for this process's devices and holds them.
+
+    Args:
+        config, windows, horizon, adapter, progress: as for `ask`.
+        purpose: what others read who wait for the same accelerator.
+        wait_minutes: longest wait.
+
+    Raises:
+        BusyError: another process computed there all the time.
+    """
+
+    def say(message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+
+    devices = locks.accelerators(None)
+    with TemporaryDirectory() as scratch, locks.accelerator(devices, purpose, wait=60 * wait_minutes, say=say):
+        return ask(config, windows, horizon, adapter, Path(scratch), progress)
 
 
 def _part(progress: Progress, place: int, parts: int, role: str) -> Progress:

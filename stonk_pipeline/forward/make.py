@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from pkgutil import resolve_name
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,14 +117,21 @@ def _sessions(calendar: str, last: str, horizon: int, stock: str, now: datetime 
 def _ask(
     forecaster: Forecaster, request: ForecastRequest, windows: Sequence[Any], progress: Progress
 ) -> list[list[str]]:
-    from stonk_pipeline.evaluation.stage import ask
+    from stonk_pipeline.evaluation.stage import ask_alone
 
-    stage = forecaster.config.comparison_stage()
+    config = forecaster.config
+    stage = config.comparison_stage()
     drawn = stage.comparison.model_copy(update={"samples": request.samples})
     stage = stage.model_copy(update={"comparison": drawn, "seed": request.seed})
-    with TemporaryDirectory() as scratch:
-        horizon = forecaster.config.data.horizon
-        return ask(stage, list(windows), horizon, forecaster.adapter, Path(scratch), progress)
+    return ask_alone(
+        stage,
+        list(windows),
+        config.data.horizon,
+        forecaster.adapter,
+        progress,
+        purpose="forecast",
+        wait_minutes=config.wait_minutes,
+    )
 
 
 def median_path(made: Made) -> Floats:

@@ -137,21 +137,21 @@ class Losses(NamedTuple):
 def _losses(
     registry: Registry, entry: Entry, champion: Entry | None, run: Run, asked: Questions, progress: Progress
 ) -> Losses:
-    with TemporaryDirectory() as scratch:
-        own_answers = stored_answers(run, asked)
-        if own_answers is None:
-            own_answers = _answers(run.config.comparison_stage(), asked, registry.adapter(entry), scratch, progress)
-        own, flat = losses_of(own_answers, asked)
-        theirs: Floats | None = None
-        if champion is not None:
+    own_answers = stored_answers(run, asked)
+    if own_answers is None:
+        own_answers = _answers(run.config.comparison_stage(), asked, registry.adapter(entry), run, progress)
+    own, flat = losses_of(own_answers, asked)
+    theirs: Floats | None = None
+    if champion is not None:
+        with TemporaryDirectory() as scratch:
             seen_by_champion = windows_for(champion.settings, run, asked, Path(scratch))
-            stage = _stage_of(champion, run.config)
-            answers = _answers(stage, seen_by_champion, registry.adapter(champion), scratch, progress)
-            theirs, _ = losses_of(answers, seen_by_champion)
-            # A window that one of the two cannot be asked about counts for neither.
-            common = [asked.keys.index(key) for key in seen_by_champion.keys]
-            own, flat = own[common], flat[common]
-            asked = seen_by_champion
+        stage = _stage_of(champion, run.config)
+        answers = _answers(stage, seen_by_champion, registry.adapter(champion), run, progress)
+        theirs, _ = losses_of(answers, seen_by_champion)
+        # A window that one of the two cannot be asked about counts for neither.
+        common = [asked.keys.index(key) for key in seen_by_champion.keys]
+        own, flat = own[common], flat[common]
+        asked = seen_by_champion
     return Losses(
         own, theirs, flat, [window.date for window in asked.windows], [target.end for target in asked.targets]
     )
@@ -213,11 +213,12 @@ def _stage_of(champion: Entry, config: PipelineConfig) -> ComparisonStage:
     return ComparisonStage(model=settings.model, prompt=settings.prompt, comparison=comparison, seed=config.seed)
 
 
-def _answers(stage: ComparisonStage, asked: Questions, adapter: Path, scratch: str, progress: Progress) -> Answers:
-    from stonk_pipeline.evaluation.stage import ask
+def _answers(stage: ComparisonStage, asked: Questions, adapter: Path, run: Run, progress: Progress) -> Answers:
+    from stonk_pipeline.evaluation.stage import ask_alone
 
-    horizon = len(asked.targets[0].values)
-    texts = ask(stage, asked.windows, horizon, adapter, Path(scratch), progress)
+    horizon, wait = len(asked.targets[0].values), run.config.wait_minutes
+    purpose = f"promotion of the model of {run.directory}"
+    texts = ask_alone(stage, asked.windows, horizon, adapter, progress, purpose=purpose, wait_minutes=wait)
     return forecast.read_all(texts, asked.windows, horizon)
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import locks
+from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.errors import BusyError
+from stonk_pipeline.evaluation.stage import ask_alone
+from stonk_pipeline.schema import Window
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -105,3 +108,13 @@ def test_accelerator_keeps_others_out_of_any_shared_device(monkeypatch, tmp_path
             locks.accelerator(["1", "2"], "another").__enter__()
         with locks.accelerator(["2"], "another"):
             pass
+
+
+def test_a_model_outside_of_a_stage_waits_for_the_accelerator(monkeypatch, tmp_path):
+    monkeypatch.setenv(locks.LOCKS, str(tmp_path))
+    stage, window = PipelineConfig().comparison_stage(), Window("A", "2024-01-02", (1.0,), {}, {}, 1.0, 0.0, 1.0)
+    with (
+        locks.accelerator(locks.accelerators(None), "sft of another run"),
+        pytest.raises(BusyError, match=r"held by process \d+, sft of another run"),
+    ):
+        ask_alone(stage, [window], 10, None, lambda *_: None, purpose="forecast", wait_minutes=0)

@@ -44,7 +44,7 @@ def trained_run(root: Path, name: str, talent: float, kind: str = "predictable",
 def answering(monkeypatch):
     """Models answer as talented as their adapter says; negative talent is a random opinion of that size."""
 
-    def answers(stage, asked, adapter, scratch, progress):
+    def answers(stage, asked, adapter, run, progress):
         about = json.loads((adapter / "adapter_config.json").read_text())
         best = dataset.read_best_possible(answering.run.stage_dir("preprocess")) or {}
         rng = np.random.default_rng(zlib.crc32(about["name"].encode()))
