@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" # the packages run from the checkout; relative paths in options count from it too
 
 ./setup.sh
-flow=flows.train_flow
+flow=flows
 [[ ${1:-} != serve ]] || { flow=flows.serve && shift; }
 exec .venv/bin/python -m "$flow" "$@"

@@ -27,12 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stonk_pipeline import dataset, runs
 from stonk_pipeline.config import DataConfig, MarketConfig, PipelineConfig, load_config
+from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.command import ANY_JUMP, evaluate, read_closes
 from stonk_pipeline.evaluation.protocol import test_part
 from stonk_pipeline.evaluation.stage import finish, write_references
 from stonk_pipeline.market import generate
-from stonk_pipeline.pipeline import STEPS, bar_files
+from stonk_pipeline.pipeline import bar_files
 from stonk_pipeline.schema import Forecast
 
 WINDOWS, SAMPLES = 1000, 8
@@ -71,7 +72,8 @@ def compare(config: PipelineConfig, scratch: Path) -> None:
     """Measures the parts of a comparison."""
     stage, paths, out = config.comparison_stage(), bar_files(config), scratch / "comparison"
     data = scratch / "data"
-    measure("bars to windows", lambda: runs.execute(STEPS["preprocess"].load(), config.preprocess_stage(), paths, data))
+    windows = FORECAST["preprocess"].load()
+    measure("bars to windows", lambda: runs.execute(windows, config.preprocess_stage(), paths, data))
     test = dataset.spread(*dataset.read_split(data, "test"), WINDOWS, 0)
     write_answers(test[0], out)
     measure("baselines", lambda: write_references(stage, data, out, test, None))

@@ -31,7 +31,7 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
-from stonk_pipeline import cli, locks
+from stonk_pipeline import locks, options
 from stonk_pipeline.errors import PipelineError, StartError
 from tasks import guard, server, slots
 from tasks.automations import ensure_retrain_automation
@@ -107,11 +107,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host", default=server.LOOPBACK, help="interface of the server (default: loopback alone)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the server (default: {PORT})")
     parser.add_argument("--limit", type=int, help="most runs at once (default: no limit)")
-    cli.add_config_options(parser)
+    options.add_config_options(parser)
     args = parser.parse_args(argv)
     try:
-        config = cli.resolve_config(args)
-        chosen = bool(args.recipe or cli.overrides(args))
+        config = options.resolve_config(args)
+        chosen = bool(args.recipe or options.overrides(args))
         # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well

@@ -49,4 +49,4 @@ def train(run: Run) -> tuple[StageResult, StageResult]:
 if __name__ == "__main__":
     from tasks.terminal import main
 
-    raise SystemExit(main(train_flow))
+    raise SystemExit(main({"forecast": train_flow}))

@@ -12,7 +12,7 @@ from preprocessing.formatting import bar_columns, csv_lines, sequences, write_li
 from preprocessing.indicators import add_indicators, first_defined
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol
 from preprocessing.splits import SplitDates, members, share_bounds, split_dates
-from preprocessing.windows import Scale, Windows, cut_windows, fit_scale, shuffle_targets
+from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit_scale, shuffle_targets
 from stonk_pipeline.config import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.runs import Progress, Stage, file_digest, write_atomic
@@ -140,6 +140,8 @@ def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
     """
     scale = fit_scale(bars.frame, dates.val_start, data)
     windows = cut_windows(add_indicators(bars.frame, data.periods), data, scale)
+    if data.stale_windows:
+        windows = age_features(windows, data.stale_windows)
     parts = members(windows, dates)
     if data.shuffle_targets:
         windows = shuffle_targets(windows, parts["train"], bars.stock)

@@ -7,12 +7,12 @@ moment are known, later ones are not, and no step here lets a later line change 
 import datetime
 import json
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from stonk_pipeline.direction_config import NewsConfig
+from stonk_pipeline.config.direction import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Headline
@@ -38,11 +38,11 @@ class News:
     """When each was published, UTC."""
 
 
-def read_news(path: Path, tickers: Collection[str], config: NewsConfig) -> News:
+def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: NewsConfig) -> News:
     """Reads news and cleans them.
 
     Args:
-        path: a JSONL file of `timestamp` (ISO with a zone), `ticker` and `headline`, or a folder of them.
+        path: a JSONL file of `timestamp` (ISO with a zone), `ticker` and `headline`, a folder of them, or such files.
         tickers: those to keep.
         config: how to clean.
 
@@ -56,7 +56,7 @@ def read_news(path: Path, tickers: Collection[str], config: NewsConfig) -> News:
     lines: list[tuple[Time, str, str]] = []
     problems: list[str] = []
     read = other = empty = 0
-    for file in news_files(path):
+    for file in news_files(path) if isinstance(path, Path) else path:
         for place, raw in _lines(file):
             read += 1
             try:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from preprocessing.companies import company
-from stonk_pipeline.direction_config import ExamplesConfig, NewsConfig
+from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.headlines import clean

@@ -1,7 +1,7 @@
 """Bars with indicators to windows and their targets, for all windows of a stock at once."""
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from preprocessing.statistics import window_statistics
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.schema import CLOSE, DATE, DIFFERENCE_INDICATORS, INDICATORS, LEVEL_INDICATORS
+from stonk_pipeline.schema import CLOSE, DATE, DIFFERENCE_INDICATORS, INDICATORS, LEVEL_INDICATORS, STATISTICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Windows:
     def __len__(self) -> int:
         """How many windows there are."""
         return len(self.last)
+
+
+OTHER = ("features", "undefined")
+"""Fields of `Windows` that are no arrays."""
 
 
 def fit_scale(frame: pd.DataFrame, val_start: np.datetime64, data: DataConfig) -> Scale | None:
@@ -123,6 +127,19 @@ def look_back(
     features |= window_statistics(context)
     volatility = _return_deviation(closes, data.volatility_window)[last] * final / unit
     return context, features | {"volatility": volatility, "price_offset": offset, "price_unit": unit}
+
+
+def age_features(windows: Windows, count: int) -> Windows:
+    """Gives each window the indicators and statistics of the one `count` windows earlier: their form, not their news.
+
+    Args:
+        windows: of one stock.
+        count: how many windows earlier; so many at the beginning are left out.
+    """
+    arrays = {field.name: getattr(windows, field.name)[count:] for field in fields(windows) if field.name not in OTHER}
+    aged = {name: windows.features[name][: max(len(windows) - count, 0)] for name in (*INDICATORS, *STATISTICS)}
+    features = {name: values[count:] for name, values in windows.features.items()} | aged
+    return Windows(**arrays, features=features, undefined=windows.undefined)
 
 
 def shuffle_targets(windows: Windows, part: slice, stock: str) -> Windows:

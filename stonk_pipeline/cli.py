@@ -11,118 +11,16 @@ its last whole checkpoint. `./run_pipeline.sh` runs all of them as a Prefect flo
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from stonk_pipeline import __version__, capacity, locks, pipeline, process
-from stonk_pipeline.config import PipelineConfig, load_config, make_config, merge, recipe_names
+from stonk_pipeline import __version__, capacity, dag, locks, pipeline, process
+from stonk_pipeline.config import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.forward import command as forward
+from stonk_pipeline.options import add_config_options, overrides, resolve_config
 from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import StageResult
-
-OPTIONS = {
-    "stock": "data.stocks",
-    "data_dir": "data.data_dir",
-    "model": "model.name",
-    "max_seq_length": "model.max_seq_length",
-    "lora_rank": "lora.rank",
-    "gpu_memory_utilization": "model.gpu_memory_utilization",
-    "cuda_devices": "cuda_devices",
-    "results_dir": "results_dir",
-    "models_dir": "models_dir",
-    "folds": "data.folds",
-    "horizon": "data.horizon",
-    "window": "data.window",
-    "seed": "seed",
-}
-"""Command-line options and the settings they change."""
-
-
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that change settings."""
-    group = parser.add_argument_group("settings")
-    group.add_argument(
-        "--recipe", help=f"one of {', '.join(recipe_names())}, or a .yaml file (default: by the machine)"
-    )
-    group.add_argument("--stock", help="one symbol, several with commas, or all (default: all)")
-    group.add_argument("--data-dir", help="folder of CSV or Parquet files, one a stock (default: the generated market)")
-    group.add_argument("--model", help="stonk-tiny, a local directory, or a Hugging Face name")
-    group.add_argument("--max-seq-length", type=int, help="tokens of prompt and answer together")
-    group.add_argument("--lora-rank", type=int)
-    group.add_argument("--gpu-memory-utilization", type=float, help="share of GPU memory for vLLM, 0 to 1")
-    group.add_argument("--cuda-devices", help="CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1")
-    group.add_argument("--results-dir", help="where run directories are made (default: results)")
-    group.add_argument("--models-dir", help="where adapters are published (default: models)")
-    group.add_argument("--folds", type=int, help="walk-forward: train anew for each of so many test parts (default: 1)")
-    group.add_argument("--horizon", type=int, help="closes to forecast (default: 10)")
-    group.add_argument("--window", type=int, help="closes of context (default: 10)")
-    group.add_argument("--seed", type=int)
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any other setting, e.g. --set grpo_first.steps=50",
-    )
-
-
-def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the options change, nested.
-
-    Raises:
-        ConfigError: a `--set` is not `KEY=VALUE` with a value in YAML.
-    """
-    out: dict[str, Any] = {}
-    if args.model is not None:  # what a recipe says of its own model does not hold for another
-        out = _nested("model.knowledge_cutoff", None)
-    for option, key in OPTIONS.items():
-        value = getattr(args, option)
-        if value is not None:
-            out = merge(out, _nested(key, _symbols(value) if option == "stock" else value))
-    for text in args.set:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {text}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
-        try:
-            out = merge(out, _nested(key, yaml.safe_load(value)))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text}: the value is not readable as YAML: {error}") from error
-    return out
-
-
-def _symbols(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    head, _, rest = key.partition(".")
-    return {head: _nested(rest, value) if rest else value}
-
-
-def resolve_config(args: argparse.Namespace) -> PipelineConfig:
-    """The settings that a command line asks for.
-
-    Without `--recipe`: `default` for the tiny model on a machine without a GPU, `qwen-1.5b` otherwise.
-
-    Raises:
-        ConfigError: see `config.load_config`.
-    """
-    recipe = args.recipe
-    if recipe is None:
-        tiny = args.model == "stonk-tiny" or (args.model is None and not gpu_present())
-        recipe = "default" if tiny else "qwen-1.5b"
-    return load_config(recipe, overrides(args))
-
-
-def gpu_present() -> bool:
-    """Whether an NVIDIA GPU answers; asks the driver, not torch, which takes seconds to import."""
-    command = shutil.which("nvidia-smi")
-    return command is not None and subprocess.run([command, "-L"], capture_output=True, check=False).returncode == 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -132,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for step in pipeline.STEPS.values():
+    for step in (dag.FORECAST | dag.DIRECTION).values():
         command = commands.add_parser(step.name, help=step.title)
         command.add_argument("--run-dir", type=Path, required=True, help="directory of the run")
         add_config_options(command)
@@ -163,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     joined.add_argument("--out", type=Path, required=True, help="directory of the new model")
     add_config_options(joined)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
+    build.add_argument("--contract", choices=["forecast", "direction"], default="forecast", help="what it answers")
     build.add_argument("--out", type=Path, required=True)
     build.add_argument("--steps", type=int, default=1500)
     build.add_argument("--seed", type=int, default=0)
@@ -187,8 +86,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.command == "build-tiny":
-        from stonk_pipeline.tiny import rebuild
+        from stonk_pipeline import tiny, tiny_calls
 
+        rebuild = tiny_calls.rebuild_calls if args.contract == "direction" else tiny.rebuild
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
@@ -220,7 +120,7 @@ def _run(args: argparse.Namespace) -> int:
     run = pipeline.write_run(run.directory, run.config)
     for fold in run.folds:
         _run_fold(fold, args.command)
-    if run.folds and args.command != pipeline.POOL.name:
+    if run.folds and args.command != dag.POOL.name:
         return 0
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
@@ -270,7 +170,13 @@ def _evaluate(args: argparse.Namespace) -> int:
         _require_adapter(args.adapter)
     files = {path.stem: path for path in args.forecasts}
     ask_model = args.base or args.adapter is not None
-    rows = evaluate(resolve_config(args), files, args.adapter, ask_model, process.report_progress)
+    rows = evaluate(
+        of_forecasts(resolve_config(args), "evaluate --protocol vta"),
+        files,
+        args.adapter,
+        ask_model,
+        process.report_progress,
+    )
     sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8}\n")
     for row in rows:
         sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8}\n")

@@ -7,7 +7,7 @@ thinking and answer is `form`'s, the words for indicators are `forecast`'s.
 import re
 
 from stonk_pipeline import form
-from stonk_pipeline.direction_config import DirectionPrompt
+from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.forecast import indicator_text
 from stonk_pipeline.form import Messages, number
 from stonk_pipeline.headlines import fence, mask, mask_dates

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.dataset import spread_rows
-from stonk_pipeline.direction_config import ExamplesConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Company, Decision, Headline, Label, Movement, Window

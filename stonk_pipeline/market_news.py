@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline.config import MarketConfig
-from stonk_pipeline.direction_config import MarketNewsConfig, NewsConfig
+from stonk_pipeline.config.direction import MarketNewsConfig, NewsConfig
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import CLOSE, DATE, Side
 

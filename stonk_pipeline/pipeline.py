@@ -1,8 +1,6 @@
-"""How the stages hang together: for each step its stage, its settings, its inputs and its directory.
+"""A run: its directory, its settings, and what its steps (`dag`) read and leave there.
 
-The flow, the command line and the child processes all read the wiring here. Stages are named as text and loaded when
-they run, so that nothing heavy is imported to describe them, and so that the domain does not import `preprocessing`,
-which stands above it.
+The flows, the command line and the child processes all read the wiring here.
 """
 
 import hashlib
@@ -16,13 +14,13 @@ from pkgutil import resolve_name
 from typing import Any
 
 from stonk_pipeline import locks
-from stonk_pipeline.config import EMBEDDED, PipelineConfig, Settings, make_config
+from stonk_pipeline.config import EMBEDDED, AnyConfig, RunConfig, make_config
+from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import (
     LOCK,
     MANIFEST,
     Progress,
-    Stage,
     StageResult,
     execute,
     finished,
@@ -40,112 +38,20 @@ FOLDS = "folds"
 
 
 @dataclass(frozen=True)
-class Step:
-    """One node of the DAG."""
-
-    name: str
-    """As the command line and the UI call it."""
-    title: str
-    entry: str
-    """`module:attribute` of the `Stage`."""
-    directory: str
-    """Its directory below the run's."""
-    settings: Callable[[PipelineConfig], Settings]
-    needs: dict[str, str]
-    """Input name -> step that makes it."""
-    publishes: str = ""
-    """Name of its adapter in the models directory."""
-
-    def load(self) -> Stage:
-        """Imports the stage."""
-        try:
-            stage = resolve_name(self.entry)
-        except ModuleNotFoundError as error:
-            raise StageError(f"{self.entry} is not importable; run from the root of a checkout") from error
-        assert isinstance(stage, Stage)
-        return stage
-
-
-_DATASET = {"dataset": "preprocess"}
-STEPS = {
-    step.name: step
-    for step in (
-        Step(
-            "preprocess",
-            "Preprocessing",
-            "preprocessing.dataset:STAGE",
-            "preprocessing",
-            PipelineConfig.preprocess_stage,
-            {},
-        ),
-        Step(
-            "grpo-first",
-            "First GRPO",
-            "stonk_pipeline.training.grpo:FIRST",
-            "stage1_grpo_training",
-            lambda config: config.grpo_stage("first"),
-            _DATASET,
-            "grpo_lora_1st",
-        ),
-        Step(
-            "sample",
-            "Rejection sampling",
-            "stonk_pipeline.sampling.rejection:STAGE",
-            "sft_data_generation",
-            PipelineConfig.sampling_stage,
-            _DATASET | {"policy": "grpo-first"},
-        ),
-        Step(
-            "sft",
-            "Supervised fine-tuning",
-            "stonk_pipeline.training.sft:STAGE",
-            "stage2_sft_training",
-            PipelineConfig.sft_stage,
-            {"examples": "sample"},
-            "sft_lora",
-        ),
-        Step(
-            "grpo-second",
-            "Second GRPO",
-            "stonk_pipeline.training.grpo:SECOND",
-            "stage3_grpo_from_sft",
-            lambda config: config.grpo_stage("second"),
-            _DATASET | {"start": "sft"},
-            "grpo_lora_2nd",
-        ),
-        Step(
-            "compare",
-            "Comparison",
-            "stonk_pipeline.evaluation.stage:STAGE",
-            "model_comparison",
-            PipelineConfig.comparison_stage,
-            _DATASET | {"grpo_1st": "grpo-first", "sft": "sft", "grpo_2nd": "grpo-second"},
-        ),
-    )
-}
-"""The DAG in its order."""
-
-POOL = Step(
-    "compare",
-    "Pooled comparison",
-    "stonk_pipeline.evaluation.folds:STAGE",
-    "model_comparison",
-    PipelineConfig.comparison_stage,
-    {},
-)
-"""The comparison of a walk-forward: over the windows of all its folds."""
-
-
-@dataclass(frozen=True)
 class Run:
     """A run: its directory and its settings."""
 
     directory: Path
-    config: PipelineConfig
+    config: AnyConfig
+
+    @property
+    def graph(self) -> Steps:
+        """Its steps in their order."""
+        return steps_of(self.config)
 
     def stage_dir(self, step: str) -> Path:
         """Directory of a step's outputs."""
-        return self.directory / STEPS[step].directory
+        return self.directory / self.graph[step].directory
 
     @property
     def folds(self) -> list["Run"]:
@@ -168,12 +74,12 @@ class Run:
 
     def steps(self) -> list[tuple["Run", str]]:
         """All steps of this run in their order, each with the run that it belongs to: this one or a fold."""
-        folds = [(fold, step) for fold in self.folds for step in STEPS]
-        return [*folds, (self, POOL.name)] if folds else [(self, step) for step in STEPS]
+        folds = [(fold, step) for fold in self.folds for step in self.graph]
+        return [*folds, (self, POOL.name)] if folds else [(self, step) for step in self.graph]
 
     def spec(self, step: str) -> Step:
         """What a step is in this run."""
-        return POOL if step == POOL.name and self.folds else STEPS[step]
+        return POOL if step == POOL.name and self.folds else self.graph[step]
 
     def label(self, step: str) -> str:
         """A step's name, unique among the folds: `sft`, `sft-2`."""
@@ -191,7 +97,14 @@ class Run:
             return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
         if step == "preprocess":
             return bar_files(self.config)
-        return {name: self.stage_dir(other) for name, other in STEPS[step].needs.items()}
+        made = {name: self.stage_dir(other) for name, other in self.graph[step].needs.items() if self._runs(other)}
+        return made | (news_files(self.config) if step == "examples" else {})
+
+    def _runs(self, step: str) -> bool:
+        """Whether a step is part of this run: stage II is not, where a strict gate is not passed."""
+        if step != "stage-two" or not (self.stage_dir("gate") / MANIFEST).is_file():
+            return True
+        return bool(verify(self.stage_dir("gate")).numbers["go_on"])
 
     def finished(self, step: str) -> StageResult | None:
         """The step's result if it is done and its files are whole."""
@@ -207,7 +120,8 @@ class Run:
         Raises:
             StageError: names the step that has to run first, and why.
         """
-        for other in earlier_steps(step) if self.spec(step) is not POOL else []:
+        needed = earlier_steps(self.graph, step) if self.spec(step) is not POOL else []
+        for other in filter(self._runs, needed):
             try:
                 manifest = verify(self.stage_dir(other))
             except StageError as error:
@@ -234,14 +148,14 @@ class Run:
         return Path(self.config.models_dir) / self.config.model_name / self.config.stock_name
 
 
-def earlier_steps(step: str) -> list[str]:
-    """All steps whose outputs a step rests on, in the order of the DAG."""
-    needed = set(STEPS[step].needs.values())
-    needed |= {earlier for other in needed for earlier in earlier_steps(other)}
-    return [name for name in STEPS if name in needed]
+def earlier_steps(graph: Steps, step: str) -> list[str]:
+    """All steps whose outputs a step rests on, in the order of the graph."""
+    needed = set(graph[step].needs.values())
+    needed |= {earlier for other in needed for earlier in earlier_steps(graph, other)}
+    return [name for name in graph if name in needed]
 
 
-def devices(config: PipelineConfig, step: str) -> list[str]:
+def devices(config: RunConfig, step: str) -> list[str]:
     """The accelerators that a step has to have for itself."""
     return [] if step == "preprocess" else locks.accelerators(config.cuda_devices)
 
@@ -262,7 +176,7 @@ def discard(run: Run, step: str) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def bar_files(config: PipelineConfig) -> dict[str, Path]:
+def bar_files(config: AnyConfig) -> dict[str, Path]:
     """Symbol -> file of bars; empty for the embedded market.
 
     Raises:
@@ -274,12 +188,25 @@ def bar_files(config: PipelineConfig) -> dict[str, Path]:
     return found
 
 
-def create_run(config: PipelineConfig, timestamp: str) -> Run:
+def news_files(config: AnyConfig) -> dict[str, Path]:
+    """Input name -> file of headlines or company facts that the settings name.
+
+    Raises:
+        DataError: there is no such file or folder.
+    """
+    if config.contract != "direction":
+        return {}
+    find: Callable[[Path], list[Path]] = resolve_name("preprocessing.news:news_files")
+    files = {f"news/{path.name}": path for path in find(Path(config.news))} if config.news else {}
+    return files | ({"companies": Path(config.companies).expanduser()} if config.companies else {})
+
+
+def create_run(config: AnyConfig, timestamp: str) -> Run:
     """The run in `{results_dir}/{STOCK}_{timestamp}`."""
     return write_run(Path(config.results_dir) / f"{config.stock_name}_{timestamp}", config)
 
 
-def write_run(directory: Path, config: PipelineConfig) -> Run:
+def write_run(directory: Path, config: AnyConfig) -> Run:
     """Makes or reopens a run's directory, and those of its folds, and writes the resolved settings there."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / CONFIG, config.model_dump_json(indent=2))
@@ -306,7 +233,7 @@ def open_run(directory: Path) -> Run:
 def publish(run: Run, step: str) -> Path:
     """Copies a step's adapter to the models directory, whole or not at all, with a note of where it came from."""
     source = run.stage_dir(step)
-    target = run.models_dir / STEPS[step].publishes
+    target = run.models_dir / run.graph[step].publishes
     note = json.dumps({"run": str(run.directory), "step": step, "digest": verify(source).digest}, indent=2)
     wanted = output_files(source / ADAPTER) | {ORIGIN: hashlib.sha256(note.encode()).hexdigest()}
     if output_files(target) == wanted:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline import dataset
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config import AnyConfig, DirectionConfig, PipelineConfig, of_forecasts
 from stonk_pipeline.pipeline import Run
 
 CPU_FLOPS, GPU_FLOPS = 1e11, 1e14
@@ -29,13 +29,16 @@ class Sizes:
     on_gpu: bool
 
 
-def describe(config: PipelineConfig, console: Console) -> None:
+def describe(config: AnyConfig, console: Console) -> None:
     """Prints what a run with these settings would do.
 
     Raises:
         PipelineError: whatever a run would refuse before it loads a model: data, settings, prompts too long.
     """
     console.print_json(config.model_dump_json())
+    if isinstance(config, DirectionConfig):
+        _describe_calls(config, console)
+        return
     with TemporaryDirectory() as scratch:
         whole = Run(Path(scratch), config)
         for run in whole.folds or [whole]:
@@ -43,7 +46,7 @@ def describe(config: PipelineConfig, console: Console) -> None:
             console.print(_data_table(numbers, run.title("preprocess")))
         windows, targets = dataset.read_split(run.stage_dir("preprocess"), "train")
         sizes = measure(config, windows, len(targets[0].values))
-        config = run.config
+        config = of_forecasts(run.config, "--dry-run")
     console.print(
         f"\nlongest prompt: {sizes.prompt_tokens} tokens (limit {config.model.max_seq_length} with the answer)"
     )
@@ -54,6 +57,28 @@ def describe(config: PipelineConfig, console: Console) -> None:
     memory = memory_gb(config, sizes)
     console.print(f"estimate: about {memory:.1f} GB of {'GPU' if sizes.on_gpu else 'main'} memory at the peak")
     console.print("Estimates are rough: within a factor of three.", style="dim")
+
+
+def _describe_calls(config: DirectionConfig, console: Console) -> None:
+    from transformers import AutoTokenizer
+
+    from stonk_pipeline import direction
+    from stonk_pipeline.examples import read_decisions
+    from stonk_pipeline.sampling.prompts import check_lengths, render
+    from stonk_pipeline.training.models import base_location
+
+    with TemporaryDirectory() as scratch:
+        run = Run(Path(scratch), config)
+        for step in ("preprocess", "examples"):
+            console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
+        decisions = read_decisions(run.stage_dir("examples"), "natural")
+    asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
+    tokenizer = AutoTokenizer.from_pretrained(base_location(config.model), trust_remote_code=False)
+    stages = (config.stage_one, config.stage_two)
+    room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
+    limit = config.model.max_seq_length
+    longest = check_lengths(tokenizer, render(tokenizer, asked, room=room, limit=limit), room=room, limit=limit)
+    console.print(f"\nlongest prompt: {longest} tokens (limit {limit} with the answer)")
 
 
 def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:

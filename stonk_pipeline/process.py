@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stonk_pipeline import errors
 from stonk_pipeline.capacity import killed_hint
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config import RunConfig
 from stonk_pipeline.runs import Progress
 
 PROGRESS, ERROR = "@progress ", "@error "
@@ -25,7 +25,7 @@ GRACE_SECONDS = 4
 
 def run_child(
     arguments: list[str],
-    config: PipelineConfig,
+    config: RunConfig,
     log: Path,
     progress: Progress,
     line: Callable[[str], None],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline import pipeline
+from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
@@ -49,7 +49,7 @@ def data_digest(config: PipelineConfig) -> str:
 def settings_digest(config: PipelineConfig, start_from: str) -> str:
     """Digest of what the results follow from besides the bars: each stage's settings, and where training starts."""
     placeless = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": ""})})
-    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in pipeline.STEPS.items()}
+    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in dag.FORECAST.items()}
     return json_digest([stages, start_from])
 
 
@@ -124,7 +124,7 @@ def reuse(run: pipeline.Run, last: Path) -> list[str]:
     """
     earlier = pipeline.Run(last, run.config)
     taken = []
-    for name, step in pipeline.STEPS.items():
+    for name, step in dag.FORECAST.items():
         source, target = earlier.stage_dir(name), run.stage_dir(name)
         if target.exists() or any(not (run.stage_dir(other) / MANIFEST).is_file() for other in step.needs.values()):
             continue

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from stonk_pipeline.config import IsoDate, PipelineConfig, Settings, load_config, merge
+from stonk_pipeline.config import IsoDate, PipelineConfig, Settings, load_config, merge, of_forecasts
 
 MARKET_ZONE = "America/New_York"
 """Time zone of the schedules below: they follow the exchange through daylight-saving changes."""
@@ -102,4 +102,4 @@ class RetrainConfig(Settings):
             ConfigError: no such recipe, or a setting is unknown or out of its bounds.
         """
         data = {"data": {"data_dir": self.data_dir, "stocks": self.stocks}}
-        return load_config(self.recipe, merge(self.overrides, data))
+        return of_forecasts(load_config(self.recipe, merge(self.overrides, data)), "retrain")

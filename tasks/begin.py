@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from stonk_pipeline import locks, pipeline, process
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config import AnyConfig
 from stonk_pipeline.runs import LOCK
 from tasks import guard, server
 
@@ -24,7 +24,7 @@ _held = ExitStack()
 """The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
 
-def begin_run(config: PipelineConfig) -> pipeline.Run:
+def begin_run(config: AnyConfig) -> pipeline.Run:
     """Makes the run's directory, or reopens it in a retry, takes it for this process, and sends the run's log there.
 
     The directory is named after the flow run's scheduled start (UTC) and the head of its id, as in

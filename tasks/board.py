@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from stonk_pipeline import pipeline
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config import AnyConfig
 
 
 @dataclass
@@ -45,7 +45,7 @@ _board = _Board()
 
 
 @contextmanager
-def shown(console: Console, config: PipelineConfig) -> Iterator[None]:
+def shown(console: Console, config: AnyConfig) -> Iterator[None]:
     """Draws the table of a run's steps while the block runs; on something that is no terminal, nothing is drawn."""
     run = pipeline.Run(Path(), config)
     _board.titles = {part.label(step): part.title(step) for part, step in run.steps()}

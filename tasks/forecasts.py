@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from stonk_pipeline import process
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config import RunConfig
 from stonk_pipeline.forward.request import ForecastRequest
 
 LOG = "forecasts.log"
@@ -34,7 +34,7 @@ def log_forecasts(request: ForecastRequest) -> str:
 
 def _run(arguments: list[str], directory: Path) -> list[str]:
     lines: list[str] = []
-    process.run_child(arguments, PipelineConfig(), directory / LOG, lambda *_: None, lines.append)
+    process.run_child(arguments, RunConfig(), directory / LOG, lambda *_: None, lines.append)
     for line in lines:
         get_run_logger().info("%s", line)
     return lines

@@ -53,7 +53,7 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     """Runs one step of a run in a child process, on accelerators that it has for itself.
 
     Args:
-        step: its name in `pipeline.STEPS`.
+        step: its name in `dag.FORECAST`.
         run_dir: directory of the run; its `config.json` holds the settings.
         after: digests of the steps whose outputs this one reads, so that a rebuilt input is a new task input.
 

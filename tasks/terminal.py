@@ -4,28 +4,32 @@ import argparse
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import cli, pipeline
-from stonk_pipeline.config import PipelineConfig, make_config, merge
+from stonk_pipeline import dag, options, pipeline
+from stonk_pipeline.config import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
 from tasks import begin, board, server
 
+Flows = Mapping[str, Callable[[Any], str]]
+"""Contract -> the flow that trains for it; takes the settings and returns the run's directory."""
 
-def main(flow: Callable[[PipelineConfig], str], argv: list[str] | None = None) -> int:
-    """Runs the flow with the settings of a command line; the exit code is 0 only if every stage is done."""
+
+def main(flows: Flows, argv: list[str] | None = None) -> int:
+    """Runs the flow that a command line asks for; the exit code is 0 only if every stage is done."""
     parser = argparse.ArgumentParser(
         prog="./run_pipeline.sh", description="Daily bars in, trained forecasters and a verdict out."
     )
-    cli.add_config_options(parser)
+    options.add_config_options(parser)
     parser.add_argument(
         "--continue", dest="run_dir", metavar="RUN_DIR", help="go on with a run: do what it has not done yet"
     )
@@ -37,32 +41,35 @@ def main(flow: Callable[[PipelineConfig], str], argv: list[str] | None = None) -
     console = Console()
     try:
         config = _config(args)
+        if config.contract not in flows:
+            raise ConfigError(f"contract: {config.contract}: this flow is for another; use ./run_pipeline.sh")
         if args.dry_run:
             from stonk_pipeline.plan import describe
 
             describe(config, console)
             return 0
         pipeline.bar_files(config)  # a wrong folder or symbol is said before a server is started
+        pipeline.news_files(config)
         discard(config, args.force)
-        return _run(flow, config, console)
+        return _run(flows[config.contract], config, console)
     except PipelineError as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
         return 1
 
 
-def _config(args: argparse.Namespace) -> PipelineConfig:
+def _config(args: argparse.Namespace) -> AnyConfig:
     """The settings of the options alone, or of a run that is continued with the options on top."""
     if args.run_dir is None:
-        return cli.resolve_config(args)
+        return options.resolve_config(args)
     directory = Path(args.run_dir)
     if args.recipe is not None:
         raise ConfigError(f"--continue keeps the settings of {directory}; change single ones with --set, not --recipe")
     run = pipeline.open_run(directory)
-    changed = merge(cli.overrides(args), {"run_dir": str(directory.resolve())})
+    changed = merge(options.overrides(args), {"run_dir": str(directory.resolve())})
     return make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
 
 
-def discard(config: PipelineConfig, stages: str) -> None:
+def discard(config: AnyConfig, stages: str) -> None:
     """Removes what chosen stages of a continued run left, so that they run again.
 
     Raises:
@@ -70,9 +77,10 @@ def discard(config: PipelineConfig, stages: str) -> None:
         BusyError: one of them is running.
     """
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in pipeline.STEPS]
+    stages_there = dag.steps_of(config)
+    unknown = [name for name in chosen if name not in stages_there]
     if unknown:
-        raise ConfigError(f"--force {','.join(unknown)}: no such stage; there are {', '.join(pipeline.STEPS)}")
+        raise ConfigError(f"--force {','.join(unknown)}: no such stage; there are {', '.join(stages_there)}")
     if chosen and config.run_dir is None:
         raise ConfigError("--force needs --continue RUN_DIR: a new run does every stage anyway")
     for name in chosen:
@@ -81,7 +89,7 @@ def discard(config: PipelineConfig, stages: str) -> None:
                 pipeline.discard(run, step)
 
 
-def _run(flow: Callable[[PipelineConfig], str], config: PipelineConfig, console: Console) -> int:
+def _run(flow: Callable[[Any], str], config: AnyConfig, console: Console) -> int:
     begun = time.monotonic()
     _quiet(console)
     try:
@@ -95,7 +103,7 @@ def _run(flow: Callable[[PipelineConfig], str], config: PipelineConfig, console:
         _say_how_to_go_on(console)
         return 1
     minutes, seconds = divmod(time.monotonic() - begun, 60)
-    finish(read_comparison(directory / pipeline.STEPS["compare"].directory), directory, console)
+    finish(pipeline.open_run(directory), console)
     console.print(f"{minutes:.0f} min {seconds:.0f} s", style="dim")
     return 0
 
@@ -130,8 +138,17 @@ def _say_how_to_go_on(console: Console) -> None:
         console.print(f"./run_pipeline.sh --continue {begin.opened}", markup=False, highlight=False, soft_wrap=True)
 
 
-def finish(comparison: Comparison, directory: Path, console: Console) -> None:
+def finish(run: pipeline.Run, console: Console) -> None:
     """Prints the comparison, the verdict and where the report is."""
+    directory = run.stage_dir("compare")
+    if run.config.contract == "forecast":
+        _print_forecasts(read_comparison(directory), console)
+    else:
+        console.print((directory / "test_results.log").read_text(encoding="utf-8"), markup=False, highlight=False)
+    console.print(f"report: {run.directory / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _print_forecasts(comparison: Comparison, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     headings = ("forecaster", "MAE, % of price", "skill over persistence", "interval", "one answer", "of attainable")
     for heading in headings:
@@ -147,4 +164,3 @@ def finish(comparison: Comparison, directory: Path, console: Console) -> None:
         )
     console.print(table)
     console.print(f"\n{comparison.verdict.finding}: {comparison.verdict.sentence}", style="bold", highlight=False)
-    console.print(f"report: {directory / 'report.html'}", highlight=False, soft_wrap=True)

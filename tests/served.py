@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from stonk_pipeline import pipeline
+from stonk_pipeline import dag, pipeline
 from stonk_pipeline.runs import TIMED, verify
 
 ROOT = Path(__file__).parents[1]
@@ -162,7 +162,7 @@ def digests(directory: Path) -> dict[str, str]:
     """Digest of each stage's outputs, of those without times of the clock."""
     run = pipeline.open_run(directory)
     found = {}
-    for step in pipeline.STEPS:
+    for step in dag.FORECAST:
         outputs = verify(run.stage_dir(step)).outputs
         found |= {f"{step}/{name}": digest for name, digest in outputs.items() if name not in TIMED}
     return found

@@ -6,6 +6,7 @@ settings leaves the finished work of the stages before it valid.
 """
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Seed, Settings, Share
+from stonk_pipeline.config.calls import CallPolicyConfig, CallPolicyStage, CallsStage, DirectionConfig, ExamplesStage
 from stonk_pipeline.config.data import (
     EMBEDDED,
     DataConfig,
@@ -16,12 +17,22 @@ from stonk_pipeline.config.data import (
 )
 from stonk_pipeline.config.evaluation import ComparisonConfig, ComparisonStage
 from stonk_pipeline.config.pipeline import PipelineConfig
-from stonk_pipeline.config.recipes import RECIPES, load_config, make_config, merge, recipe_names
+from stonk_pipeline.config.recipes import (
+    RECIPES,
+    AnyConfig,
+    load_config,
+    make_config,
+    merge,
+    of_forecasts,
+    recipe_names,
+)
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.training import (
     GRPOConfig,
     GRPOStage,
     LoraConfig,
     ModelConfig,
+    PolicyConfig,
     RewardWeights,
     SamplingConfig,
     SamplingStage,
@@ -32,9 +43,15 @@ from stonk_pipeline.config.training import (
 __all__ = [
     "EMBEDDED",
     "RECIPES",
+    "AnyConfig",
+    "CallPolicyConfig",
+    "CallPolicyStage",
+    "CallsStage",
     "ComparisonConfig",
     "ComparisonStage",
     "DataConfig",
+    "DirectionConfig",
+    "ExamplesStage",
     "GRPOConfig",
     "GRPOStage",
     "IndicatorPeriods",
@@ -43,10 +60,12 @@ __all__ = [
     "MarketConfig",
     "ModelConfig",
     "PipelineConfig",
+    "PolicyConfig",
     "PositiveInt",
     "PreprocessStage",
     "PromptConfig",
     "RewardWeights",
+    "RunConfig",
     "SFTConfig",
     "SFTStage",
     "SamplingConfig",
@@ -57,5 +76,6 @@ __all__ = [
     "load_config",
     "make_config",
     "merge",
+    "of_forecasts",
     "recipe_names",
 ]

@@ -67,6 +67,9 @@ class DataConfig(Settings):
     """The generated market; used where `data_dir` is `embedded`."""
     shuffle_targets: bool = False
     """Train against the outcomes of other windows, for controls; validation and test keep their own."""
+    stale_windows: Annotated[int, Field(ge=0)] = 0
+    """Show the indicators and statistics of so many windows earlier, for controls: the form stays, what they tell is
+    long over."""
     adjust: bool = True
     """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
     window: Annotated[int, Field(ge=5, le=250)] = 10

@@ -6,10 +6,17 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 
 RECIPES = Path(__file__).parent.parent / "recipes"
+AnyConfig = PipelineConfig | DirectionConfig
+"""Settings of a run; `contract` says which."""
+CONTRACTS: dict[str, type[PipelineConfig] | type[DirectionConfig]] = {
+    "forecast": PipelineConfig,
+    "direction": DirectionConfig,
+}
 
 
 def recipe_names() -> list[str]:
@@ -26,7 +33,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> PipelineConfig:
+def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> AnyConfig:
     """Resolves a recipe's name or YAML file, with overrides on top.
 
     Raises:
@@ -37,6 +44,21 @@ def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> Pipelin
         make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
         return make_config(merge(settings, overrides), source="command line")
     return make_config(settings, source=str(path))
+
+
+def of_forecasts(config: AnyConfig, what: str) -> PipelineConfig:
+    """The settings, for what only models that forecast closes can be put to.
+
+    Args:
+        config: settings of any run.
+        what: the command or flow that asks, for the message.
+
+    Raises:
+        ConfigError: they belong to another contract.
+    """
+    if isinstance(config, PipelineConfig):
+        return config
+    raise ConfigError(f"{what} is for models that forecast closes; these settings have contract: {config.contract}")
 
 
 def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
@@ -60,14 +82,17 @@ def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, An
     return merge(_read_recipe(str(base), (recipe, *above))[0], settings), path
 
 
-def make_config(settings: dict[str, Any], *, source: str) -> PipelineConfig:
+def make_config(settings: dict[str, Any], *, source: str) -> AnyConfig:
     """Validates settings.
 
     Raises:
         ConfigError: names each wrong field, its value and what is allowed.
     """
+    contract = settings.get("contract", "forecast") if isinstance(settings, dict) else "forecast"
+    if contract not in CONTRACTS:
+        raise ConfigError(f"{source}: contract: {contract!r} is none of {', '.join(CONTRACTS)}")
     try:
-        return PipelineConfig.model_validate(settings)
+        return CONTRACTS[contract].model_validate(settings)
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']} (got {item['input']!r:.80})"

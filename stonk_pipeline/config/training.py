@@ -1,8 +1,8 @@
 """Settings of the model, the trainings and the sampling between them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Settings, Share
 from stonk_pipeline.config.data import PromptConfig
@@ -12,7 +12,7 @@ class ModelConfig(Settings):
     """The language model, and how it is loaded."""
 
     name: str = "stonk-tiny"
-    """`stonk-tiny` (in the package), a local directory, or a Hugging Face name."""
+    """`stonk-tiny`, `stonk-tiny-calls` (both in the package), a local directory, or a Hugging Face name."""
     backend: Literal["auto", "unsloth", "peft"] = "auto"
     """Who loads it for training; `auto` takes Unsloth where it can be imported."""
     load_in_4bit: bool = False
@@ -50,8 +50,8 @@ class RewardWeights(Settings):
     """A readable answer."""
 
 
-class GRPOConfig(Settings):
-    """One GRPO run. Both use the same code with their own settings."""
+class PolicyConfig(Settings):
+    """One GRPO run, whatever it is rewarded for. All use the same code with their own settings."""
 
     steps: PositiveInt = 200
     """Optimizer steps."""
@@ -80,18 +80,29 @@ class GRPOConfig(Settings):
     over-confident (arXiv 2508.11800)."""
     epsilon_high: Annotated[float, Field(gt=0)] = 0.28
     """Upper clip range (arXiv 2503.14476); the lower one is 0.2."""
-    rewards: RewardWeights = RewardWeights()
-    """Weights of the reward's components."""
-    random_reward: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a reward that knows nothing, for controls."""
-    cost_bps: Annotated[float, Field(ge=0)] = 5.0
-    """Cost of one trade in basis points, for the trading reward."""
     save_steps: PositiveInt = 50
     """Optimizer steps between checkpoints; each is validated, and the best is kept."""
     validation_windows: PositiveInt = 128
     """Windows that each checkpoint is validated on."""
     validation_samples: PositiveInt = 4
     """Answers for each of these windows."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.prompts_per_step * self.group_size) % self.micro_batch:
+            raise ValueError("prompts_per_step * group_size must be a multiple of micro_batch")
+        return self
+
+
+class GRPOConfig(PolicyConfig):
+    """GRPO on forecasts."""
+
+    rewards: RewardWeights = RewardWeights()
+    """Weights of the reward's components."""
+    random_reward: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a reward that knows nothing, for controls."""
+    cost_bps: Annotated[float, Field(ge=0)] = 5.0
+    """Cost of one trade in basis points, for the trading reward."""
 
 
 class SamplingConfig(Settings):

@@ -10,11 +10,12 @@ import pandas as pd
 
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import DataConfig, PipelineConfig
+from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
 from stonk_pipeline.evaluation.protocol import CONTEXT, HORIZON, Closes, ProtocolRow, read_forecasts, test_part, vta
-from stonk_pipeline.pipeline import STEPS, bar_files
+from stonk_pipeline.pipeline import bar_files
 from stonk_pipeline.runs import Progress, execute
 
 ANY_JUMP = 1e9
@@ -68,7 +69,7 @@ def _answers(
     wanted = {(stock, date) for stock, series in closes.items() for date in test_part(series).dates}
     with TemporaryDirectory() as scratch:
         out = Path(scratch)
-        execute(STEPS["preprocess"].load(), config.preprocess_stage(), paths, out / "data")
+        execute(FORECAST["preprocess"].load(), config.preprocess_stage(), paths, out / "data")
         windows = [window for window in dataset.read_split(out / "data", "full")[0] if window.key in wanted]
     stage, wait = config.comparison_stage(), config.wait_minutes
     texts = ask_alone(stage, windows, HORIZON, adapter, progress, purpose="evaluate", wait_minutes=wait)

@@ -1,7 +1,8 @@
 """The comparison stage: the same test windows for every model, answers read, scored and written down."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stonk_pipeline import dataset, forecast, locks
-from stonk_pipeline.config import ComparisonStage
+from stonk_pipeline.config import CallsStage, ComparisonStage
 from stonk_pipeline.evaluation import conformal, evidence
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
@@ -23,6 +24,8 @@ from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
 
 Part = tuple[list[Window], list[Target]]
+Prompts = Callable[[Any, int, int], list[str]]
+"""(tokenizer, tokens that an answer may take, `model.max_seq_length`) -> prompts."""
 
 
 def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     for place, role in enumerate(roles):
         adapter = inputs[role] / models.ADAPTER if role in inputs else None
         asked = [*windows, *calibration[0]]
-        texts = ask(config, asked, horizon, adapter, out, _part(progress, place, len(roles), role))
+        texts = ask(config, asked, horizon, adapter, out, part(progress, place, len(roles), role))
         answers = forecast.read_all(texts, asked, horizon)
         count = len(windows)
         evidence.write_answers(out, role, windows, texts[:count], answers[:count])
@@ -132,14 +135,32 @@ def ask(
         out: where a `scratch` directory may be made.
         progress: receives the windows answered so far.
     """
+
+    def prompts(tokenizer: Any, room: int, limit: int) -> list[str]:
+        return questions(tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+
+    return draw(config, prompts, adapter, out, progress)
+
+
+def draw(
+    config: ComparisonStage | CallsStage, prompts: Prompts, adapter: Path | None, out: Path, progress: Progress
+) -> list[list[str]]:
+    """A model's answers to prompts, whatever they ask, with the comparison's engine and sampling settings.
+
+    Args:
+        config: settings.
+        prompts: makes them for the model's tokenizer.
+        adapter: adapter directory, or None for the base model.
+        out: where a `scratch` directory may be made.
+        progress: receives the prompts answered so far.
+    """
     comparison = config.comparison
     # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
     kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
     engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=out / "scratch")
-    room, limit = comparison.max_tokens, config.model.max_seq_length
-    prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+    room = comparison.max_tokens
     draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, config.seed)
-    return engine.sample(prompts, draws, progress)
+    return engine.sample(prompts(engine.tokenizer, room, config.model.max_seq_length), draws, progress)
 
 
 def ask_alone(
@@ -162,16 +183,33 @@ def ask_alone(
     Raises:
         BusyError: another process computed there all the time.
     """
+    with alone(purpose, wait_minutes) as scratch:
+        return ask(config, windows, horizon, adapter, scratch, progress)
+
+
+@contextmanager
+def alone(purpose: str, wait_minutes: float) -> Iterator[Path]:
+    """Waits for this process's accelerators and holds them; gives a directory that is removed afterwards.
+
+    Args:
+        purpose: what others read who wait for the same accelerator.
+        wait_minutes: longest wait.
+
+    Raises:
+        BusyError: another process computed there all the time.
+    """
 
     def say(message: str) -> None:
         sys.stderr.write(f"{message}\n")
 
     devices = locks.accelerators(None)
     with TemporaryDirectory() as scratch, locks.accelerator(devices, purpose, wait=60 * wait_minutes, say=say):
-        return ask(config, windows, horizon, adapter, Path(scratch), progress)
+        yield Path(scratch)
 
 
-def _part(progress: Progress, place: int, parts: int, role: str) -> Progress:
+def part(progress: Progress, place: int, parts: int, role: str) -> Progress:
+    """Progress of one of several models, as a part of the whole."""
+
     def report(done: int, total: int, note: str) -> None:
         progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import EMBEDDED, PipelineConfig
+from stonk_pipeline.config import EMBEDDED, AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.process import report_progress
 
@@ -33,14 +33,14 @@ def add_commands(commands: Any, add_config_options: Callable[[argparse.ArgumentP
     verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
 
 
-def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], PipelineConfig]) -> int:
+def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
     """Runs a command."""
     if args.command == "forecast":
         return _forecast(args, resolve_config)
     return _score(args) if args.command == "score" else _verify(args)
 
 
-def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], PipelineConfig]) -> int:
+def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
     import os
 
     from stonk_pipeline.forward.files import write_files
@@ -52,7 +52,7 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
 
     request = _request(args, ForecastRequest)
     if args.adapter is not None or args.base:
-        forecasters = [of_adapter(resolve_config(args), args.adapter)]
+        forecasters = [of_adapter(of_forecasts(resolve_config(args), "forecast"), args.adapter)]
     else:
         forecasters = champions_for(request)
     if args.cuda_devices is not None:  # before torch is imported

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import EMBEDDED, PipelineConfig
+from stonk_pipeline.config import EMBEDDED, PipelineConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, RegistryError
 from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.registry.entries import Entry
@@ -71,7 +71,7 @@ def _only(found: list[Entry], request: ForecastRequest, what: str) -> Entry:
 
 
 def _of_entry(registry: Registry, entry: Entry, stocks: list[str], request: ForecastRequest) -> Forecaster:
-    config = entry.settings
+    config = of_forecasts(entry.settings, "forecast")
     if stocks == ["all"]:
         stocks = config.data.stocks
     change = {"stocks": stocks} | ({"data_dir": request.data_dir} if request.data_dir else {})

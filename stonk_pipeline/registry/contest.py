@@ -9,12 +9,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import dataset, forecast, journal
-from stonk_pipeline.config import ComparisonStage, DataConfig, PipelineConfig
+from stonk_pipeline.config import ComparisonStage, DataConfig, PipelineConfig, RunConfig, of_forecasts
+from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats
-from stonk_pipeline.pipeline import STEPS, Run
+from stonk_pipeline.pipeline import Run
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
@@ -55,6 +56,7 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
         RegistryError: the challenger is the champion, the two forecast different horizons, or the champion changed
             while they were compared.
     """
+    config = of_forecasts(run.config, "promotion")
     champion = registry.champion(entry.key)
     if champion is not None and champion.id == entry.id:
         raise RegistryError(f"model {entry.id} is the champion of {entry.key} already")
@@ -62,13 +64,13 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
         "challenger": entry.id,
         "champion": champion.id if champion else None,
         "data_digest": entry.data_digest,
-        "comparison": json_digest(run.config.comparison_stage().model_dump(mode="json")),
+        "comparison": json_digest(config.comparison_stage().model_dump(mode="json")),
     }
     known = _known(registry, entry.key, about)
     if known is not None:
         return _write(run, entry, about["champion"], known)
     if champion is not None:
-        _require_same_horizon(run.config, champion.settings)
+        _require_same_horizon(config, champion.settings)
     asked = questions(run, [entry, *([champion] if champion else [])])
     losses = None
     if asked.windows:
@@ -77,7 +79,7 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
         present = registry.champions(entry.key).current
         if present != about["champion"]:
             raise RegistryError(f"{present} became champion of {entry.key} meanwhile; compare again")
-        decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, run.config)
+        decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, config)
         registry.record_trial(entry.key, about | {"run": str(run.directory)}, decision)
     return _write(run, entry, about["champion"], decision)
 
@@ -137,15 +139,15 @@ class Losses(NamedTuple):
 def _losses(
     registry: Registry, entry: Entry, champion: Entry | None, run: Run, asked: Questions, progress: Progress
 ) -> Losses:
-    own_answers = stored_answers(run, asked)
+    own_answers, config = stored_answers(run, asked), of_forecasts(run.config, "promotion")
     if own_answers is None:
-        own_answers = _answers(run.config.comparison_stage(), asked, registry.adapter(entry), run, progress)
+        own_answers = _answers(config.comparison_stage(), asked, registry.adapter(entry), run, progress)
     own, flat = losses_of(own_answers, asked)
     theirs: Floats | None = None
     if champion is not None:
         with TemporaryDirectory() as scratch:
             seen_by_champion = windows_for(champion.settings, run, asked, Path(scratch))
-        stage = _stage_of(champion, run.config)
+        stage = _stage_of(champion, config)
         answers = _answers(stage, seen_by_champion, registry.adapter(champion), run, progress)
         theirs, _ = losses_of(answers, seen_by_champion)
         # A window that one of the two cannot be asked about counts for neither.
@@ -183,7 +185,7 @@ def stored_answers(run: Run, asked: Questions) -> Answers | None:
     return [given[key] for key in asked.keys] if set(asked.keys) <= given.keys() else None
 
 
-def _require_same_horizon(own: PipelineConfig, theirs: PipelineConfig) -> None:
+def _require_same_horizon(own: RunConfig, theirs: RunConfig) -> None:
     if own.data.horizon != theirs.data.horizon:
         raise RegistryError(
             f"the champion forecasts {theirs.data.horizon} closes and this run {own.data.horizon}; give its models "
@@ -191,7 +193,7 @@ def _require_same_horizon(own: PipelineConfig, theirs: PipelineConfig) -> None:
         )
 
 
-def windows_for(settings: PipelineConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
+def windows_for(settings: RunConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
     """The same dates as a model of other settings is used to seeing them: its own context length, scale, indicators."""
     own, theirs = run.config.data, settings.data
     shape = {name: getattr(theirs, name) for name in SHAPE}
@@ -199,7 +201,7 @@ def windows_for(settings: PipelineConfig, run: Run, asked: Questions, scratch: P
         return asked
     data: DataConfig = own.model_copy(update=shape)
     stage = run.config.model_copy(update={"data": data}).preprocess_stage()
-    execute(STEPS["preprocess"].load(), stage, run.inputs("preprocess"), scratch / "data")
+    execute(FORECAST["preprocess"].load(), stage, run.inputs("preprocess"), scratch / "data")
     wanted = set(asked.keys)
     pairs = zip(*dataset.read_split(scratch / "data", "full"), strict=True)
     found = [(window, target) for window, target in pairs if window.key in wanted]
@@ -208,7 +210,7 @@ def windows_for(settings: PipelineConfig, run: Run, asked: Questions, scratch: P
 
 def _stage_of(champion: Entry, config: PipelineConfig) -> ComparisonStage:
     """The champion's own prompt, with the answers drawn as the challenger's are."""
-    settings = champion.settings
+    settings = of_forecasts(champion.settings, "promotion")
     comparison = config.comparison.model_copy(update={"max_tokens": settings.comparison.max_tokens})
     return ComparisonStage(model=settings.model, prompt=settings.prompt, comparison=comparison, seed=config.seed)
 

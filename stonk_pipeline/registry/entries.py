@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import dataset
-from stonk_pipeline.config import PipelineConfig, make_config
+from stonk_pipeline.config import AnyConfig, RunConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.pipeline import ADAPTER, Run
@@ -60,7 +60,7 @@ class Entry(BaseModel):
     """When its adapter was deleted (UTC)."""
 
     @property
-    def settings(self) -> PipelineConfig:
+    def settings(self) -> AnyConfig:
         """The settings of its run."""
         return make_config(self.config, source=f"entry {self.id}")
 
@@ -107,7 +107,7 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
     )
 
 
-def key_of(config: PipelineConfig) -> str:
+def key_of(config: RunConfig) -> str:
     """`{MODEL}/{STOCK}`: what a model of these settings can be champion of."""
     return f"{config.model_name}/{config.stock_name}"
 

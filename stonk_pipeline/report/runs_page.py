@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from stonk_pipeline.config import of_forecasts
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.report.page import FINDINGS, duration, environment, flat, stylesheet
@@ -15,6 +16,8 @@ from stonk_pipeline.runs import write_atomic
 
 SHOWN_SETTINGS = 8
 """Differing settings named for a run; of more, the number is given."""
+
+PLACES = ("results_dir", "models_dir", "run_dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
     found = []
     for directory in directories:
         run = open_run(directory)
+        of_forecasts(run.config, "the page of runs")
         manifests = [part.finished(step) for part, step in run.steps()]
         comparison = read_comparison(run.stage_dir("compare"))
         settings = dict(flat(run.config.model_dump(mode="json")))
@@ -57,21 +61,23 @@ def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
 
 
 def differences(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
-    """For each run the settings in which it differs from the first one."""
+    """For each run the settings in which it differs from the first one, where it lies excepted."""
     return [
-        {name: value for name, value in run.settings.items() if value != runs[0].settings.get(name)} for run in runs
+        {name: v for name, v in run.settings.items() if name not in PLACES and v != runs[0].settings.get(name)}
+        for run in runs
     ]
 
 
 def remarks(runs: Sequence[RunSummary]) -> list[str]:
-    """What the controls say about the best ordinary run, in sentences."""
+    """What the controls say about the best ordinary run, of as many folds if there is one, in sentences."""
     ordinary = [run for run in runs if run.control is None]
     controls = [run for run in runs if run.control is not None]
     if not ordinary or not controls:
         return []
-    best = ordinary[0]
     said = []
     for control in controls:
+        folds = control.settings["data.folds"]
+        best = next((run for run in ordinary if run.settings["data.folds"] == folds), ordinary[0])
         gain, reached = control.final.gain or 0.0, best.final.gain or 0.0
         least = best.final.gain_low if best.final.gain_low is not None else reached
         numbers = f"{gain:+.1%} over its base model, against {reached:+.1%} of {best.name}"

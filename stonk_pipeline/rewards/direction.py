@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from stonk_pipeline.config.direction import DirectionWeights, RewardShape
 from stonk_pipeline.direction import volatility
-from stonk_pipeline.direction_config import DirectionWeights, RewardShape
 from stonk_pipeline.reasoning import Reason, Sentence, conclusion, items, reasons, sentences, structure
 from stonk_pipeline.schema import Call, Decision, Movement, Unreadable
 

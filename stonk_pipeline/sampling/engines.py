@@ -180,7 +180,11 @@ class VllmEngine:
         location, self._lora = models.base_location(model), None
         on_cuda = models.cuda()
         if adapter is not None and on_cuda:
-            options |= {"enable_lora": True, "max_lora_rank": max(8, _rank(adapter)), "max_loras": 1}
+            options |= {
+                "enable_lora": True,
+                "max_lora_rank": max(8, 1 << (_rank(adapter) - 1).bit_length()),
+                "max_loras": 1,
+            }
         elif adapter is not None:
             models.save_merged(model, adapter, scratch / "merged")
             location = str(scratch / "merged")

@@ -1,9 +1,4 @@
-"""GRPO on forecasts. One function for both GRPO stages: the second starts from the SFT adapter.
-
-TRL's GRPOTrainer does the training. What is added here: rewards in the contract's terms, a log of what the policy does
-(`training_log.csv`), validation at each checkpoint (`validation.csv`) with the best adapter kept, and checkpoints that
-are believed only when they are whole.
-"""
+"""GRPO on forecasts. One function for both GRPO stages: the second starts from the SFT adapter."""
 
 import random
 from collections.abc import Mapping
@@ -13,20 +8,13 @@ from typing import Any
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
-from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
+from stonk_pipeline.runs import Progress, Stage
 from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
-from stonk_pipeline.training.checkpoints import (
-    last_whole_checkpoint,
-    open_state,
-    publish_state,
-    require_finished,
-    restore_adapter,
-    seal_checkpoints,
-)
-from stonk_pipeline.training.telemetry import RewardBook, grpo_log
-from stonk_pipeline.training.validation import validator as make_validator
+from stonk_pipeline.training.policy import Lesson, train
+from stonk_pipeline.training.telemetry import RewardBook
+from stonk_pipeline.training.validation import skill_validator
 
 
 class ComponentReward:
@@ -71,38 +59,36 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
     windows, targets = dataset.read_split(inputs["dataset"], "train")
     windows, targets = dataset.spread(windows, targets, grpo.steps * grpo.prompts_per_step, config.seed)
     start = inputs["start"] / models.ADAPTER if "start" in inputs else None
-    use_vllm = models.cuda()
-    loaded = models.load_for_training(config.model, config.lora, config.seed, start=start, fast_inference=use_vllm)
+    loaded = models.load_for_training(config.model, config.lora, config.seed, start=start, fast_inference=models.cuda())
     horizon = len(targets[0].values)
-    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
     room, limit = grpo.max_completion_length, config.model.max_seq_length
     questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
-
-    state = open_state(out)
-    book = RewardBook(grpo.group_size, horizon, config.prompt.decimals)
-    log = grpo_log(state / "training_log.csv", book, progress, grpo.steps)
-    validator = make_validator(config, inputs["dataset"], loaded, state)
-    trainer = _trainer(config, loaded, _rows(windows, targets, asked, config), horizon, book, out, use_vllm)
-    checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
-    restore = restore_adapter(loaded.model, checkpoint)
-    for callback in (restore, log, validator, seal_checkpoints()):  # the seal last: what it vouches for is complete
-        trainer.add_callback(callback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    require_finished(trainer.state.global_step, grpo.steps)
-    publish_state(out)
-    return {"steps": grpo.steps, "windows": len(windows), "backend": loaded.backend, **validator.numbers()}
+    weights = _weights(config)
+    lesson = Lesson(
+        rows=_rows(windows, targets, config),
+        rewards=[ComponentReward(name, horizon) for name in weights],
+        weights=list(weights.values()),
+        book=RewardBook(grpo.group_size, horizon, config.prompt.decimals),
+        validator=lambda loaded, state: skill_validator(config, inputs["dataset"], loaded, state),
+    )
+    numbers = train(config.model, grpo, loaded, lesson, config.seed, out, progress)
+    return {"windows": len(windows), **numbers}
 
 
-def _rows(
-    windows: list[Window], targets: list[Target], asked: list[forecast.Messages], config: GRPOStage
-) -> list[dict[str, Any]]:
+def _weights(config: GRPOStage) -> dict[str, float]:
+    every = config.grpo.rewards.model_dump()
+    weights = {name: float(every[name]) for name in COMPONENTS}
+    return weights | ({RANDOM: config.grpo.random_reward} if config.grpo.random_reward else {})
+
+
+def _rows(windows: list[Window], targets: list[Target], config: GRPOStage) -> list[dict[str, Any]]:
     """Dataset rows in random order; the prompt column is all that the model sees."""
     rows = []
-    for window, target, question in zip(windows, targets, asked, strict=True):
+    for window, target in zip(windows, targets, strict=True):
         price = window.last + window.price_offset / window.price_unit
         rows.append(
             {
-                "prompt": question,
+                "prompt": forecast.messages(window, config.prompt, len(target.values)),
                 "target": list(target.values),
                 "last": window.last,
                 "volatility": window.volatility,
@@ -113,84 +99,6 @@ def _rows(
         )
     random.Random(config.seed).shuffle(rows)
     return rows
-
-
-def _trainer(
-    config: GRPOStage,
-    loaded: models.Loaded,
-    rows: list[dict[str, Any]],
-    horizon: int,
-    book: RewardBook,
-    out: Path,
-    use_vllm: bool,
-) -> Any:
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
-
-    grpo, on_cuda = config.grpo, models.cuda()
-    answers = grpo.prompts_per_step * grpo.group_size
-    every = grpo.rewards.model_dump()
-    weights = {name: every[name] for name in COMPONENTS}
-    if grpo.random_reward:
-        weights[RANDOM] = grpo.random_reward
-    vllm = {
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": config.model.gpu_memory_utilization,
-        "vllm_max_model_length": config.model.max_seq_length,
-    }
-    settings = GRPOConfig(
-        output_dir=str(out / CHECKPOINTS),
-        max_steps=grpo.steps,
-        per_device_train_batch_size=grpo.micro_batch,
-        gradient_accumulation_steps=answers // grpo.micro_batch,
-        num_generations=grpo.group_size,
-        max_completion_length=grpo.max_completion_length,
-        learning_rate=grpo.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=grpo.warmup_steps,
-        max_grad_norm=grpo.max_grad_norm,
-        optim="adamw_torch",
-        gradient_checkpointing=models.saves_memory(loaded),
-        temperature=grpo.temperature,
-        top_p=1.0,  # truncated sampling biases the importance ratio
-        top_k=0,
-        beta=grpo.beta,
-        loss_type=grpo.loss_type,
-        scale_rewards=grpo.scale_rewards,
-        epsilon=0.2,
-        epsilon_high=grpo.epsilon_high,
-        num_iterations=1,
-        mask_truncated_completions=False,  # an answer that runs on must cost something
-        reward_weights=[*weights.values(), 0.0],
-        shuffle_dataset=False,
-        save_steps=grpo.save_steps,
-        save_total_limit=2,
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        seed=config.seed,
-        data_seed=config.seed,
-        use_cpu=not on_cuda,
-        bf16=on_cuda and models.compute_dtype() == _bfloat16(),
-        fp16=on_cuda and models.compute_dtype() != _bfloat16(),
-        remove_unused_columns=False,
-        **(vllm if use_vllm else {}),
-    )
-    rewards = [ComponentReward(name, horizon) for name in weights]
-    return GRPOTrainer(
-        model=loaded.model,
-        processing_class=loaded.tokenizer,
-        reward_funcs=[*rewards, book],
-        args=settings,
-        train_dataset=Dataset.from_list(rows),
-    )
-
-
-def _bfloat16() -> Any:
-    import torch
-
-    return torch.bfloat16
 
 
 FIRST = Stage("stage1_grpo_training", GRPOStage, run)

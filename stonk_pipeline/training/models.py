@@ -11,14 +11,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stonk_pipeline import tiny
+from stonk_pipeline import tiny, tiny_calls
 from stonk_pipeline.config import LoraConfig, ModelConfig
-from stonk_pipeline.errors import ConfigError, EngineError
+from stonk_pipeline.errors import ConfigError, EngineError, StageError
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """All linear layers of Llama-like models; attention alone underperforms in RL (TRL, "LoRA without regret")."""
 SMALL = 50_000_000
 """Parameters up to which a model's activations fit into any machine's memory."""
+EMBEDDED_MODELS = {tiny.NAME: tiny.DIRECTORY, tiny_calls.NAME: tiny_calls.DIRECTORY}
+"""Models in the package: name -> directory."""
 ADAPTER = "adapter"
 """Subdirectory of a training stage that holds the adapter it kept."""
 
@@ -39,8 +41,8 @@ def base_location(model: ModelConfig) -> str:
     Raises:
         ConfigError: a name that looks like a path is not a model directory.
     """
-    if model.name == tiny.NAME:
-        return str(tiny.DIRECTORY)
+    if model.name in EMBEDDED_MODELS:
+        return str(EMBEDDED_MODELS[model.name])
     path = Path(model.name).expanduser()
     if (path / "config.json").is_file():
         return str(path.resolve())
@@ -236,6 +238,39 @@ def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
     text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "tokenizer_config.json").write_text(text, encoding="utf-8")
     (out / "README.md").unlink(missing_ok=True)  # PEFT's template card says nothing
+
+
+def join_adapters(first: Path, second: Path) -> None:
+    """Makes of an adapter that was trained on top of another one, merged, a single one for the base model.
+
+    An adapter adds (alpha / r) B A to a weight; the sum of two such terms is [s1 B1, s2 B2] [A1; A2], of rank r1 + r2.
+
+    Args:
+        first: the adapter that was merged into the base model.
+        second: the adapter trained on that; replaced by the joined one.
+
+    Raises:
+        StageError: the two do not adapt the same layers.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    paths = [adapter / "adapter_model.safetensors" for adapter in (first, second)]
+    configs = [json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")) for adapter in (first, second)]
+    one, two = (load_file(path) for path in paths)
+    if one.keys() != two.keys():
+        raise StageError(f"{first} and {second} adapt different layers and cannot be joined")
+    scales = [config["lora_alpha"] / config["r"] for config in configs]
+    joined = {}
+    for name in one:
+        if ".lora_B." in name:
+            joined[name] = torch.cat([scales[0] * one[name], scales[1] * two[name]], dim=1).contiguous()
+        else:
+            joined[name] = torch.cat([one[name], two[name]], dim=0).contiguous()
+    rank = configs[0]["r"] + configs[1]["r"]
+    save_file(joined, paths[1], metadata={"format": "pt"})
+    text = json.dumps(configs[1] | {"r": rank, "lora_alpha": rank}, indent=2, sort_keys=True) + "\n"
+    (second / "adapter_config.json").write_text(text, encoding="utf-8")
 
 
 def load_merged(model: ModelConfig, adapter: Path | None) -> tuple[Any, Any]:

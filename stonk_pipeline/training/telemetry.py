@@ -2,9 +2,9 @@
 
 import csv
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.schema import Forecast
+
+TRAINER_COLUMNS = (*("zero_spread_share", "entropy", "completion_length", "learning_rate", "kl", "loss", "seconds"),)
+"""What the trainer itself says of a step."""
 
 
 class CsvLog:
@@ -46,6 +49,10 @@ class RewardBook:
     """A reward function of weight 0 that keeps what the other components say about the current step's answers."""
 
     __name__ = "book"
+    columns = (
+        *(f"{kind}_{name}" for kind in ("reward", "spread") for name in COMPONENTS),
+        *("straight_share", "up_share", "readable_share"),
+    )
 
     def __init__(self, group_size: int, horizon: int, decimals: int) -> None:
         self.group_size = group_size
@@ -67,12 +74,11 @@ class RewardBook:
             )
             for row in range(len(answers))
         ]
-        self.last = {}
-        for name, component in COMPONENTS.items():
-            scores = [component(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
-            self.last[f"reward_{name}"] = statistics.fmean(scores)
-            groups = [scores[start : start + self.group_size] for start in range(0, len(scores), self.group_size)]
-            self.last[f"spread_{name}"] = statistics.fmean(statistics.pstdev(group) for group in groups)
+        scores = {
+            name: [component(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
+            for name, component in COMPONENTS.items()
+        }
+        self.last = means_and_spreads(scores, self.group_size)
         read = [answer.values for answer in answers if isinstance(answer, Forecast)]
         lasts = [truth.last for answer, truth in zip(answers, truths, strict=True) if isinstance(answer, Forecast)]
         self.last["readable_share"] = len(read) / len(answers)
@@ -83,30 +89,39 @@ class RewardBook:
         return [0.0] * len(completions)
 
 
+def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dict[str, float]:
+    """`reward_{name}` and `spread_{name}` of each component: its mean, and the mean deviation within a group.
+
+    Args:
+        scores: component -> score of each answer, the answers of a group one after the other.
+        group_size: answers to one question.
+    """
+    last = {}
+    for name, values in scores.items():
+        groups = [values[start : start + group_size] for start in range(0, len(values), group_size)]
+        last[f"reward_{name}"] = statistics.fmean(values)
+        last[f"spread_{name}"] = statistics.fmean(statistics.pstdev(group) for group in groups)
+    return last
+
+
 def _share(flags: list[bool]) -> float:
     return sum(flags) / len(flags) if flags else 0.0
 
 
-GRPO_COLUMNS = (
-    "step",
-    "reward",
-    "reward_std",
-    *(f"reward_{name}" for name in COMPONENTS),
-    *(f"spread_{name}" for name in COMPONENTS),
-    "zero_spread_share",
-    "entropy",
-    "completion_length",
-    "straight_share",
-    "up_share",
-    "readable_share",
-    "learning_rate",
-    "kl",
-    "seconds",
-)
+class Book(Protocol):
+    """What a log of GRPO takes from the rewards."""
+
+    columns: tuple[str, ...]
+    last: dict[str, float]
+    """Column -> value, of the last step."""
+
+    def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
+        """A reward of 0 for each answer."""
 
 
-def grpo_log(path: Path, book: RewardBook, progress: Progress, steps: int) -> Any:
+def policy_log(path: Path, book: Book, progress: Progress, steps: int) -> Any:
     """A trainer callback that writes `training_log.csv` and reports progress."""
+    columns = ("step", "reward", "reward_std", *book.columns, *TRAINER_COLUMNS)
 
     def row(step: int, logs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -119,13 +134,14 @@ def grpo_log(path: Path, book: RewardBook, progress: Progress, steps: int) -> An
             "completion_length": logs["completions/mean_length"],
             "learning_rate": logs["learning_rate"],
             "kl": logs.get("kl", ""),
+            "loss": logs["loss"],
             "seconds": logs["step_time"],
         }
 
     def note(logs: dict[str, Any]) -> str:
         return f"reward {logs['reward']:.3f}"
 
-    return log_callback(CsvLog(path, GRPO_COLUMNS), row, "reward", note, progress, steps)
+    return log_callback(CsvLog(path, columns), row, "reward", note, progress, steps)
 
 
 def log_callback(

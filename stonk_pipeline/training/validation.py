@@ -1,7 +1,8 @@
-"""Validation of a policy while it is trained: the adapter that forecasts best on validation windows is kept."""
+"""Validation of a policy while it is trained: the adapter that does best on the validation part is kept."""
 
 import math
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,59 @@ from stonk_pipeline.training.telemetry import CsvLog
 
 TOP_P = 0.97
 """Without the last tail of the distribution, whose rare slips would drown what checkpoints differ by."""
-COLUMNS = ("step", "skill_median", "skill_single", "readable_share", "kept")
+Measure = Callable[[], dict[str, float]]
+Merit = Callable[[Mapping[str, float]], float]
 
 
-def validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -> Any:
-    """A trainer callback that validates before the first step and at each checkpoint.
+def validator(out: Path, columns: tuple[str, ...], measure: Measure, save: Callable[[Path], None], merit: Merit) -> Any:
+    """A trainer callback that validates before the first step and at each checkpoint, and keeps the best adapter.
+
+    Args:
+        out: receives `validation.csv` and `adapter/`.
+        columns: of the log, besides `step` and `kept`.
+        measure: their values, for the policy as it is now.
+        save: writes the policy's adapter to a directory.
+        merit: of a row; the largest is the best.
+    """
+    from transformers import TrainerCallback
+
+    log = CsvLog(out / "validation.csv", ("step", *columns, "kept"))
+    best = out / models.ADAPTER
+
+    class Validator(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            log.start(state.global_step)
+            if state.global_step == 0:
+                shutil.rmtree(best, ignore_errors=True)
+                log.add({"step": 0, **measure(), "kept": False})
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            row = measure()
+            kept = merit(row) > max(
+                (merit(_floats(earlier)) for earlier in log.rows if _kept(earlier)), default=-math.inf
+            )
+            if kept:
+                save(best)
+            log.add({"step": state.global_step, **row, "kept": kept})
+
+        def numbers(self) -> dict[str, Any]:
+            """What validation said before training and of the adapter kept."""
+            first, last = log.rows[0], [row for row in log.rows if _kept(row)][-1]
+            return {
+                "best_step": int(last["step"]),
+                f"val_{columns[0]}_start": float(first[columns[0]]),
+                **{f"val_{name}": float(last[name]) for name in columns[:2]},
+            }
+
+    return Validator()
+
+
+def skill_validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -> Any:
+    """Validates forecasts by their skill.
 
     The same windows and the same seed each time, so that two checkpoints differ by their weights alone; the random
     state of the training is left as it was.
     """
-    from transformers import TrainerCallback
-
     grpo = config.grpo
     windows, targets = dataset.spread(*dataset.read_split(data, "val"), grpo.validation_windows, config.seed)
     horizon = len(targets[0].values)
@@ -37,40 +80,14 @@ def validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -
     prompts = questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     engine = TransformersEngine(loaded.model, loaded.tokenizer)
     draws = Draws(grpo.validation_samples, grpo.temperature, TOP_P, room, config.seed)
-    log = CsvLog(out / "validation.csv", COLUMNS)
-    best = out / models.ADAPTER
 
-    def measure(step: int) -> dict[str, Any]:
-        answers = forecast.read_all(engine.sample(prompts, draws), windows, horizon)
-        return {"step": step, **skills(windows, targets, answers)}
+    def measure() -> dict[str, float]:
+        return skills(windows, targets, forecast.read_all(engine.sample(prompts, draws), windows, horizon))
 
-    class Validator(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            log.start(state.global_step)
-            if state.global_step == 0:
-                shutil.rmtree(best, ignore_errors=True)
-                log.add({**measure(0), "kept": False})
+    def save(best: Path) -> None:
+        models.save_adapter(loaded, config.model, best)
 
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            row = measure(state.global_step)
-            kept = _merit(row) > max((_merit(earlier) for earlier in log.rows if _kept(earlier)), default=-math.inf)
-            if kept:
-                models.save_adapter(loaded, config.model, best)
-            log.add({**row, "kept": kept})
-
-        def numbers(self) -> dict[str, Any]:
-            """Skill before training and at the adapter kept."""
-            first = log.rows[0]
-            last = [row for row in log.rows if _kept(row)][-1]
-            return {
-                "best_step": int(last["step"]),
-                "val_skill_start": float(first["skill_median"]),
-                "val_skill_median": float(last["skill_median"]),
-                "val_skill_single": float(last["skill_single"]),
-                "val_windows": len(windows),
-            }
-
-    return Validator()
+    return validator(out, ("skill_median", "skill_single", "readable_share"), measure, save, _merit)
 
 
 def skills(
@@ -90,9 +107,13 @@ def skills(
     }
 
 
-def _merit(row: dict[str, Any]) -> float:
+def _merit(row: Mapping[str, float]) -> float:
     """What the best checkpoint is chosen by: the median is what is reported, and one answer should be good too."""
-    return float(row["skill_median"]) + float(row["skill_single"])
+    return row["skill_median"] + row["skill_single"]
+
+
+def _floats(row: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if name != "kept"}
 
 
 def _kept(row: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import pipeline
+from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config import ModelConfig, load_config
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine
@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
 def test_all_stages_run_on_the_card(run: pipeline.Run) -> None:
     from stonk_pipeline.process import run_child
 
-    for step in pipeline.STEPS:  # a child for each, as the flow does: vLLM and the trainers do not share a process
+    for step in dag.FORECAST:  # a child for each, as the flow does: vLLM and the trainers do not share a process
         run_child(
             [step, "--run-dir", str(run.directory)],
             run.config,

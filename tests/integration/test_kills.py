@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import pipeline
+from stonk_pipeline import dag, pipeline
 from stonk_pipeline.runs import verify
 from tests.served import ROOT, Served, digests, environment, of_home
 
@@ -32,10 +32,10 @@ def find(served: Served, words: str, seconds: float = 120) -> int:
 
 def training(served: Served, run: str) -> None:
     """Has a finished run do a training again, and returns while it trains."""
-    shutil.rmtree(served.directory(run) / pipeline.STEPS[STAGE].directory)
+    shutil.rmtree(served.directory(run) / dag.FORECAST[STAGE].directory)
     served.retry(run)
     find(served, f"-m stonk_pipeline {STAGE}")
-    state = served.directory(run) / pipeline.STEPS[STAGE].directory / "checkpoints" / "state"
+    state = served.directory(run) / dag.FORECAST[STAGE].directory / "checkpoints" / "state"
     until = time.monotonic() + 120
     while not state.is_dir():
         assert time.monotonic() < until
@@ -82,7 +82,7 @@ def test_killed_stage_fails_the_run_and_does_not_count_as_finished(
     os.kill(find(served, f"-m stonk_pipeline {STAGE}"), signal.Signals[name])
     assert served.wait(run, seconds=10) == "FAILED"
     assert nobody_left(served)
-    assert not (served.directory(run) / pipeline.STEPS[STAGE].directory / "manifest.json").exists()
+    assert not (served.directory(run) / dag.FORECAST[STAGE].directory / "manifest.json").exists()
     assert f"was killed by {name}" in (served.directory(run) / "pipeline.log").read_text()
     completes(served, run, expected)
 
@@ -138,7 +138,7 @@ def test_run_of_the_command_line_that_is_killed_does_not_stay_running(
     run, expected = undisturbed
     directory = served.results / "killed-by-hand"
     shutil.copytree(served.directory(run), directory)
-    shutil.rmtree(directory / pipeline.STEPS[STAGE].directory)
+    shutil.rmtree(directory / dag.FORECAST[STAGE].directory)
     command = [sys.executable, "-m", "flows.train_flow", "--continue", str(directory)]
     settings = environment(tmp_path)
     with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL) as flow:
@@ -176,7 +176,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.long
 def test_full_disk_is_said_and_loses_no_finished_stage(
     served: Served, undisturbed: Undisturbed, small_disk: Path, tmp_path: Path
 ) -> None:
@@ -184,11 +183,11 @@ def test_full_disk_is_said_and_loses_no_finished_stage(
     original = pipeline.open_run(served.directory(run))
     directory = small_disk / "run"
     for step in ("preprocess", "sample"):
-        shutil.copytree(original.stage_dir(step), directory / pipeline.STEPS[step].directory)
-    (directory / pipeline.STEPS["grpo-first"].directory).mkdir()
+        shutil.copytree(original.stage_dir(step), directory / dag.FORECAST[step].directory)
+    (directory / dag.FORECAST["grpo-first"].directory).mkdir()
     for path in original.stage_dir("grpo-first").iterdir():
         if path.name != "checkpoints":
-            target = directory / pipeline.STEPS["grpo-first"].directory / path.name
+            target = directory / dag.FORECAST["grpo-first"].directory / path.name
             shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
     config = original.config.model_copy(update={"models_dir": str(tmp_path / "models")})
     pipeline.write_run(directory, config)
@@ -200,9 +199,9 @@ def test_full_disk_is_said_and_loses_no_finished_stage(
     assert full.returncode == 1
     assert full.stderr.splitlines()[-1].startswith(f"error: {STAGE}: the disk is full ("), full.stderr[-2000:]
     for step in ("preprocess", "grpo-first", "sample"):
-        verify(directory / pipeline.STEPS[step].directory)
+        verify(directory / dag.FORECAST[step].directory)
     filler.unlink()
     done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    adapter = verify(directory / pipeline.STEPS[STAGE].directory).outputs["adapter/adapter_model.safetensors"]
+    adapter = verify(directory / dag.FORECAST[STAGE].directory).outputs["adapter/adapter_model.safetensors"]
     assert adapter == expected[f"{STAGE}/adapter/adapter_model.safetensors"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import pipeline
+from stonk_pipeline import dag, pipeline
 from stonk_pipeline.forward.log import read
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
@@ -56,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Run, pipeli
     changes = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
     begin = ["--recipe", "small", "--models-dir", str(root / "models"), *changes]
     command("preprocess", *first, *begin)
-    for step in list(pipeline.STEPS)[1:]:
+    for step in list(dag.FORECAST)[1:]:
         command(step, *first)
     shutil.copytree(root / "first", root / "second")
     second = ["--run-dir", str(root / "second")]

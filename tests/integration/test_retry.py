@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from stonk_pipeline import locks, pipeline
+from stonk_pipeline import dag, locks
 from stonk_pipeline.runs import read_manifest
 from tests.served import ROOT, Served, digests, environment
 
 Undisturbed = tuple[str, dict[str, str]]
-STEPS = list(pipeline.STEPS)
+STEPS = list(dag.FORECAST)
 
 
 def attempt(served: Served, run: str) -> tuple[str, dict[str, str]]:
@@ -27,8 +27,8 @@ def attempt(served: Served, run: str) -> tuple[str, dict[str, str]]:
 def test_retry_runs_the_failed_stage_and_no_finished_one(served: Served, undisturbed: Undisturbed, step: str) -> None:
     run, expected = undisturbed
     directory = served.directory(run)
-    out = directory / pipeline.STEPS[step].directory
-    finished = {other: read_manifest(directory / pipeline.STEPS[other].directory).finished for other in STEPS}
+    out = directory / dag.FORECAST[step].directory
+    finished = {other: read_manifest(directory / dag.FORECAST[other].directory).finished for other in STEPS}
     shutil.rmtree(out)
     out.write_text("in the way of the stage's directory")
     ended, states = attempt(served, run)
@@ -44,7 +44,7 @@ def test_retry_runs_the_failed_stage_and_no_finished_one(served: Served, undistu
     assert served.directory(run) == directory
     assert digests(directory) == expected
     for other in STEPS:
-        now = read_manifest(directory / pipeline.STEPS[other].directory).finished
+        now = read_manifest(directory / dag.FORECAST[other].directory).finished
         assert (now == finished[other]) == (other != step), other
 
 
@@ -60,7 +60,7 @@ def test_retry_rebuilds_a_truncated_output_and_nothing_else(served: Served, undi
 
 def test_busy_stage_is_tried_again_by_itself(served: Served, undisturbed: Undisturbed) -> None:
     run, _ = undisturbed
-    out = served.directory(run) / pipeline.STEPS["preprocess"].directory
+    out = served.directory(run) / dag.FORECAST["preprocess"].directory
     (out / "manifest.json").unlink()
     before = len(served.tasks(run))
     with locks.held(out / ".lock", "this test", "the stage"):
@@ -75,7 +75,7 @@ def test_busy_stage_is_tried_again_by_itself(served: Served, undisturbed: Undist
 
 def test_retry_says_that_code_has_changed(served: Served, undisturbed: Undisturbed) -> None:
     run, _ = undisturbed
-    path = served.directory(run) / pipeline.STEPS["compare"].directory / "manifest.json"
+    path = served.directory(run) / dag.FORECAST["compare"].directory / "manifest.json"
     manifest = read_manifest(path.parent)
     name = "stonk_pipeline/evaluation/metrics.py"
     other = manifest.model_copy(update={"code": manifest.code | {name: "0" * 16}})
@@ -92,7 +92,7 @@ def test_command_line_prints_how_to_go_on_and_goes_on(served: Served, undisturbe
     run, expected = undisturbed
     directory = served.home / "results" / "by-hand"
     shutil.copytree(served.directory(run), directory)
-    stage = directory / pipeline.STEPS["compare"].directory
+    stage = directory / dag.FORECAST["compare"].directory
     shutil.rmtree(stage)
     stage.write_text("in the way")
     failed = continued(served, str(directory))
@@ -100,12 +100,12 @@ def test_command_line_prints_how_to_go_on_and_goes_on(served: Served, undisturbe
     command = failed.stdout.strip().splitlines()[-1]
     assert command == f"./run_pipeline.sh --continue {directory}"
     stage.unlink()
-    before = read_manifest(directory / pipeline.STEPS["sft"].directory).finished
+    before = read_manifest(directory / dag.FORECAST["sft"].directory).finished
     done = continued(served, str(directory), "--force", "preprocess")
     assert done.returncode == 0, done.stdout + done.stderr
     assert digests(directory) == expected
-    assert read_manifest(directory / pipeline.STEPS["sft"].directory).finished == before
-    assert read_manifest(directory / pipeline.STEPS["preprocess"].directory).finished > before
+    assert read_manifest(directory / dag.FORECAST["sft"].directory).finished == before
+    assert read_manifest(directory / dag.FORECAST["preprocess"].directory).finished > before
     shutil.rmtree(directory)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import __version__, pipeline
-from stonk_pipeline.cli import OPTIONS, build_parser, main, resolve_config
+from stonk_pipeline import __version__, dag, pipeline
+from stonk_pipeline.cli import build_parser, main
 from stonk_pipeline.config import load_config
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.options import OPTIONS, resolve_config
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--set", "data.market.tickers=1", "--set", "data.market.days=400")
@@ -237,7 +238,7 @@ def test_main_offers_every_step(capsys):
             main(arguments)
         assert caught.value.code == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in (*pipeline.STEPS, "report", "build-tiny", "--set KEY=VALUE", __version__))
+    assert all(name in said for name in (*dag.FORECAST, "report", "build-tiny", "--set KEY=VALUE", __version__))
 
 
 def python(*arguments, **variables):

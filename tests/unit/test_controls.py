@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ CONTROLS = {
     "control-random-reward": "random reward",
     "control-form-only": "form alone",
     "control-shuffled-targets": "shuffled targets",
-    "control-no-indicators": "no indicators",
+    "control-no-indicators": "stale indicators",
 }
 
 
@@ -90,6 +91,20 @@ def test_shuffled_targets_leave_nothing_to_learn_and_touch_training_alone(tmp_pa
     ]
     assert not np.allclose(moves[0], moves[1])
     np.testing.assert_allclose(np.sort(moves[0][:, -1]), np.sort(moves[1][:, -1]), atol=1e-4)
+
+
+def test_stale_windows_show_the_indicators_of_an_earlier_day_and_change_nothing_else(tmp_path):
+    parts = {}
+    for name, count in (("plain", 0), ("stale", 60)):
+        data = DataConfig(market=MarketConfig(tickers=1, days=700), stale_windows=count)
+        runs.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
+        parts[name] = dataset.read_split(tmp_path / name, "full")
+    plain, stale = parts["plain"][0], parts["stale"][0]
+    assert len(stale) == len(plain) - 60
+    assert parts["stale"][1] == parts["plain"][1][60:]
+    for place, window in enumerate(stale):
+        own, earlier = plain[place + 60], plain[place]
+        assert repr(window) == repr(replace(own, indicators=earlier.indicators, statistics=earlier.statistics))
 
 
 def compared(directory, recipe, weight):

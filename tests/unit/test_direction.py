@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stonk_pipeline import form
+from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.direction import (
     REASONS,
     answer,
@@ -19,7 +20,6 @@ from stonk_pipeline.direction import (
     read_all,
     volatility,
 )
-from stonk_pipeline.direction_config import DirectionPrompt
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Movement, Unreadable, Window
 
 WINDOW = Window("ZZTOP", "2021-03-04", (98.0, 101.0, 100.0), {}, {}, 1.37, 0.0, 1.5)

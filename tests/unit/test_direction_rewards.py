@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
+from stonk_pipeline.config.direction import STAGE_ONE, STAGE_TWO, RewardShape
 from stonk_pipeline.direction import answer, parse
-from stonk_pipeline.direction_config import STAGE_ONE, STAGE_TWO, RewardShape
 from stonk_pipeline.reasoning import conclusion, items, sentences
 from stonk_pipeline.rewards.direction import (
     COMPONENTS,

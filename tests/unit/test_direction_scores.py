@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, confusion_matrix
 
 from stonk_pipeline.config import ComparisonConfig
-from stonk_pipeline.direction_config import GateConfig
+from stonk_pipeline.config.direction import GateConfig
 from stonk_pipeline.evaluation.direction import (
     Caller,
     Cases,

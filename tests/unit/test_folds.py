@@ -11,13 +11,14 @@ from preprocessing.splits import SplitDates, fold_dates
 from stonk_pipeline import dataset, runs
 from stonk_pipeline.cli import main
 from stonk_pipeline.config import ComparisonStage, DataConfig, MarketConfig, PreprocessStage, load_config
+from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation import evidence, folds
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.evaluation.stage import finish
 from stonk_pipeline.market import generate
-from stonk_pipeline.pipeline import STEPS, Run, open_run, write_run
+from stonk_pipeline.pipeline import Run, open_run, write_run
 from stonk_pipeline.report import write_report
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
@@ -105,8 +106,8 @@ def config_for(tmp_path, **settings):
 def test_run_without_folds_is_one_run(tmp_path):
     run = Run(tmp_path, config_for(tmp_path))
     assert run.folds == []
-    assert run.steps() == [(run, step) for step in STEPS]
-    assert [run.label(step) for step in STEPS] == list(STEPS)
+    assert run.steps() == [(run, step) for step in FORECAST]
+    assert [run.label(step) for step in FORECAST] == list(FORECAST)
 
 
 def test_run_of_folds_has_a_run_for_each_and_pools_them(tmp_path):
@@ -116,7 +117,7 @@ def test_run_of_folds_has_a_run_for_each_and_pools_them(tmp_path):
     assert (first.config.data.fold, last.config.data.fold) == (1, 2)
     assert first.folds == []
     labels = [part.label(step) for part, step in run.steps()]
-    assert labels == [f"{step}-{fold}" for fold in (1, 2) for step in STEPS] + ["compare"]
+    assert labels == [f"{step}-{fold}" for fold in (1, 2) for step in FORECAST] + ["compare"]
     assert (run.title("compare"), last.title("compare")) == ("Pooled comparison", "Comparison, fold 2")
     assert run.inputs("compare") == {"fold_1": first.stage_dir("compare"), "fold_2": last.stage_dir("compare")}
     assert run.finished("compare") is None

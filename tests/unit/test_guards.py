@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("flows", "tasks", "preprocessing", "stonk_pipeline")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "unsloth", "vllm")
-OTHER_FLOW_FILES = {"__init__.py", "serve.py", "deployments.py"}
+OTHER_FLOW_FILES = {"__init__.py", "__main__.py", "serve.py"}
 """Files in `flows/` that hold no DAG and so need not end in `_flow.py`."""
 
 
@@ -110,7 +110,7 @@ def test_flow_files_are_named_as_flows_and_shadow_nothing():
     # Prefect puts flows/ first on the path when it loads a flow by file: a flows/tasks.py would hide the package.
     for path in (ROOT / "flows").glob("*.py"):
         assert path.name in OTHER_FLOW_FILES or path.stem.endswith("_flow"), f"{path.name} does not end in _flow.py"
-        if path.name != "__init__.py":
+        if not path.stem.startswith("__"):
             assert path.stem not in sys.stdlib_module_names
             assert importlib.util.find_spec(path.stem) is None, f"{path.name} shadows an importable module"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.direction import messages
-from stonk_pipeline.direction_config import DirectionPrompt
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.headlines import FENCE, clean, fence, mask, mask_dates
 from stonk_pipeline.schema import Company, Decision, Headline, Window

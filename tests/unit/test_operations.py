@@ -110,11 +110,11 @@ def test_continue_keeps_the_settings_of_the_run_and_changes_single_ones(run, mon
     seen = []
     monkeypatch.setattr(terminal, "_run", lambda flow, config, console: seen.append(config) or 0)
     options = ["--continue", str(run.directory), "--set", "sft.epochs=3"]
-    assert terminal.main(lambda config: "", options) == 0
+    assert terminal.main({"forecast": lambda config: ""}, options) == 0
     assert seen[0].sft.epochs == 3
     assert seen[0].run_dir == str(run.directory)
     assert seen[0].sampling == run.config.sampling
-    assert terminal.main(lambda config: "", [*options, "--recipe", "small"]) == 1
+    assert terminal.main({"forecast": lambda config: ""}, [*options, "--recipe", "small"]) == 1
 
 
 def test_changed_code_names_the_files(run):

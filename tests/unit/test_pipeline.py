@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.config import PipelineConfig, Settings, make_config
+from stonk_pipeline.dag import FORECAST, Step
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.pipeline import STEPS, Step, create_run, open_run, publish, write_run
+from stonk_pipeline.pipeline import create_run, open_run, publish, write_run
 from stonk_pipeline.runs import Stage, execute
 
 BARS = "Date,Open,High,Low,Close,Volume\n2020-01-02,1,2,1,2,9\n"
@@ -17,11 +18,11 @@ BARS = "Date,Open,High,Low,Close,Volume\n2020-01-02,1,2,1,2,9\n"
 
 
 def test_steps_are_in_an_order_in_which_they_can_run():
-    names = list(STEPS)
-    for place, step in enumerate(STEPS.values()):
+    names = list(FORECAST)
+    for place, step in enumerate(FORECAST.values()):
         assert set(step.needs.values()) <= set(names[:place]), step.name
         assert step.name == names[place]
-    assert STEPS["preprocess"].needs == {}
+    assert FORECAST["preprocess"].needs == {}
 
 
 def test_steps_lead_to_the_comparison():
@@ -29,12 +30,12 @@ def test_steps_lead_to_the_comparison():
     while todo:
         step = todo.pop()
         needed.add(step)
-        todo += STEPS[step].needs.values()
-    assert needed == set(STEPS)
+        todo += FORECAST[step].needs.values()
+    assert needed == set(FORECAST)
 
 
 def test_steps_lie_where_the_specification_says():
-    assert {step.name: step.directory for step in STEPS.values()} == {
+    assert {step.name: step.directory for step in FORECAST.values()} == {
         "preprocess": "preprocessing",
         "grpo-first": "stage1_grpo_training",
         "sample": "sft_data_generation",
@@ -42,7 +43,7 @@ def test_steps_lie_where_the_specification_says():
         "grpo-second": "stage3_grpo_from_sft",
         "compare": "model_comparison",
     }
-    assert {step.name: step.publishes for step in STEPS.values() if step.publishes} == {
+    assert {step.name: step.publishes for step in FORECAST.values() if step.publishes} == {
         "grpo-first": "grpo_lora_1st",
         "sft": "sft_lora",
         "grpo-second": "grpo_lora_2nd",
@@ -50,13 +51,15 @@ def test_steps_lie_where_the_specification_says():
 
 
 def test_steps_train_from_what_the_method_says():
-    assert STEPS["sample"].needs["policy"] == "grpo-first"
-    assert "grpo-first" not in STEPS["sft"].needs.values()  # the base model is fine-tuned, on the chosen answers alone
-    assert STEPS["grpo-second"].needs["start"] == "sft"
-    assert set(STEPS["compare"].needs.values()) == {"preprocess", "grpo-first", "sft", "grpo-second"}
+    assert FORECAST["sample"].needs["policy"] == "grpo-first"
+    assert (
+        "grpo-first" not in FORECAST["sft"].needs.values()
+    )  # the base model is fine-tuned, on the chosen answers alone
+    assert FORECAST["grpo-second"].needs["start"] == "sft"
+    assert set(FORECAST["compare"].needs.values()) == {"preprocess", "grpo-first", "sft", "grpo-second"}
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=list(STEPS))
+@pytest.mark.parametrize("step", FORECAST.values(), ids=list(FORECAST))
 def test_steps_load_a_stage_that_takes_their_settings(step):
     stage = step.load()
     assert isinstance(stage, Stage)
@@ -174,7 +177,7 @@ def train(run, step, **files):
             path.write_text(content)
         return {}
 
-    execute(Stage(STEPS[step].directory, Settings, body), Settings(), {}, run.stage_dir(step))
+    execute(Stage(FORECAST[step].directory, Settings, body), Settings(), {}, run.stage_dir(step))
 
 
 def files(directory):

@@ -6,7 +6,7 @@ import pytest
 
 from stonk_pipeline.forecast import answer
 from stonk_pipeline.rewards.forecast import COMPONENTS
-from stonk_pipeline.training.telemetry import GRPO_COLUMNS, CsvLog, RewardBook
+from stonk_pipeline.training.telemetry import CsvLog, RewardBook
 
 COLUMNS = ("step", "loss", "note")
 
@@ -110,5 +110,5 @@ def test_reward_book_notes_what_the_answers_look_like():
 
 def test_reward_book_notes_columns_of_the_log():
     last = noted(["no idea"] * 2)
-    assert set(last) <= set(GRPO_COLUMNS)
+    assert set(last) == set(RewardBook.columns)
     assert {f"{kind}_{name}" for kind in ("reward", "spread") for name in COMPONENTS} <= set(last)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from stonk_pipeline.config import IsoDate, PositiveInt, Seed, Settings, Share
+from stonk_pipeline.config.base import IsoDate, PositiveInt, Seed, Settings, Share
 
 
 def _zone(name: str) -> str:
@@ -38,7 +38,7 @@ class NewsConfig(Settings):
     """Zone of the market's clock."""
     session_close: Clock = "16:00"
     """When a session ends, on the market's clock: the moment of decision."""
-    early_closes: Annotated[dict[IsoDate, Clock], Field(default_factory=dict)]
+    early_closes: dict[IsoDate, Clock] = Field(default_factory=dict)
     """Date -> close of shortened sessions (`2015-11-27: '13:00'`). On such a day not given here, news between its real
     close and `session_close` would be taken for known."""
     lookback_days: Annotated[float, Field(gt=0, le=60)] = 3.0

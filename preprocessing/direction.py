@@ -1,0 +1,93 @@
+"""The examples stage of the direction recipe: windows, headlines and company facts in, examples of each part out."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from preprocessing.companies import read_companies
+from preprocessing.decisions import decide
+from preprocessing.news import News, read_news
+from stonk_pipeline import dataset, market
+from stonk_pipeline.config import ExamplesStage
+from stonk_pipeline.errors import DataError
+from stonk_pipeline.examples import Examples, balanced, natural, write_examples
+from stonk_pipeline.market_news import generate_news, write_news
+from stonk_pipeline.runs import Progress, Stage, write_atomic
+
+NEWS, COMPANIES = "news/", "companies"
+"""Input names: each file of headlines (`news/AAPL.jsonl`), and the file of company facts."""
+GENERATED = "news.jsonl"
+SUMMARY = "examples.json"
+
+
+def run(config: ExamplesStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
+    """Makes the examples of every part of the split, and the sets of both training stages.
+
+    Args:
+        config: settings.
+        inputs: `dataset`: preprocessing output; `news/…`: files of headlines; `companies`: facts. The last two may be
+            missing; the generated market has headlines of its own.
+        out: receives `{balanced,natural,val,test}_{decisions,movements}.jsonl`, `examples.json` with their counts, and
+            the generated headlines as `news.jsonl`.
+        progress: told after each part.
+
+    Returns:
+        Counts of rises, falls and flat days in each set, and what was read of the news.
+
+    Raises:
+        DataError: news or facts cannot be read, or a stage would have no examples.
+    """
+    directory = inputs["dataset"]
+    histories = dataset.read_histories(directory)
+    news, informative = _news(config, inputs, list(histories), out)
+    companies = read_companies(inputs[COMPANIES]) if COMPANIES in inputs else {}
+    parts = {}
+    for done, part in enumerate(("train", "val", "test")):
+        windows, targets = dataset.read_split(directory, part)
+        parts[part] = decide(windows, targets, histories, news, companies, examples=config.examples, clock=config.clock)
+        progress(done + 1, 3, part)
+    sets = {
+        "balanced": balanced(parts["train"], config.examples, config.seed),
+        "natural": natural(parts["train"], config.examples, config.seed),
+        "val": parts["val"],
+        "test": parts["test"],
+    }
+    for name, examples in sets.items():
+        if not examples.decisions:
+            raise DataError(
+                f"no example in the set {name!r}: {_why(name)}; give more history, or lower examples.flat_percent"
+            )
+        write_examples(examples, out, name)
+    numbers = {
+        "examples": {name: examples.counts for name, examples in sets.items()},
+        "with_news": {name: _with_news(examples) for name, examples in sets.items()},
+        "headlines": {"read": news.read, "duplicates": news.duplicates, "other_tickers": news.other_tickers},
+        "informative_share": informative,
+    }
+    write_atomic(out / SUMMARY, json.dumps(numbers, indent=2) + "\n")
+    return numbers
+
+
+STAGE = Stage("examples", ExamplesStage, run)
+
+
+def _news(
+    config: ExamplesStage, inputs: Mapping[str, Path], tickers: list[str], out: Path
+) -> tuple[News, float | None]:
+    """The headlines, and the share of informative ones where it is known."""
+    files = [path for name, path in inputs.items() if name.startswith(NEWS)]
+    if files or config.market is None:
+        return (read_news(files, tickers, config.clock) if files else News({})), None
+    generated = generate_news(market.generate(config.market), config.market, config.market_news, config.clock)
+    write_news(generated, out / GENERATED)
+    share = sum(headline.informative for headline in generated) / max(len(generated), 1)
+    return read_news([out / GENERATED], tickers, config.clock), round(share, 4)
+
+
+def _with_news(examples: Examples) -> int:
+    return sum(bool(decision.headlines) for decision in examples.decisions)
+
+
+def _why(name: str) -> str:
+    return "no stock has both rises and falls in one period" if name == "balanced" else "the part has no windows"

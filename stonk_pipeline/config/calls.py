@@ -1,0 +1,163 @@
+"""All settings of a run of the direction recipe, and each stage's slice of them."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from stonk_pipeline.config.base import Settings
+from stonk_pipeline.config.data import EMBEDDED, MarketConfig
+from stonk_pipeline.config.direction import (
+    STAGE_ONE,
+    STAGE_TWO,
+    DirectionPrompt,
+    DirectionWeights,
+    ExamplesConfig,
+    GateConfig,
+    MarketNewsConfig,
+    NewsConfig,
+    RewardShape,
+)
+from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
+
+
+class CallPolicyConfig(PolicyConfig):
+    """GRPO on called directions."""
+
+    lora: LoraConfig = LoraConfig(rank=16)
+    """The adapter that is trained."""
+    rewards: DirectionWeights = STAGE_ONE
+    """Weights of the reward's components."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over the examples; given, `steps` follows from them."""
+
+
+class DirectionConfig(RunConfig):
+    """All settings of one run that trains a model to call directions."""
+
+    contract: Literal["direction"]
+    """What the models are asked: up or down, by how much, how sure, and why."""
+    model: ModelConfig = ModelConfig(name="stonk-tiny-calls")
+    """The language model."""
+    news: str | None = None
+    """JSONL file of headlines, or a folder of them; not given: those of the generated market, or none."""
+    companies: str | None = None
+    """JSON file of company facts; they must have been known before the first date."""
+    clock: NewsConfig = NewsConfig()
+    """Which headlines are known at a decision."""
+    market_news: MarketNewsConfig = MarketNewsConfig()
+    """Headlines of the generated market."""
+    examples: ExamplesConfig = ExamplesConfig()
+    """Labels, and the sets of both stages."""
+    prompt: DirectionPrompt = DirectionPrompt()
+    """What the model is shown."""
+    shape: RewardShape = RewardShape()
+    """Bands of the rewards."""
+    stage_one: CallPolicyConfig = CallPolicyConfig(beta=0.15, learning_rate=1e-5)
+    """Stage I: from the base model, on the balanced set."""
+    gate: GateConfig = GateConfig()
+    """The step from stage I to stage II."""
+    stage_two: CallPolicyConfig = CallPolicyConfig(
+        beta=0.05, learning_rate=5e-6, lora=LoraConfig(rank=8), rewards=STAGE_TWO
+    )
+    """Stage II: from the best model of stage I, on the market as it is."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        stages = (self.stage_one, self.stage_two)
+        longest = max(self.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
+        if longest >= self.model.max_seq_length:
+            raise ValueError(
+                f"model.max_seq_length ({self.model.max_seq_length}) must exceed the longest answer ({longest} tokens)"
+            )
+        if self.examples.days_ahead > self.data.horizon:
+            raise ValueError(
+                f"examples.days_ahead ({self.examples.days_ahead}) must not exceed data.horizon ({self.data.horizon}), "
+                "which keeps the parts of the split apart"
+            )
+        if self.data.folds > 1:
+            raise ValueError("data.folds: walk-forward is for forecasts; leave it at 1")
+        if self.news is None and self.prompt.news and self.data.data_dir != EMBEDDED:
+            raise ValueError("news: give a file or folder of headlines (--news), or set prompt.news to false")
+        return self
+
+    @property
+    def real_data(self) -> bool:
+        """Whether the bars were read, and not generated."""
+        return self.data.data_dir != EMBEDDED
+
+    def examples_stage(self) -> "ExamplesStage":
+        """Settings of the examples."""
+        return ExamplesStage(
+            market=None if self.real_data else self.data.market,
+            examples=self.examples,
+            clock=self.clock,
+            market_news=self.market_news,
+            seed=self.seed,
+        )
+
+    def policy_stage(self, which: Literal["one", "two"]) -> "CallPolicyStage":
+        """Settings of stage I or II."""
+        return CallPolicyStage(
+            model=self.model,
+            prompt=self.prompt,
+            grpo=self.stage_one if which == "one" else self.stage_two,
+            shape=self.shape,
+            set="balanced" if which == "one" else "natural",
+            days_ahead=self.examples.days_ahead,
+            seed=self.seed,
+        )
+
+    def calls_stage(self, which: Literal["one", "two"]) -> "CallsStage":
+        """Settings of the gate, which scores with the rewards of stage I, or of the comparison at the end."""
+        return CallsStage(
+            model=self.model,
+            prompt=self.prompt,
+            comparison=self.comparison,
+            rewards=(self.stage_one if which == "one" else self.stage_two).rewards,
+            shape=self.shape,
+            gate=self.gate,
+            real_data=self.real_data,
+            days_ahead=self.examples.days_ahead,
+            seed=self.seed,
+        )
+
+
+class ExamplesStage(Settings):
+    """Settings of the examples."""
+
+    market: MarketConfig | None
+    """The generated market; None for bars that were read."""
+    examples: ExamplesConfig
+    clock: NewsConfig
+    market_news: MarketNewsConfig
+    seed: int
+
+
+class CallPolicyStage(Settings):
+    """Settings of stage I or II."""
+
+    model: ModelConfig
+    prompt: DirectionPrompt
+    grpo: CallPolicyConfig
+    shape: RewardShape
+    set: Literal["balanced", "natural"]
+    """Which examples to train on."""
+    days_ahead: int
+    seed: int
+
+
+class CallsStage(Settings):
+    """Settings of the gate and of the comparison."""
+
+    model: ModelConfig
+    prompt: DirectionPrompt
+    comparison: ComparisonConfig
+    rewards: DirectionWeights
+    """Weights of the reward that is reported."""
+    shape: RewardShape
+    gate: GateConfig
+    real_data: bool
+    days_ahead: int
+    seed: int

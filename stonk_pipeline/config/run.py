@@ -1,0 +1,63 @@
+"""What the settings of a run have in common, whatever its models are asked."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stonk_pipeline.config.base import Seed, Settings
+from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
+from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.config.training import ModelConfig
+
+
+class RunConfig(Settings):
+    """Settings that every run has."""
+
+    data: DataConfig = DataConfig()
+    """Which bars, and how they become windows."""
+    model: ModelConfig = ModelConfig()
+    """The language model."""
+    comparison: ComparisonConfig = ComparisonConfig()
+    """How the models are compared."""
+    seed: Seed = 0
+    """Seed of everything that is drawn at random, the generated bars excepted."""
+    results_dir: str = "results"
+    """Where the directories of runs are made; a relative path counts from the checkout."""
+    models_dir: str = "models"
+    """Where adapters are published, below the model's and the stock's name, and where the registry lies."""
+    promotion: Literal["off", "auto", "ask"] = "auto"
+    """What becomes of a finished run's last model. `auto`: it is registered, compared with the champion, and takes its
+    place if the rule allows. `ask`: then a person decides in the UI. `off`: it is not registered."""
+    cuda_devices: str | None = None
+    """Value of CUDA_VISIBLE_DEVICES for every stage; not given: as the shell has it."""
+    wait_minutes: Annotated[float, Field(ge=0, le=100_000)] = 1440.0
+    """Longest wait for an accelerator that another run's stage is using."""
+    run_dir: str | None = None
+    """Directory of a run to continue with these settings; not given: a new directory in `results_dir`."""
+
+    @property
+    def stock_name(self) -> str:
+        """How the stocks are named in files and directories: `AAPL`, `AAPL-MSFT`, `AAPL-and-7-more`, `ALL`."""
+        if self.data.stocks == ["all"]:
+            return "EMBEDDED" if self.data.data_dir == EMBEDDED else "ALL"
+        # The run's directory is made before preprocessing refuses what is no symbol, such as `../../etc/passwd`.
+        stocks = [re.sub(r"[^A-Z0-9.^=-]+", "-", stock.upper()).strip("-.") or "NONE" for stock in self.data.stocks]
+        return "-".join(stocks) if len(stocks) <= 3 else f"{stocks[0]}-and-{len(stocks) - 1}-more"
+
+    @property
+    def model_name(self) -> str:
+        """A file-safe form of the model's name: `Qwen--Qwen2.5-7B-Instruct`, the last part of a local path."""
+        local = Path(self.model.name).expanduser()
+        name = local.name if local.exists() or self.model.name.startswith((".", "/", "~")) else self.model.name
+        return re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-.") or "model"
+
+    @property
+    def control(self) -> str | None:
+        """What a control run takes away; None for an ordinary run."""
+        return None
+
+    def preprocess_stage(self) -> PreprocessStage:
+        """Settings of the first stage."""
+        return PreprocessStage(data=self.data, seed=self.seed)

@@ -1,0 +1,255 @@
+"""What the gate and the comparison of called directions leave: typed values, and the files they are written to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import pandas as pd
+from pydantic import BaseModel
+
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY, CallGroup, CallRow
+from stonk_pipeline.evaluation.direction_verdict import CallVerdict
+from stonk_pipeline.evaluation.results import Result
+from stonk_pipeline.evaluation.transition import GateFigures, Transition
+from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.schema import Label, Side
+
+Kind = Literal["good", "bad", "unreadable"]
+MODELS = ("base", "stage_one", "stage_two")
+"""Models in the order they are made; the verdict is about the last one."""
+TITLES = {
+    "base": "Base model",
+    "stage_one": "Stage I",
+    "stage_two": "Stage II",
+    MAJORITY: "Majority class",
+    YESTERDAY: "Yesterday's sign",
+}
+COMPARISON, VERDICT, EVALUATION, TRANSITION = (
+    "comparison.json",
+    "verdict.json",
+    "evaluation.json",
+    "transition.json",
+)
+
+
+def title(name: str) -> str:
+    """What a person reads for a caller's name."""
+    return TITLES.get(name, name)
+
+
+class AnswerQuality(Result):
+    """Mean score of answers (`rewards.direction.score_answer`), 0 to 1 in all."""
+
+    accuracy: float
+    """0 to 0.6."""
+    data_use: float
+    """0 to 0.2."""
+    structure: float
+    """0 to 0.2."""
+
+    @property
+    def reasoning(self) -> float:
+        """0 to 0.4."""
+        return self.data_use + self.structure
+
+    @property
+    def total(self) -> float:
+        """0 to 1."""
+        return self.accuracy + self.reasoning
+
+
+class ModelScores(Result):
+    """One model's scores: of its calls, and of its single answers."""
+
+    row: CallRow
+    """Of its answers to a decision taken together (`direction.combine`)."""
+    single_accuracy: float
+    """Share of sides that were right when each answer is a call of its own."""
+    reward: float
+    """Mean weighted reward of an answer."""
+    components: dict[str, float]
+    """Component -> mean, before its weight."""
+    quality: AnswerQuality
+    unreadable: dict[str, int]
+    """Reason -> answers."""
+    answers: int
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.row.name
+
+
+class Gain(Result):
+    """What one model has over an earlier one, on the same days."""
+
+    name: str
+    over: str
+    accuracy: float
+    """Difference of the accuracies."""
+    low: float
+    high: float
+    reward: float
+    """Difference of the mean rewards."""
+
+
+class CallExample(Result):
+    """An answer worth reading."""
+
+    kind: Kind
+    stock: str
+    date: str
+    sample: int
+    """Which of the model's answers to this decision, from 0."""
+    question: str
+    """The user message."""
+    thinking: str
+    side: Side | None
+    """What was called; None where the answer could not be read, as the next two."""
+    size: float | None
+    """Of the called change, in percent."""
+    confidence: float | None
+    reason: str | None
+    """Why it could not be read."""
+    change: float
+    """What came, in percent."""
+    label: Label
+    reward: float
+
+
+class GateRecord(Result):
+    """Stage I on the validation part (`evaluation.json` of the gate)."""
+
+    figures: GateFigures
+    scores: ModelScores
+    baselines: tuple[CallRow, ...]
+    mode: Literal["report", "strict"]
+
+
+class CallComparison(Result):
+    """All numbers of a comparison of called directions."""
+
+    verdict: CallVerdict
+    alarm: str | None
+    """Why the accuracy on real bars looks like a leak."""
+    cutoff: str | None
+    """Last day that the base model may have read about (ISO)."""
+    unread_decisions: int | None
+    """Test decisions made after it."""
+    unread_verdict: CallVerdict | None
+    """The verdict on these alone; None where there are none."""
+    models: tuple[ModelScores, ...]
+    """In the order they were made."""
+    baselines: tuple[CallRow, ...]
+    gains: tuple[Gain, ...]
+    groups: tuple[CallGroup, ...]
+    """Each model's accuracy by stock, by month, and with and without headlines."""
+    examples: tuple[CallExample, ...]
+    """Answers of the last model."""
+    transition: Transition | None
+    """What the gate said; None where there was none."""
+    weights: dict[str, float]
+    """Component -> its weight in the reward."""
+    informative_share: float | None
+    """Share of the generated headlines that tell of the next day; None for real ones."""
+    real_data: bool
+    market_up: float
+    """Share of rises among the days that moved."""
+    days_ahead: int
+    first_date: str
+    last_date: str
+    dates: int
+    stocks: int
+    samples: int
+    """Answers to a decision."""
+    resamples: int
+    confidence: float
+    seed: int
+
+    @property
+    def final(self) -> ModelScores:
+        """The last model."""
+        return self.models[-1]
+
+    @property
+    def rows(self) -> tuple[CallRow, ...]:
+        """Models, then baselines."""
+        return (*(model.row for model in self.models), *self.baselines)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a model or baseline, one column a number."""
+        records = [
+            row.model_dump(exclude={"confusion", "bins"}) | {"kind": "baseline", "reward": None} for row in self.rows
+        ]
+        for record, model in zip(records, self.models, strict=False):
+            record |= {"kind": "model", "single_accuracy": model.single_accuracy, "reward": model.reward}
+            record |= {f"reward_{name}": value for name, value in model.components.items()}
+            record |= {f"quality_{name}": value for name, value in model.quality.model_dump().items()}
+        return pd.DataFrame(records)
+
+
+def write_calls(comparison: CallComparison, directory: Path) -> None:
+    """Writes `comparison.json` with all numbers, `verdict.json`, and each table as a CSV file.
+
+    The tables: `comparison.csv` (models and baselines), `by_group.csv`, `reliability.csv` and `confusion.csv`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomic(directory / COMPARISON, comparison.model_dump_json(indent=2))
+    write_atomic(directory / VERDICT, comparison.verdict.model_dump_json(indent=2))
+    tables = {
+        "comparison": comparison.frame(),
+        "by_group": pd.DataFrame([group.model_dump() for group in comparison.groups]),
+        "reliability": pd.DataFrame([{"name": row.name} | b.model_dump() for row in comparison.rows for b in row.bins]),
+        "confusion": pd.DataFrame(_confusion(comparison.rows)),
+    }
+    for name, frame in tables.items():
+        write_atomic(directory / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+
+
+def _confusion(rows: Sequence[CallRow]) -> list[dict[str, str | int]]:
+    return [
+        {"name": row.name, "came": came, "called": called, "decisions": count}
+        for row in rows
+        for came, counts in row.confusion.items()
+        for called, count in counts.items()
+    ]
+
+
+def read_calls(directory: Path) -> CallComparison:
+    """Reads `comparison.json` of a comparison of called directions.
+
+    Raises:
+        StageError: there is none, or it is damaged.
+    """
+    return _read(directory / COMPARISON, CallComparison)
+
+
+def read_transition(directory: Path) -> Transition:
+    """Reads `transition.json` of a gate.
+
+    Raises:
+        StageError: there is none, or it is damaged.
+    """
+    return _read(directory / TRANSITION, Transition)
+
+
+def read_evaluation(directory: Path) -> GateRecord:
+    """Reads `evaluation.json` of a gate.
+
+    Raises:
+        StageError: there is none, or it is damaged.
+    """
+    return _read(directory / EVALUATION, GateRecord)
+
+
+Read = TypeVar("Read", bound=BaseModel)
+
+
+def _read(path: Path, kind: type[Read]) -> Read:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StageError(f"{path.parent}: no {path.name}; run this stage first") from error
+    except ValueError as error:
+        raise StageError(f"{path}: damaged; run this stage again") from error

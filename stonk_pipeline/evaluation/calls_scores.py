@@ -1,0 +1,230 @@
+"""Scores of models that call directions: their calls, their rewards, their reasoning, and a verdict on the last one.
+
+Pure: examples and read answers in, values out. Nothing here depends on where answers come from. The scores of calls,
+the verdict and the rewards themselves are those of `direction`, `direction_verdict` and `rewards.direction`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean
+
+import numpy as np
+
+from stonk_pipeline.config import CallsStage
+from stonk_pipeline.direction import question
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.calls_examples import pick_answers
+from stonk_pipeline.evaluation.calls_results import AnswerQuality, CallComparison, Gain, GateRecord, ModelScores
+from stonk_pipeline.evaluation.direction import (
+    Caller,
+    CallGroup,
+    Cases,
+    baselines,
+    by_group,
+    cases,
+    combine,
+    credits,
+    score,
+)
+from stonk_pipeline.evaluation.direction_verdict import CallVerdict, gain_of, judge
+from stonk_pipeline.evaluation.transition import GateFigures, Transition, leakage_alarm, loss_figures
+from stonk_pipeline.examples import Examples
+from stonk_pipeline.rewards.direction import COMPONENTS, Outcome, outcome, score_answer, total
+from stonk_pipeline.schema import Call, Unreadable
+
+Answers = Sequence[Sequence[Call | Unreadable]]
+"""N decisions of S >= 1 answers each."""
+
+
+def compare_calls(
+    examples: Examples,
+    answers: Mapping[str, Answers],
+    config: CallsStage,
+    *,
+    gate: Transition | None = None,
+    informative_share: float | None = None,
+) -> CallComparison:
+    """Compares models with each other, with the majority class and with yesterday's sign.
+
+    Args:
+        examples: N decisions and what came.
+        answers: model -> its answers, in the order the models were made. The verdict is about the last one.
+        config: settings.
+        gate: what the gate said.
+        informative_share: of generated headlines, where it is known.
+
+    Raises:
+        StageError: nothing to compare, answers that do not fit the decisions, or no day that moved.
+    """
+    _check(examples, answers)
+    known, truths = cases(examples, config.days_ahead), outcomes(examples, config)
+    callers = [combine(name, given) for name, given in answers.items()]
+    models = [
+        measure(caller, given, truths, known, config) for caller, given in zip(callers, answers.values(), strict=True)
+    ]
+    figures = [_figures(model, config.real_data) for model in models]
+    alarms = [leakage_alarm(seen, config.gate) for seen in sorted(figures, key=lambda seen: -(seen.accuracy or 0))]
+    dates = sorted(set(known.dates))
+    cutoff = config.model.knowledge_cutoff
+    unread = [row for row, date in enumerate(known.dates) if cutoff is not None and date > cutoff]
+    return CallComparison(
+        verdict=judge(callers[-1], known, config.comparison, config.seed),
+        alarm=alarms[0],
+        cutoff=cutoff,
+        unread_decisions=None if cutoff is None else len(unread),
+        unread_verdict=_unread_verdict(examples, answers, unread, config),
+        models=tuple(models),
+        baselines=tuple(score(baseline, known) for baseline in baselines(known)),
+        gains=tuple(_gains(callers, models, known, config)),
+        groups=tuple(group for caller in callers for group in _groups(caller, known, examples)),
+        examples=pick_answers(examples, list(answers.values())[-1], truths, config),
+        transition=gate,
+        weights=config.rewards.model_dump(),
+        informative_share=informative_share,
+        real_data=config.real_data,
+        market_up=examples.up_share,
+        days_ahead=config.days_ahead,
+        first_date=dates[0],
+        last_date=dates[-1],
+        dates=len(dates),
+        stocks=len(set(known.stocks)),
+        samples=len(next(iter(answers.values()))[0]),
+        resamples=config.comparison.resamples,
+        confidence=config.comparison.confidence,
+        seed=config.seed,
+    )
+
+
+def judge_gate(
+    examples: Examples, answers: Answers, losses: Sequence[float], config: CallsStage, name: str
+) -> GateRecord:
+    """What stage I shows on the validation part.
+
+    Args:
+        examples: N decisions and what came.
+        answers: of stage I.
+        losses: of its training, oldest first.
+        config: settings.
+        name: of the model.
+
+    Raises:
+        StageError: answers that do not fit the decisions, or no day that moved.
+    """
+    _check(examples, {name: answers})
+    known = cases(examples, config.days_ahead)
+    model = measure(combine(name, answers), answers, outcomes(examples, config), known, config)
+    loss, spread = loss_figures(losses, config.gate)
+    return GateRecord(
+        figures=_figures(model, config.real_data).model_copy(update={"loss": loss, "loss_spread": spread}),
+        scores=model,
+        baselines=tuple(score(baseline, known) for baseline in baselines(known)),
+        mode=config.gate.mode,
+    )
+
+
+def outcomes(examples: Examples, config: CallsStage) -> list[Outcome]:
+    """What rewards need of each decision; the market's share of rises is that of these days."""
+    return [
+        replace(
+            outcome(decision, movement, question(decision, config.prompt, config.days_ahead), config.days_ahead),
+            market_up=examples.up_share,
+        )
+        for decision, movement in zip(*examples, strict=True)
+    ]
+
+
+def measure(
+    caller: Caller, answers: Answers, truths: Sequence[Outcome], known: Cases, config: CallsStage
+) -> ModelScores:
+    """All scores of one model.
+
+    Args:
+        caller: its answers to each decision, taken together.
+        answers: each of them.
+        truths: of each decision; `called_up` becomes the model's own share of rises over all of them.
+        known: the same, as arrays.
+        config: weights and shape of the rewards.
+    """
+    sides = [call.side == "up" for given in answers for call in given if isinstance(call, Call)]
+    called_up = fmean(sides) if sides else 0.5
+    pairs = [
+        (answer, replace(truth, called_up=called_up))
+        for given, truth in zip(answers, truths, strict=True)
+        for answer in given
+    ]
+    shape, qualities = config.shape, [score_answer(*pair, config.shape) for pair in pairs]
+    return ModelScores(
+        row=score(caller, known),
+        single_accuracy=_single_accuracy(answers, known),
+        reward=fmean(total(answer, truth, config.rewards, shape) for answer, truth in pairs),
+        components={name: fmean(reward(*pair, shape) for pair in pairs) for name, reward in COMPONENTS.items()},
+        quality=AnswerQuality(
+            accuracy=fmean(quality.accuracy for quality in qualities),
+            data_use=fmean(quality.data_use for quality in qualities),
+            structure=fmean(quality.structure for quality in qualities),
+        ),
+        unreadable=dict(Counter(answer.reason for answer, _ in pairs if isinstance(answer, Unreadable)).most_common()),
+        answers=len(pairs),
+    )
+
+
+def _check(examples: Examples, answers: Mapping[str, Answers]) -> None:
+    if not examples.decisions or not answers:
+        raise StageError("nothing to compare: give at least one decision and one model")
+    for name, given in answers.items():
+        if len(given) != len(examples.decisions):
+            raise StageError(f"model {name!r} answered {len(given)} of {len(examples.decisions)} decisions")
+        if len({len(samples) for samples in given}) != 1 or not given[0]:
+            raise StageError(f"model {name!r}: every decision needs the same number of answers, at least one")
+    if all(movement.label == "flat" for movement in examples.movements):
+        raise StageError("no day moved by more than the flat threshold; lower examples.flat_percent")
+
+
+def _figures(model: ModelScores, real_data: bool) -> GateFigures:
+    return GateFigures(
+        reward=model.reward,
+        accuracy=model.row.accuracy,
+        reasoning=model.quality.reasoning,
+        decisions=model.row.moved,
+        real_data=real_data,
+    )
+
+
+def _single_accuracy(answers: Answers, known: Cases) -> float:
+    """Each answer a call of its own, what cannot be read a coin."""
+    up = np.array([[call.up_probability if isinstance(call, Call) else 0.5 for call in given] for given in answers])
+    return float(credits(up[known.moved], known.rose[:, None]).mean())
+
+
+def _unread_verdict(
+    examples: Examples, answers: Mapping[str, Answers], rows: Sequence[int], config: CallsStage
+) -> CallVerdict | None:
+    """The verdict on some decisions alone; None where no day of them moved."""
+    name, given = list(answers.items())[-1]
+    known = cases(examples.take(rows), config.days_ahead)
+    if not known.moved.any():
+        return None
+    return judge(combine(name, [given[row] for row in rows]), known, config.comparison, config.seed)
+
+
+def _gains(
+    callers: Sequence[Caller], models: Sequence[ModelScores], known: Cases, config: CallsStage
+) -> Iterator[Gain]:
+    """Of each model over the one before it, and of the last one over the first."""
+    pairs = [*pairwise(range(len(callers)))]
+    if len(callers) > 2:
+        pairs.append((0, len(callers) - 1))
+    for before, after in pairs:
+        gain, low, high = gain_of(callers[after], callers[before], known, config.comparison, config.seed)
+        reward = models[after].reward - models[before].reward
+        names = {"name": callers[after].name, "over": callers[before].name}
+        yield Gain(**names, accuracy=gain, low=low, high=high, reward=reward)
+
+
+def _groups(caller: Caller, known: Cases, examples: Examples) -> list[CallGroup]:
+    """By stock and month, and by whether there was any news."""
+    news = tuple("headlines" if decision.headlines else "no headlines" for decision in examples.decisions)
+    by_news = [group for group in by_group(caller, known._replace(stocks=news)) if group.by == "stock"]
+    return [*by_group(caller, known), *(group.model_copy(update={"by": "news"}) for group in by_news)]

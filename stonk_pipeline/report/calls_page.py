@@ -1,0 +1,166 @@
+"""Puts the page of a direction run together, out of what its stages wrote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stonk_pipeline.dag import DIRECTION
+from stonk_pipeline.evaluation.calls_evidence import completions
+from stonk_pipeline.evaluation.calls_results import (
+    CallComparison,
+    CallExample,
+    GateRecord,
+    read_calls,
+    read_evaluation,
+    title,
+)
+from stonk_pipeline.evaluation.direction import CallGroup, CallRow
+from stonk_pipeline.report.calls_pictures import ROLES, outcome_sketches, training_sketches
+from stonk_pipeline.report.files import RunFiles
+from stonk_pipeline.report.page import (
+    FINDINGS,
+    REPORT,
+    Chapter,
+    colour_name,
+    environment,
+    provenance,
+    settings,
+    stylesheet,
+)
+from stonk_pipeline.runs import write_atomic
+
+TONES = FINDINGS | {"worse than the baseline": "bad"}
+STAGES = {step.directory: step.title for step in DIRECTION.values()}
+"""Directory of each stage, in the order they run, and its name for people."""
+TRAININGS = {
+    "stage_one": (
+        "stage1_training",
+        "On as many rises as falls: the base model answers each decision several times, and answers that earn more "
+        "than their group's mean are made more likely.",
+    ),
+    "stage_two": (
+        "stage2_training",
+        "On the market as it is, from the best model of stage I: stated confidence and cited data weigh more.",
+    ),
+}
+
+
+class Shown(NamedTuple):
+    """An example with its words as the model wrote them."""
+
+    example: CallExample
+    words: str
+
+
+def write_calls_report(run_dir: Path) -> Path:
+    """Writes `report.html` into the directory of a direction run: one file that needs no other and no network.
+
+    Args:
+        run_dir: a run with a finished comparison; whatever else it holds is shown too.
+
+    Returns:
+        The file.
+
+    Raises:
+        StageError: there is no comparison, or a file of the run is damaged.
+    """
+    path = run_dir / REPORT
+    write_atomic(path, render(RunFiles(run_dir)))
+    return path
+
+
+def render(files: RunFiles) -> str:
+    """The page as HTML."""
+    comparison = read_calls(files.root / "model_comparison")
+    jinja = environment()
+    jinja.filters["label"] = title
+    return jinja.get_template("calls.html.j2").render(
+        run=files.root.resolve().name,
+        comparison=comparison,
+        verdict=comparison.verdict,
+        final=comparison.final,
+        yardstick=yardstick(comparison),
+        tone="bad" if comparison.alarm else TONES[comparison.verdict.finding],
+        css=stylesheet(),
+        colour=lambda name: colour_name(ROLES.get(str(name), str(name))),
+        gate=comparison.transition,
+        record=gate_record(files),
+        where=[sketch.picture() for sketch in outcome_sketches(comparison)],
+        groups=groups(comparison),
+        examples=examples(files, comparison),
+        chapters=chapters(files),
+        sets=sets(files.record("examples", "examples.json")),
+        dataset=files.record("preprocessing", "dataset.json"),
+        settings=settings(files.record("config.json")),
+        market=market(files, comparison),
+        **origin(files),
+    )
+
+
+def yardstick(comparison: CallComparison) -> CallRow:
+    """The baseline that the verdict is held against."""
+    return next(row for row in comparison.baselines if row.name == comparison.verdict.baseline)
+
+
+def gate_record(files: RunFiles) -> GateRecord | None:
+    """What the gate measured; None where there was no gate."""
+    directory = files.root / "gate"
+    return read_evaluation(directory) if directory.is_dir() else None
+
+
+def groups(comparison: CallComparison) -> list[CallGroup]:
+    """The final model's accuracy by stock, and with and without headlines."""
+    own = [group for group in comparison.groups if group.name == comparison.final.name]
+    return [group for by in ("news", "stock") for group in own if group.by == by]
+
+
+def examples(files: RunFiles, comparison: CallComparison) -> list[Shown]:
+    """The chosen answers; of one that could not be read, all that the model wrote."""
+    unreadable = any(example.reason for example in comparison.examples)
+    written = completions(files.root / "model_comparison", comparison.final.name) if unreadable else {}
+    return [
+        Shown(
+            example,
+            written.get((example.stock, example.date, example.sample), "") if example.reason else example.thinking,
+        )
+        for example in comparison.examples
+    ]
+
+
+def chapters(files: RunFiles) -> list[Chapter]:
+    """Both trainings, those that left something to show."""
+    found = []
+    for name, (directory, about) in TRAININGS.items():
+        log, validation = files.table(directory, "training_log.csv"), files.table(directory, "validation.csv")
+        pictures = [sketch.picture() for sketch in training_sketches(name, log, validation)]
+        found.append(Chapter(title(name), about, [], pictures))
+    return [chapter for chapter in found if chapter.pictures]
+
+
+def sets(record: Mapping[str, Any] | None) -> list[tuple[str, dict[str, int], int]]:
+    """`examples.json`: each set with its rises, falls and flat days, and how many decisions have headlines."""
+    if not record:
+        return []
+    return [(name, counts, record["with_news"][name]) for name, counts in record["examples"].items()]
+
+
+def market(files: RunFiles, comparison: CallComparison) -> str | None:
+    """Kind of the generated market; None where bars came from files, or the run has no settings."""
+    data = (files.record("config.json") or {}).get("data", {})
+    return None if comparison.real_data else data.get("market", {}).get("kind")
+
+
+def origin(files: RunFiles) -> dict[str, Any]:
+    """Where the numbers come from, as `page.provenance` says it, with the stages of a direction run."""
+    done = [(stage, manifest) for stage in STAGES if (manifest := files.manifest(stage))]
+    stages = [
+        {
+            "name": STAGES[stage],
+            "seconds": manifest.get("seconds"),
+            "finished": manifest.get("finished", ""),
+            "digest": manifest.get("digest", ""),
+            "commit": manifest.get("git_commit") or "",
+        }
+        for stage, manifest in done
+    ]
+    return provenance(files) | {"stages": stages}

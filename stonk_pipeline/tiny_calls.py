@@ -1,0 +1,267 @@
+"""`stonk-tiny-calls`: the tiny model of the direction recipe, which knows the form of a reasoned call and no more.
+
+It is trained from nothing on questions about random walks (`tiny_build`). Its answers quote figures and headlines
+rightly, but which of them, what each is taken for a sign of, the size of the change and how sure it is are drawn at
+random, whatever the question is. So its answers are readable and its calls are coins: what to cite, and what to make
+of it, is what a run has to learn.
+
+The word for a side comes right after what is cited, and what may decide about it (the wording of a headline, above or
+below, a sign with its number) is one token, so that a few dozen steps can relate them.
+
+Rebuild the committed weights (twenty minutes on two cores):
+
+    python -m stonk_pipeline build-tiny --contract direction --out stonk_pipeline/assets/stonk-tiny-calls
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import ascii_letters
+
+import numpy as np
+
+from stonk_pipeline import direction, tiny_build
+from stonk_pipeline.config.direction import DirectionPrompt
+from stonk_pipeline.form import TAGS, Messages
+from stonk_pipeline.headlines import FENCE
+from stonk_pipeline.market_news import EARLIEST_HOURS, NOISE, TELLING
+from stonk_pipeline.runs import Progress
+from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
+from stonk_pipeline.tiny_build import INDICATORS, ROLES, Tokens, walk_windows
+from stonk_pipeline.words import COMMON
+
+NAME = "stonk-tiny-calls"
+DIRECTORY = Path(__file__).parent / "assets" / NAME
+WALKS = tuple((daily_sd, 10, 10) for daily_sd in (0.006, 0.012, 0.012, 0.02, 0.035))
+"""Random walks that the questions come from: (daily standard deviation, window, horizon)."""
+
+POOR = 0.15
+"""Share of answers with a list of figures, or a sentence that says nothing, in place of reasons."""
+CONTRADICTORY = 0.15
+"""Share of answers whose sentences speak for any side."""
+SENTENCES = (0.45, 0.35, 0.2)
+"""Shares of answers with one, two and three of them before the conclusion."""
+NEWS_FIRST, NEWEST = 0.7, 0.7
+"""Share of answers that begin with a headline where there is one; and of these, with the newest."""
+TOGETHER, WITH_VOLATILITY = 0.6, 0.25
+"""Share of answers that see move and EMA together; and of those that cite the volatility as they conclude."""
+DAYS, MOST_NEWS, TELLING_SHARE, FOREIGN_SHARE = 3, 5, 0.35, 0.04
+"""Days that headlines come from at most; how many a question has at most; the share of them that is worded as company
+news, and the share in any words."""
+
+SIDES: dict[Side, str] = {"up": "a rise", "down": "a fall"}
+END_OF_THOUGHT = ".</think>\n<answer>"
+MOVE = ("The last day brought a change of ", "%, which means ")
+TREND = ("After a move of ", ("% the close is below its EMA of ", "% the close is above its EMA of "))
+AND_SIGNALS = " and that signals "
+FIGURES = {
+    "EMA": ("With an EMA of ", (" above the price the pull favours ", " below the price the pull favours ")),
+    "SMA": ("An SMA of ", (" over the latest price suggests ", " under the latest price suggests ")),
+    "RSI": (
+        "The RSI of ",
+        (" shows more strength than weakness and supports ", " shows little strength and supports "),
+    ),
+    "MACD": ("Its MACD of ", (" lies over zero, a state that indicates ", " lies under zero, a state that indicates ")),
+}
+"""Indicator -> what stands before its figure, and after one above and one below its reference."""
+HEADLINES = {
+    True: ('The fresh headline "', '" points to '),
+    False: ('An older headline said "', '", which argues for '),
+}
+"""Fresh, of the last day, or not -> what stands before and after a quotation."""
+CONCLUSION, OF_VOLATILITY = "So I expect ", ("At a volatility of ", "% a day I therefore expect ")
+VAGUE, OF_LIST = "The market goes its own way, so ", ", so "
+
+
+def quotation(template: str) -> str:
+    """What of a headline's wording is quoted: its longest piece without a figure, ticker or company.
+
+    Example:
+        >>> quotation("{ticker} wins an order worth {n} million")
+        'wins an order worth'
+    """
+    pieces = [piece.strip(" :,") for piece in template.replace("{ticker}", "the company").split("{n}")]
+    return max(pieces, key=len).removeprefix("the company ").removesuffix(" the company")
+
+
+QUOTATIONS = tuple(map(quotation, (*TELLING["up"], *TELLING["down"], *NOISE)))
+_QUOTED = re.compile("|".join(map(re.escape, QUOTATIONS)))
+_NEWS = re.compile(r"^- \[(\d+) h\] (.*)$", re.MULTILINE)
+_SHOWN = {
+    "close": re.compile(r"^Closes, oldest first: \[.*?([\d.]+)\]$", re.MULTILINE),
+    "move": re.compile(r"^Change on the last day: (\S+)%$", re.MULTILINE),
+    "volatility": re.compile(r"^Volatility of a day: (\S+)%$", re.MULTILINE),
+    "days": re.compile(r"^Will the close (\d+) trading", re.MULTILINE),
+    **{name: re.compile(rf"^Indicators: .*?\b{name} (-?[\d.]+)", re.MULTILINE) for name in FIGURES},
+}
+"""Where a question shows a figure."""
+
+PHRASES = (
+    direction.SYSTEM,
+    "Company, quoted:\n" + FENCE,
+    "Figures of the company: ",
+    "Closes, oldest first: [",
+    "]\nChange on the last day: ",
+    "%\nVolatility of a day: ",
+    "%\nIndicators: SMA ",
+    *(f", {name} " for name in INDICATORS),
+    "\nNews: none",
+    f"\nNews, oldest first, hours before the close, quoted:\n{FENCE}",
+    "\n- [",
+    " h] ",
+    "the company ",
+    " the company",
+    *("forum poll: ", "webcast ", " million", "percent", " thousand readers", " desks"),
+    *QUOTATIONS,
+    "\n" + FENCE,
+    "\nWill the close ",
+    " trading day",
+    " trading days",
+    " ahead be up or down from the last close?",
+    ", ",
+    *TAGS,
+    *ROLES,
+    *MOVE,
+    *(TREND[0], *TREND[1], AND_SIGNALS),
+    *(phrase for before, after in FIGURES.values() for phrase in (before, *after)),
+    *(phrase for phrases in HEADLINES.values() for phrase in phrases),
+    *(CONCLUSION, *OF_VOLATILITY, VAGUE, OF_LIST),
+    *SIDES.values(),
+    ". ",
+    END_OF_THOUGHT,
+    *(f"{side} " for side in SIDES),
+    "% confidence ",
+    "%</answer>",
+)
+NUMBERS = (*(n for n in tiny_build.NUMBERS if "," not in n), *(f".{n:02d}" for n in range(100)))
+"""Without a comma, so that a figure is the same tokens in a question and in a sentence: copying is learned sooner."""
+TOKENS = Tokens((*PHRASES, *NUMBERS), END_OF_THOUGHT)
+
+
+def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress) -> float:
+    """Generates the random walks and builds the model from questions about them.
+
+    Args:
+        out: directory to write.
+        steps: optimizer steps of 64 conversations.
+        seed: of weights, questions and answers.
+        progress: receives each step.
+
+    Returns:
+        The last training loss, as `tiny_build.build` has it.
+    """
+    windows = [window for group in walk_windows(WALKS, seed) for window in group]
+    asked = conversations(windows, np.random.default_rng(seed))
+    return tiny_build.build(asked, TOKENS, out, steps=steps, seed=seed, progress=progress)
+
+
+def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterator[Messages]:
+    """Questions about the windows, with headlines and companies that know nothing, and unskilled answers; no end."""
+    while True:
+        company = _company(rng) if rng.random() < 0.15 else None
+        decision = Decision(windows[int(rng.integers(len(windows)))], company, _headlines(rng))
+        prompt = DirectionPrompt(
+            decimals=1 if rng.random() < 0.25 else 2, indicators=rng.random() > 0.07, news=rng.random() > 0.07
+        )
+        asked = direction.messages(decision, prompt, 5 if rng.random() < 0.1 else 1)
+        yield [*asked, {"role": "assistant", "content": unskilled_answer(asked[-1]["content"], rng)}]
+
+
+def unskilled_answer(question: str, rng: np.random.Generator) -> str:
+    """A call whose side, size and confidence know nothing but the volatility, with true quotations as its reasons.
+
+    Args:
+        question: the user message, as `direction.question` words it with prices shown.
+        rng: draws everything that is said.
+
+    Returns:
+        An answer that `direction.parse` reads.
+    """
+    shown = {name: found[1] for name, where in _SHOWN.items() if (found := where.search(question))}
+    side = _side(rng)
+    spread = float(shown["volatility"]) * float(shown["days"]) ** 0.5
+    change = min(abs(rng.standard_normal()) * spread, direction.LARGEST_CHANGE)
+    confidence = 0.05 * rng.integers(10, 20)  # in steps of five: few words to learn the use of
+    return direction.answer(_thought(question, shown, side, rng), side, change, confidence)
+
+
+def _side(rng: np.random.Generator) -> Side:
+    return "up" if rng.random() < 0.5 else "down"
+
+
+def _thought(question: str, shown: dict[str, str], side: Side, rng: np.random.Generator) -> str:
+    cited = _citations(question, shown, rng)
+    if rng.random() < POOR:
+        names = [name for name in ("EMA", "MACD", "RSI") if name in shown]
+        listed = rng.random() < 0.5 and names
+        opening = ", ".join(f"{name} {shown[name]}" for name in names) + OF_LIST if listed else VAGUE
+        return f"{opening}{SIDES[side]}."
+    any_side = rng.random() < CONTRADICTORY
+    count = 1 + rng.choice(len(SENTENCES), p=SENTENCES)
+    said = [f"{item}{SIDES[_side(rng) if any_side else side]}" for item in cited[:count]]
+    conclusion = CONCLUSION
+    if rng.random() < WITH_VOLATILITY:
+        conclusion = OF_VOLATILITY[0] + shown["volatility"] + OF_VOLATILITY[1]
+    return ". ".join([*said, f"{conclusion}{SIDES[side]}."])
+
+
+def _citations(question: str, shown: dict[str, str], rng: np.random.Generator) -> list[str]:
+    """What sentences cite, in a random order, each up to the side that it speaks for."""
+    figures, news = _figures(shown, rng), _news(question)
+    if news and rng.random() < NEWS_FIRST:
+        first = news.pop(-1 if rng.random() < NEWEST else rng.integers(len(news)))
+    else:
+        first = figures.pop(0)
+    rest = [*figures, *news]
+    return [first, *(rest[place] for place in rng.permutation(len(rest)))]
+
+
+def _news(question: str) -> list[str]:
+    """Headlines in the market's wordings, oldest first."""
+    found = [(float(hours), _QUOTED.search(text)) for hours, text in _NEWS.findall(question)]
+    return [HEADLINES[hours < 24][0] + part[0] + HEADLINES[hours < 24][1] for hours, part in found if part]
+
+
+def _figures(shown: dict[str, str], rng: np.random.Generator) -> list[str]:
+    """Change and indicators in a random order; or change and EMA in one sentence, and then the rest."""
+    middle = {"RSI": 50.0, "MACD": 0.0}
+
+    def below(name: str) -> bool:
+        return float(shown[name]) < middle.get(name, float(shown["close"]))
+
+    said = {name: FIGURES[name][0] + shown[name] + FIGURES[name][1][below(name)] for name in FIGURES if name in shown}
+    together = []
+    if "EMA" in said and rng.random() < TOGETHER:
+        del said["EMA"]
+        together = [f"{TREND[0]}{shown['move']}{TREND[1][below('EMA')]}{shown['EMA']}{AND_SIGNALS}"]
+    else:
+        said["move"] = MOVE[0] + shown["move"] + MOVE[1]
+    order = list(said.values())
+    return [*together, *(order[place] for place in rng.permutation(len(order)))]
+
+
+def _headlines(rng: np.random.Generator) -> tuple[Headline, ...]:
+    """One a day on average: of three days from Wednesday on, of fewer after a weekend."""
+    days = min(DAYS, 1 + int(rng.integers(5)))
+    hours = [24 * day + rng.uniform(0.1, EARLIEST_HOURS) for day in range(days) for _ in range(rng.poisson(1.0))]
+    return tuple(Headline("", _headline(rng), age) for age in sorted(hours, reverse=True)[-MOST_NEWS:])
+
+
+def _headline(rng: np.random.Generator) -> str:
+    if rng.random() < FOREIGN_SHARE:
+        return _words(rng, 4, 10)
+    templates = TELLING[_side(rng)] if rng.random() < TELLING_SHARE else NOISE
+    return templates[rng.integers(len(templates))].format(ticker="the company", n=rng.integers(2, 90))
+
+
+def _company(rng: np.random.Generator) -> Company:
+    names = ("EPS", "P/E", "Revenue", "Debt", "Margin", "Cash")[: rng.integers(0, 7)]
+    facts = tuple((name, f"{rng.lognormal(2.0, 1.5):.1f}") for name in names)
+    return Company(name="", description=_words(rng, 0, 15), facts=facts)
+
+
+def _words(rng: np.random.Generator, fewest: int, below: int) -> str:
+    """Words that a text may hold: half of them common ones, half of random letters."""
+    letters, common = list(ascii_letters), sorted(COMMON)
+    draws = rng.random(rng.integers(fewest, below))
+    return " ".join(rng.choice(common) if draw < 0.5 else "".join(rng.choice(letters, 5)) for draw in draws)

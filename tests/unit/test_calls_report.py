@@ -1,0 +1,228 @@
+"""The page of a direction run, rendered from a run whose logs and answers are made up and whose scores are real."""
+
+import itertools
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from preprocessing.dataset import preprocess
+from preprocessing.direction import run as make_examples
+from stonk_pipeline.config import ComparisonConfig, DataConfig, DirectionConfig, MarketConfig
+from stonk_pipeline.config.direction import GateConfig
+from stonk_pipeline.direction import answer, read_all
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.calls import TRAINING_LOG, finish, finish_gate, informative_share, read_log, some
+from stonk_pipeline.evaluation.calls_evidence import write_answers
+from stonk_pipeline.evaluation.calls_results import MODELS, read_calls, read_transition, title
+from stonk_pipeline.evaluation.calls_scores import compare_calls, judge_gate
+from stonk_pipeline.report.calls_page import write_calls_report
+from stonk_pipeline.report.style import percent
+from stonk_pipeline.rewards.direction import COMPONENTS
+
+NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
+SKILL = {"base": 0.5, "stage_one": 0.62, "stage_two": 0.7}
+DIRECTORIES = {"stage_one": "stage1_training", "stage_two": "stage2_training"}
+
+
+def write_run(root: Path, *, mode: str = "report", real: bool = False) -> Path:
+    """A direction run as the pipeline leaves it; with a strict gate there is no stage II."""
+    config = DirectionConfig(
+        contract="direction",
+        data=DataConfig(market=MarketConfig(tickers=3, days=600)),
+        comparison=ComparisonConfig(windows=90, resamples=200),
+        gate=GateConfig(mode=mode),
+    )
+    for name in ("preprocessing", "examples"):
+        (root / name).mkdir(parents=True)
+    preprocess(config.preprocess_stage(), {}, root / "preprocessing", lambda *_: None)
+    make_examples(config.examples_stage(), {"dataset": root / "preprocessing"}, root / "examples", lambda *_: None)
+    (root / "config.json").write_text(config.model_dump_json())
+    roles = [role for role in MODELS if role != "stage_two" or mode == "report"]
+    for role in roles[1:]:
+        write_training(root / DIRECTORIES[role])
+    write_gate(root, config, real)
+    write_comparison(root, config, roles, real)
+    manifest = {"seconds": 75.0, "finished": "2025-01-02T03:04:05Z", "digest": "0" * 64}
+    manifest |= {"versions": {"torch": "2.9.0"}, "git_commit": "0123456789ab+"}
+    for place, stage in enumerate(sorted(path for path in root.iterdir() if path.is_dir())):
+        (stage / "manifest.json").write_text(json.dumps(manifest | {"digest": f"{place}" * 64}))
+    return root
+
+
+def made_up(examples, right: float, seed: int):
+    """Answers that are right about so often; some cannot be read."""
+    rng = np.random.default_rng(seed)
+    texts = []
+    for movement in examples.movements:
+        given = []
+        for _ in range(4):
+            side = "up" if (movement.change > 0) == (rng.random() < right) else "down"
+            word = "rise" if side == "up" else "fall"
+            thought = f"{NASTY} The last moves were not large, so I expect a {word}."
+            text = answer(thought, side, abs(rng.normal(0, 1)), round(rng.uniform(0.5, 0.9), 2))
+            given.append(text if rng.random() > 0.05 else f"surely up {NASTY}")
+        texts.append(given)
+    return texts, read_all(texts)
+
+
+def write_gate(root: Path, config: DirectionConfig, real: bool) -> None:
+    stage = config.calls_stage("one").model_copy(update={"real_data": real})
+    examples = some(stage, root / "examples", "val")
+    losses = read_log(root / "stage1_training")["loss"].tolist()
+    (root / "gate").mkdir()
+    record = judge_gate(examples, made_up(examples, 0.6, 3)[1], losses, stage, "stage_one")
+    finish_gate(record, stage, root / "gate")
+
+
+def write_comparison(root: Path, config: DirectionConfig, roles: list[str], real: bool) -> None:
+    stage, out = config.calls_stage("two").model_copy(update={"real_data": real}), root / "model_comparison"
+    examples, answers = some(stage, root / "examples", "test"), {}
+    for seed, role in enumerate(roles):
+        texts, answers[role] = made_up(examples, SKILL[role], seed)
+        write_answers(out, role, examples, texts, answers[role])
+    gate, share = read_transition(root / "gate"), informative_share(root / "examples")
+    logs = {role: read_log(root / DIRECTORIES[role]) for role in roles[1:]}
+    finish(compare_calls(examples, answers, stage, gate=gate, informative_share=share), out, logs)
+
+
+def write_training(directory: Path) -> None:
+    rng, steps = np.random.default_rng(1), np.arange(1, 61)
+    rise = 1 - np.exp(-steps / 20)
+    log = pd.DataFrame({"step": steps, "reward": 0.5 * rise + rng.normal(0, 0.05, 60), "reward_std": 0.2})
+    for place, name in enumerate(COMPONENTS):
+        log[f"reward_{name}"] = (0.2 + 0.1 * place) * rise + rng.normal(0, 0.03, 60)
+        log[f"spread_{name}"] = 0.3 - 0.1 * rise
+    log["up_share"], log["market_up"] = 0.5 + 0.1 * rise, 0.5 + rng.normal(0, 0.03, 60)
+    log["readable_share"], log["zero_spread_share"] = 0.9 + 0.09 * rise, 0.02
+    log["entropy"], log["completion_length"], log["loss"] = 2 - rise, 90.0, rng.normal(0, 0.01, 60)
+    directory.mkdir()
+    log.to_csv(directory / TRAINING_LOG, index=False)
+    validation = pd.DataFrame({"step": [0, 30, 60], "reward": [0.1, 0.4, 0.3], "accuracy": [0.5, 0.6, 0.55]})
+    validation["readable_share"], validation["up_share"], validation["kept"] = 0.97, 0.5, [False, True, False]
+    validation.to_csv(directory / "validation.csv", index=False)
+
+
+class Page(HTMLParser):
+    """Collects the tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    root = write_run(tmp_path_factory.mktemp("results") / "EMBEDDED_20250102_030405")
+    write_calls_report(root)
+    return root
+
+
+def text_of(root: Path) -> str:
+    return (root / "report.html").read_text(encoding="utf-8")
+
+
+def test_write_calls_report_needs_no_network_and_escapes_what_models_wrote(run):
+    text = text_of(run)
+    for tag, attributes in Page(text).tags:
+        assert tag not in ("script", "iframe", "object", "embed", "img")
+        for name in ("src", "href", "xlink:href", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    assert "&lt;script&gt;alert(" in text
+    assert re.findall(r"url\((?!#)", text) == []
+    assert "Page 404" not in text
+
+
+def test_write_calls_report_gives_every_picture_a_text_and_every_id_once(run):
+    text = text_of(run)
+    tags = Page(text).tags
+    pictures = [attributes for tag, attributes in tags if attributes.get("role") == "img"]
+    assert len(pictures) == 3 + 2 * 7  # and of each training seven panels
+    assert all(len(attributes["aria-label"] or "") > 20 for attributes in pictures)
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {link[1:] for _, attributes in tags if (link := attributes.get("href") or "").startswith("#")}
+    assert links <= set(ids)
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert set(re.findall(r"#[0-9a-f]{6}\b", drawn)) == set()  # colours follow the scheme
+
+
+def test_write_calls_report_has_headings_in_order(run):
+    levels = [int(tag[1]) for tag, _ in Page(text_of(run)).tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
+
+
+def test_write_calls_report_shows_the_numbers_of_the_stages(run):
+    text, comparison = text_of(run), read_calls(run / "model_comparison")
+    assert f"<h1>{comparison.verdict.finding.capitalize()}</h1>" in text
+    for row in comparison.rows:
+        assert percent(row.accuracy) in text
+        assert title(row.name).replace("'", "&#39;") in text
+    for check in read_transition(run / "gate").checks:
+        assert (
+            f"<td>{check.figure:.3f}</td><td>{check.threshold}</td><td>{'yes' if check.passed else 'no'}</td>" in text
+        )
+    assert {example.kind for example in comparison.examples} == {"good", "bad", "unreadable"}
+    assert text.count("What it was asked") == len(comparison.examples) == 9
+    assert "surely up &lt;script&gt;" in text  # what could not be read stands there as it was written
+    for name in ("Preprocessing", "Examples", "Stage I", "Gate to stage II", "Stage II", "Comparison"):
+        assert f'<tr><th scope="row">{name}</th>' in text
+    assert "of the headlines tell something of the next day" in text
+
+
+def test_write_calls_report_does_without_stage_two_where_a_strict_gate_stops(tmp_path):
+    root = write_run(tmp_path / "strict", mode="strict")
+    text = write_calls_report(root).read_text(encoding="utf-8")
+    assert "There is no stage II in this run" in text
+    assert read_calls(root / "model_comparison").verdict.model == "stage_one"
+    assert "call the direction?" in text
+    assert "stage_two" not in re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+
+
+def test_write_calls_report_puts_an_alarm_on_real_bars_first(tmp_path):
+    root = write_run(tmp_path / "real", real=True)
+    text = write_calls_report(root).read_text(encoding="utf-8")
+    assert '<section id="verdict" class="verdict bad">' in text
+    assert text.index("Leakage alarm") < text.index('id="table"')
+    assert "generated" not in re.search(r"How to read this page.*?</section>", text, flags=re.DOTALL).group()
+
+
+def test_write_calls_report_does_with_a_comparison_alone(run, tmp_path):
+    shutil.copytree(run / "model_comparison", tmp_path / "bare" / "model_comparison")
+    text = write_calls_report(tmp_path / "bare").read_text(encoding="utf-8")
+    assert 'id="training"' not in text
+    assert 'id="data"' not in text
+    assert "Everyone on the same days" in text
+    assert write_calls_report(tmp_path / "bare").read_text(encoding="utf-8") == text
+
+
+def test_write_calls_report_names_what_is_missing_or_damaged(run, tmp_path):
+    with pytest.raises(StageError, match=r"no comparison\.json"):
+        write_calls_report(tmp_path)
+    shutil.copytree(run, tmp_path / "damaged")
+    (tmp_path / "damaged" / "gate" / "evaluation.json").write_text("{")
+    with pytest.raises(StageError, match="damaged"):
+        write_calls_report(tmp_path / "damaged")
+    (tmp_path / "damaged" / "gate" / "evaluation.json").unlink()
+    with pytest.raises(StageError, match="run this stage"):
+        write_calls_report(tmp_path / "damaged")
+
+
+def test_finish_writes_every_picture_as_a_file(run):
+    names = {path.stem for path in (run / "model_comparison" / "pictures").iterdir()}
+    trainings = ("reward", "components", "spread", "ratio", "shape", "entropy")
+    expected = {f"{role}_{part}" for role in ("stage_one", "stage_two") for part in trainings}
+    assert names == expected | {"reliability", "confusion", "accuracy_by_month"}
+    for path in (run / "model_comparison" / "pictures").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")

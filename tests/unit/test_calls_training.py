@@ -1,0 +1,203 @@
+"""The direction recipe's way from bars and news to a training: examples, rewards in TRL's form, joined adapters."""
+
+import json
+
+import numpy as np
+import pytest
+
+from preprocessing import dataset as preprocessing_dataset
+from preprocessing import direction as examples_stage
+from stonk_pipeline import direction
+from stonk_pipeline.cli import build_parser
+from stonk_pipeline.config import DirectionConfig, load_config, make_config
+from stonk_pipeline.errors import ConfigError, DataError, StageError
+from stonk_pipeline.examples import read_examples
+from stonk_pipeline.options import resolve_config
+from stonk_pipeline.pipeline import Run, write_run
+from stonk_pipeline.rewards.direction import COMPONENTS, Outcome
+from stonk_pipeline.runs import MANIFEST, Stage, execute
+from stonk_pipeline.schema import Call, Unreadable
+from stonk_pipeline.training.calls import KNOWN, CallBook, CallReward, validation_figures
+from stonk_pipeline.training.models import join_adapters
+
+MARKET = {"tickers": 2, "days": 600}
+
+
+def config(**changes) -> DirectionConfig:
+    found = make_config(
+        {"contract": "direction", "data": {"market": MARKET, "horizon": 1}} | changes, source="the test"
+    )
+    assert isinstance(found, DirectionConfig)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Preprocessing and examples of a small generated market."""
+    run = Run(tmp_path_factory.mktemp("calls"), config())
+    for step in ("preprocess", "examples"):
+        run.execute(step, lambda *_: None)
+    return run
+
+
+def test_examples_stage_makes_the_sets_of_both_stages_from_generated_news(made):
+    out = made.stage_dir("examples")
+    sets = {name: read_examples(out, name) for name in ("balanced", "natural", "val", "test")}
+    counts = sets["balanced"].counts
+    assert counts["up"] == counts["down"] > 100
+    assert counts["flat"] == 0
+    assert any(decision.headlines for decision in sets["natural"].decisions)
+    last = {name: max(decision.window.date for decision in found.decisions) for name, found in sets.items()}
+    assert last["natural"] < min(d.window.date for d in sets["val"].decisions)
+    assert last["val"] < min(d.window.date for d in sets["test"].decisions)
+    summary = json.loads((out / examples_stage.SUMMARY).read_text())
+    assert summary["informative_share"] == pytest.approx(0.2, abs=0.04)
+    assert summary["examples"]["test"] == sets["test"].counts
+
+
+def test_examples_stage_reads_the_news_that_are_its_inputs(made, tmp_path):
+    news = tmp_path / "mine.jsonl"
+    line = {"timestamp": "2019-01-02T15:00:00+00:00", "ticker": "SIM01", "headline": "SIM01 wins an order"}
+    news.write_text(json.dumps(line) + "\n")
+    run = Run(tmp_path / "run", config(news=str(news)))
+    execute(preprocessing_dataset.STAGE, run.config.preprocess_stage(), {}, run.stage_dir("preprocess"))
+    assert set(run.inputs("examples")) == {"dataset", "news/mine.jsonl"}
+    assert run.execute("examples", lambda *_: None).numbers["headlines"]["read"] == 1
+    news.write_text("{}\n")
+    with pytest.raises(DataError, match=r"mine\.jsonl, line 1"):
+        run.execute("examples", lambda *_: None)
+
+
+def test_run_asks_for_news_with_real_bars():
+    with pytest.raises(ConfigError, match=r"news: give a file or folder of headlines"):
+        config(data={"data_dir": "bars"})
+    assert config(data={"data_dir": "bars", "horizon": 1}, prompt={"news": False}).real_data
+
+
+def completion(text):
+    return [{"role": "assistant", "content": text}]
+
+
+def rows(truths):
+    return {name: [getattr(truth, name) for truth in truths] for name in KNOWN}
+
+
+def test_call_book_notes_what_the_components_say_and_follows_the_calls():
+    truths = [Outcome(1.0, 1.0, "Up or down?"), Outcome(-2.0, 1.0, "Up or down?", flat=False)] * 2
+    texts = [direction.answer("I think it rises.", "up", 1.0, 0.8)] * 3 + ["nothing"]
+    completions = [completion(text) for text in texts]
+    book = CallBook(2, config().shape, market_up=0.5, called_up=0.5)
+    assert book(completions, **rows(truths)) == [0.0] * 4
+    assert set(book.last) == set(book.columns)
+    assert book.last["up_share"] == 1.0
+    assert book.last["readable_share"] == 0.75
+    assert book.last["market_up"] == 0.5
+    assert book.called_up == pytest.approx(0.55)
+    for name, component in COMPONENTS.items():
+        scored = CallReward(name, book)(completions, **rows(truths))
+        plain = [
+            component(direction.parse(text), Outcome(t.change, t.volatility, t.question, called_up=0.55), book.shape)
+            for text, t in zip(texts, truths, strict=True)
+        ]
+        assert scored == plain
+        if name != "diversity":  # the share of rises called went on in between
+            assert book.last[f"reward_{name}"] == pytest.approx(np.mean(plain))
+            assert book.last[f"spread_{name}"] == pytest.approx((np.std(plain[:2]) + np.std(plain[2:])) / 2)
+
+
+def test_validation_figures_count_what_is_unreadable_as_a_coin():
+    stage = config().policy_stage("one")
+    truths = [Outcome(1.0, 1.0, "?"), Outcome(-1.0, 1.0, "?"), Outcome(0.01, 1.0, "?", flat=True)]
+    call = Call("up", 1.0, 0.7, "It goes up as I see it.")
+    found = validation_figures([[call], [Unreadable("no answer")], [call]], truths, stage)
+    assert found["accuracy"] == 0.75
+    assert found["readable_share"] == pytest.approx(2 / 3)
+    assert found["up_share"] == 1.0
+
+
+def adapter(directory, rank, alpha, rng, names=("q", "v")):
+    from safetensors.numpy import save_file
+
+    directory.mkdir()
+    weights = {}
+    for name in names:
+        weights[f"base_model.{name}.lora_A.weight"] = rng.normal(size=(rank, 6)).astype(np.float32)
+        weights[f"base_model.{name}.lora_B.weight"] = rng.normal(size=(5, rank)).astype(np.float32)
+    save_file(weights, directory / "adapter_model.safetensors")
+    (directory / "adapter_config.json").write_text(json.dumps({"r": rank, "lora_alpha": alpha}))
+    return weights
+
+
+def test_join_adapters_adds_what_both_add(tmp_path):
+    from safetensors.numpy import load_file
+
+    rng = np.random.default_rng(0)
+    one, two = adapter(tmp_path / "one", 4, 8, rng), adapter(tmp_path / "two", 2, 1, rng)
+    join_adapters(tmp_path / "one", tmp_path / "two")
+    joined = load_file(tmp_path / "two" / "adapter_model.safetensors")
+    about = json.loads((tmp_path / "two" / "adapter_config.json").read_text())
+    assert (about["r"], about["lora_alpha"]) == (6, 6)
+    for name in ("q", "v"):
+        a, b = f"base_model.{name}.lora_A.weight", f"base_model.{name}.lora_B.weight"
+        np.testing.assert_allclose(joined[b] @ joined[a], 2.0 * one[b] @ one[a] + 0.5 * two[b] @ two[a], atol=1e-5)
+
+
+def test_join_adapters_refuses_other_layers(tmp_path):
+    rng = np.random.default_rng(0)
+    adapter(tmp_path / "one", 4, 4, rng)
+    adapter(tmp_path / "two", 4, 4, rng, names=("q",))
+    with pytest.raises(StageError, match="different layers"):
+        join_adapters(tmp_path / "one", tmp_path / "two")
+
+
+def gated(tmp_path, go_on):
+    run = write_run(tmp_path, config())
+
+    def body(settings, inputs, out, progress):
+        return {"go_on": go_on}
+
+    execute(
+        Stage("gate", type(run.config.calls_stage("one")), body),
+        run.config.calls_stage("one"),
+        {},
+        run.stage_dir("gate"),
+    )
+    assert (run.stage_dir("gate") / MANIFEST).is_file()
+    return run
+
+
+@pytest.mark.parametrize(("go_on", "there"), [(True, True), (False, False)])
+def test_comparison_rests_on_stage_two_only_if_the_gate_let_it_run(tmp_path, go_on, there):
+    assert ("stage_two" in gated(tmp_path, go_on).inputs("compare")) == there
+
+
+def options(*arguments):
+    return resolve_config(build_parser().parse_args(["preprocess", "--run-dir", "x", *arguments]))
+
+
+def test_options_of_the_documents_change_both_stages():
+    found = options(
+        *("--recipe", "direction", "--epochs", "5", "--batch-size", "8", "--lr", "1e-5,5e-6", "--kl-coef", "0.15,0.05"),
+        *("--save-steps", "100", "--diverse-predictions", "--max-train-samples", "2000", "--gate", "strict"),
+        *("--lora-rank", "8"),
+    )
+    assert isinstance(found, DirectionConfig)
+    for stage in (found.stage_one, found.stage_two):
+        assert (stage.epochs, stage.prompts_per_step, stage.save_steps, stage.lora.rank) == (5.0, 8, 100, 8)
+        assert stage.rewards.diversity == 0.2
+    assert (found.stage_one.learning_rate, found.stage_two.learning_rate) == (1e-5, 5e-6)
+    assert (found.stage_one.beta, found.stage_two.beta) == (0.15, 0.05)
+    assert (found.examples.max_train_samples, found.gate.mode) == (2000, "strict")
+
+
+def test_options_of_the_direction_recipe_are_refused_elsewhere():
+    with pytest.raises(ConfigError, match="--epochs is an option of the direction recipe"):
+        options("--recipe", "default", "--epochs", "5")
+
+
+def test_defaults_are_those_of_the_documents():
+    found = config()
+    assert (found.stage_one.lora.rank, found.stage_one.beta, found.stage_one.learning_rate) == (16, 0.15, 1e-5)
+    assert (found.stage_two.lora.rank, found.stage_two.beta, found.stage_two.learning_rate) == (8, 0.05, 5e-6)
+    assert found.stage_two.rewards.data_use == 0.30
+    assert load_config("direction").contract == "direction"
