@@ -32,6 +32,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline import locks, options
+from stonk_pipeline.config import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError
 from tasks import guard, server, slots
 from tasks.automations import ensure_retrain_automation
@@ -50,10 +51,13 @@ class Served:
     """Schedule that a new deployment gets, switched off, in New York's time; later changes in the UI stay."""
     one_at_a_time: bool = False
     """Whether a second run is cancelled while one is under way."""
+    recipe: str | None = None
+    """Fills the form of a flow that takes a run's settings, where the options ask for no other of its contract."""
 
 
 DEPLOYMENTS = (
-    Served("train", "flows.train_flow", "train_flow"),
+    Served("train", "flows.train_flow", "train_flow", recipe="default"),
+    Served("direction", "flows.direction_flow", "direction_flow", recipe="direction"),
     Served("retrain", "flows.retrain_flow", "retrain_flow", "30 18 * * 1-5", one_at_a_time=True),
     Served("ingest", "flows.ingest_flow", "ingest_flow", "30 17 * * 1-5", one_at_a_time=True),
     Served("forecast", "flows.forecast_flow", "forecast_flow", "0 20 * * 1-5", one_at_a_time=True),
@@ -116,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
         with _server(args.host, args.port) as url, _alone(url):
-            _serve({"config": config.model_dump(mode="json")}, chosen, url, args.limit)
+            _serve(config, chosen, url, args.limit)
     except PipelineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -145,12 +149,12 @@ def _server(host: str, port: int) -> Iterator[str]:
         yield url
 
 
-def _serve(train_parameters: dict[str, Any], chosen: bool, url: str, limit: int | None) -> None:
+def _serve(config: AnyConfig, chosen: bool, url: str, limit: int | None) -> None:
     made = {}
     for served in DEPLOYMENTS:
         flow = load(served)
         if flow is not None:
-            made[served.name] = deployment(served, flow, _parameters(served, flow, train_parameters, chosen))
+            made[served.name] = deployment(served, flow, _parameters(served, flow, config, chosen))
     slots.ensure_limits(locks.accelerators(None))
     runner = Runner(pause_on_shutdown=False, limit=limit, query_seconds=2)
     # Prefect 3.7's own answer to SIGTERM ends no run; its answer to Ctrl-C ends them all.
@@ -169,18 +173,19 @@ def _serve(train_parameters: dict[str, Any], chosen: bool, url: str, limit: int 
         guard.recover(list(ids.values()))  # runs that were ended with it, while the server can still be told
 
 
-def _parameters(
-    served: Served, flow: Flow[..., Any], train_parameters: dict[str, Any], chosen: bool
-) -> dict[str, Any] | None:
-    """What fills the form of the training flow: the settings that the options ask for, or else the last ones."""
-    if served.name != "train":
+def _parameters(served: Served, flow: Flow[..., Any], config: AnyConfig, chosen: bool) -> dict[str, Any] | None:
+    """What fills the form of a flow that takes a run's settings: those of the options, or else the last ones."""
+    if served.recipe is None:
         return None
+    wanted = load_config(served.recipe)
+    asked = config.contract == wanted.contract
+    parameters = {"config": (config if asked else wanted).model_dump(mode="json")}
     with get_client(sync_client=True) as client:
         try:
             client.read_deployment_by_name(f"{flow.name}/{served.name}")
         except ObjectNotFound:
-            return train_parameters
-    return train_parameters if chosen else None
+            return parameters
+    return parameters if asked and chosen else None
 
 
 if __name__ == "__main__":

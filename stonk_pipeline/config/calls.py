@@ -36,7 +36,7 @@ class CallPolicyConfig(PolicyConfig):
 class DirectionConfig(RunConfig):
     """All settings of one run that trains a model to call directions."""
 
-    contract: Literal["direction"]
+    contract: Literal["direction"] = "direction"
     """What the models are asked: up or down, by how much, how sure, and why."""
     model: ModelConfig = ModelConfig(name="stonk-tiny-calls")
     """The language model."""
