@@ -11,6 +11,7 @@ from prefect import flow
 
 from stonk_pipeline.config import DirectionConfig
 from tasks.begin import begin_run
+from tasks.promotion import promote_model
 from tasks.steps import report, step_result
 
 
@@ -27,10 +28,14 @@ def direction_flow(config: DirectionConfig) -> str:
     first = step_result("stage-one", run, examples)
     gate = step_result("gate", run, examples, first)
     if not gate.numbers["go_on"]:
-        report(run, step_result("compare", run, examples, first, gate))
+        comparison = step_result("compare", run, examples, first, gate)
+        report(run, comparison)
+        promote_model(run, first, comparison)
         return str(run.directory)
     second = step_result("stage-two", run, examples, first)
-    report(run, step_result("compare", run, examples, first, gate, second))
+    comparison = step_result("compare", run, examples, first, gate, second)
+    report(run, comparison)
+    promote_model(run, second, comparison)
     return str(run.directory)
 
 

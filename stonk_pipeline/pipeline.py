@@ -97,10 +97,10 @@ class Run:
             return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
         if step == "preprocess":
             return bar_files(self.config)
-        made = {name: self.stage_dir(other) for name, other in self.graph[step].needs.items() if self._runs(other)}
+        made = {name: self.stage_dir(other) for name, other in self.graph[step].needs.items() if self.runs(other)}
         return made | (news_files(self.config) if step == "examples" else {})
 
-    def _runs(self, step: str) -> bool:
+    def runs(self, step: str) -> bool:
         """Whether a step is part of this run: stage II is not, where a strict gate is not passed."""
         if step != "stage-two" or not (self.stage_dir("gate") / MANIFEST).is_file():
             return True
@@ -121,7 +121,7 @@ class Run:
             StageError: names the step that has to run first, and why.
         """
         needed = earlier_steps(self.graph, step) if self.spec(step) is not POOL else []
-        for other in filter(self._runs, needed):
+        for other in filter(self.runs, needed):
             try:
                 manifest = verify(self.stage_dir(other))
             except StageError as error:

@@ -69,7 +69,7 @@ class Served:
                 stdin=subprocess.DEVNULL,
             )
         until = time.monotonic() + 240
-        while "Ctrl-C ends" not in log.read_text()[begin:]:
+        while b"Ctrl-C ends" not in log.read_bytes()[begin:]:  # in bytes, as the size is: errors hold other characters
             assert self.process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < until, log.read_text()[-3000:]
             time.sleep(0.2)
@@ -82,8 +82,10 @@ class Served:
         return self.process.wait(60)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Asks the API."""
-        answer = self.api.post(path, json=body)
+        """Asks the API; again, as Prefect's own client does, where SQLite is busy (after a kill it sorts itself first)."""
+        until = time.monotonic() + 60
+        while (answer := self.api.post(path, json=body)).status_code == 503 and time.monotonic() < until:
+            time.sleep(1)
         answer.raise_for_status()
         return answer.json()
 

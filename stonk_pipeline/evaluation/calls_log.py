@@ -42,10 +42,11 @@ def _lines(comparison: CallComparison) -> Iterator[str]:
     yield from _answers(comparison.models)
     for gain in comparison.gains:
         yield (
-            f"{title(gain.name)} over {title(gain.over)}: accuracy {gain.accuracy:+.1%} ({gain.low:+.1%} to "
-            f"{gain.high:+.1%}), reward {gain.reward:+.3f}"
+            f"{title(gain.name)} over {title(gain.over)}: {100 * gain.accuracy:+.1f} points of accuracy "
+            f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}), reward {gain.reward:+.3f}"
         )
-    yield ""
+    if comparison.gains:
+        yield ""
     yield from _confusion(comparison.final.row)
 
 

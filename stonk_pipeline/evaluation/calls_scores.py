@@ -64,17 +64,14 @@ def compare_calls(
     models = [
         measure(caller, given, truths, known, config) for caller, given in zip(callers, answers.values(), strict=True)
     ]
-    figures = [_figures(model, config.real_data) for model in models]
-    alarms = [leakage_alarm(seen, config.gate) for seen in sorted(figures, key=lambda seen: -(seen.accuracy or 0))]
     dates = sorted(set(known.dates))
-    cutoff = config.model.knowledge_cutoff
-    unread = [row for row, date in enumerate(known.dates) if cutoff is not None and date > cutoff]
+    unread, unread_verdict = _unread(examples, answers, config)
     return CallComparison(
         verdict=judge(callers[-1], known, config.comparison, config.seed),
-        alarm=alarms[0],
-        cutoff=cutoff,
-        unread_decisions=None if cutoff is None else len(unread),
-        unread_verdict=_unread_verdict(examples, answers, unread, config),
+        alarm=_alarm(models, config),
+        cutoff=config.model.knowledge_cutoff,
+        unread_decisions=unread,
+        unread_verdict=unread_verdict,
         models=tuple(models),
         baselines=tuple(score(baseline, known) for baseline in baselines(known)),
         gains=tuple(_gains(callers, models, known, config)),
@@ -198,15 +195,24 @@ def _single_accuracy(answers: Answers, known: Cases) -> float:
     return float(credits(up[known.moved], known.rose[:, None]).mean())
 
 
-def _unread_verdict(
-    examples: Examples, answers: Mapping[str, Answers], rows: Sequence[int], config: CallsStage
-) -> CallVerdict | None:
-    """The verdict on some decisions alone; None where no day of them moved."""
-    name, given = list(answers.items())[-1]
-    known = cases(examples.take(rows), config.days_ahead)
+def _alarm(models: Sequence[ModelScores], config: CallsStage) -> str | None:
+    """Of the most accurate model, whichever it is: one that is too good before any training has read the future."""
+    best = max(models, key=lambda model: model.row.accuracy)
+    return leakage_alarm(_figures(best, config.real_data), config.gate)
+
+
+def _unread(
+    examples: Examples, answers: Mapping[str, Answers], config: CallsStage
+) -> tuple[int | None, CallVerdict | None]:
+    """Decisions that the base model cannot have read about, and the verdict on them, if a day of them moved."""
+    cutoff = config.model.knowledge_cutoff
+    if cutoff is None:
+        return None, None
+    rows = [row for row, decision in enumerate(examples.decisions) if decision.window.date > cutoff]
+    known, (name, given) = cases(examples.take(rows), config.days_ahead), list(answers.items())[-1]
     if not known.moved.any():
-        return None
-    return judge(combine(name, [given[row] for row in rows]), known, config.comparison, config.seed)
+        return len(rows), None
+    return len(rows), judge(combine(name, [given[row] for row in rows]), known, config.comparison, config.seed)
 
 
 def _gains(

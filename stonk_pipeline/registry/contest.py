@@ -9,23 +9,22 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import dataset, forecast, journal
-from stonk_pipeline.config import ComparisonStage, DataConfig, PipelineConfig, RunConfig, of_forecasts
+from stonk_pipeline.config import ComparisonStage, DataConfig, DirectionConfig, PipelineConfig, RunConfig, of_forecasts
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.pipeline import Run
+from stonk_pipeline.registry.calls_contest import SHAPE, call_losses
 from stonk_pipeline.registry.entries import Entry
+from stonk_pipeline.registry.losses import Losses
 from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 DECISION = "promotion/decision.json"
-SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
-"""Settings of the data that decide what a window holds."""
-
 Answers = Sequence[Sequence[Forecast | Unreadable]]
 
 
@@ -56,7 +55,6 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
         RegistryError: the challenger is the champion, the two forecast different horizons, or the champion changed
             while they were compared.
     """
-    config = of_forecasts(run.config, "promotion")
     champion = registry.champion(entry.key)
     if champion is not None and champion.id == entry.id:
         raise RegistryError(f"model {entry.id} is the champion of {entry.key} already")
@@ -64,22 +62,20 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
         "challenger": entry.id,
         "champion": champion.id if champion else None,
         "data_digest": entry.data_digest,
-        "comparison": json_digest(config.comparison_stage().model_dump(mode="json")),
+        "comparison": json_digest(run.spec("compare").settings(run.config).model_dump(mode="json")),
     }
     known = _known(registry, entry.key, about)
     if known is not None:
         return _write(run, entry, about["champion"], known)
-    if champion is not None:
-        _require_same_horizon(config, champion.settings)
-    asked = questions(run, [entry, *([champion] if champion else [])])
-    losses = None
-    if asked.windows:
-        losses = _losses(registry, entry, champion, run, asked, progress)
+    if isinstance(run.config, DirectionConfig):
+        losses = call_losses(registry, entry, champion, run, run.config, progress)
+    else:
+        losses = forecast_losses(registry, entry, champion, run, progress)
     with journal.locked(registry.directory(entry.key)):
         present = registry.champions(entry.key).current
         if present != about["champion"]:
             raise RegistryError(f"{present} became champion of {entry.key} meanwhile; compare again")
-        decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, config)
+        decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, run.config)
         registry.record_trial(entry.key, about | {"run": str(run.directory)}, decision)
     return _write(run, entry, about["champion"], decision)
 
@@ -126,20 +122,21 @@ def questions(run: Run, models: Sequence[Entry]) -> Questions:
     return Questions(*dataset.spread(windows, targets, run.config.comparison.windows, run.config.seed))
 
 
-class Losses(NamedTuple):
-    """(N,) mean absolute errors in percent of the last close, of the same windows."""
+def forecast_losses(
+    registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress
+) -> Losses | None:
+    """Errors of both models and of persistence; None where no window is later than what the models have seen.
 
-    challenger: Floats
-    champion: Floats | None
-    persistence: Floats
-    dates: list[str]
-    ends: list[str]
-
-
-def _losses(
-    registry: Registry, entry: Entry, champion: Entry | None, run: Run, asked: Questions, progress: Progress
-) -> Losses:
-    own_answers, config = stored_answers(run, asked), of_forecasts(run.config, "promotion")
+    Raises:
+        RegistryError: the two forecast different horizons.
+    """
+    config = of_forecasts(run.config, "promotion")
+    if champion is not None:
+        _require_same_horizon(config, champion.settings)
+    asked = questions(run, [entry, *([champion] if champion else [])])
+    if not asked.windows:
+        return None
+    own_answers = stored_answers(run, asked)
     if own_answers is None:
         own_answers = _answers(config.comparison_stage(), asked, registry.adapter(entry), run, progress)
     own, flat = losses_of(own_answers, asked)
@@ -224,14 +221,14 @@ def _answers(stage: ComparisonStage, asked: Questions, adapter: Path, run: Run, 
     return forecast.read_all(texts, asked.windows, horizon)
 
 
-def _decide(losses: Losses | None, trial: int, config: PipelineConfig) -> Decision:
+def _decide(losses: Losses | None, trial: int, config: RunConfig) -> Decision:
     none = np.empty(0)
     given = losses or Losses(none, None, none, [], [])
     comparison = config.comparison
     return decide(
         given.challenger,
         given.champion,
-        given.persistence,
+        given.baseline,
         given.dates,
         given.ends,
         trial=trial,
@@ -239,4 +236,5 @@ def _decide(losses: Losses | None, trial: int, config: PipelineConfig) -> Decisi
         min_dates=comparison.min_dates,
         resamples=comparison.resamples,
         seed=config.seed,
+        baseline="the better baseline" if isinstance(config, DirectionConfig) else "persistence",
     )

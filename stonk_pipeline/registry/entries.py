@@ -10,15 +10,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import dataset
-from stonk_pipeline.config import AnyConfig, RunConfig, make_config
+from stonk_pipeline.config import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
+from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.runs import Manifest, json_digest, output_files, verify, write_atomic
 
 ENTRY = "entry.json"
-STEP = "grpo-second"
-"""The step whose adapter a run registers: the last one."""
+DATA = {"forecast": "preprocess", "direction": "examples"}
+"""Contract -> the step whose output the trainings read."""
+SETTINGS = {
+    "forecast": ("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft", "grpo_second", "seed"),
+    "direction": ("data", "prompt", "model", "examples", "clock", "shape", "stage_one", "stage_two", "seed"),
+}
+"""Contract -> the settings that a training follows from: not where files lie, nor how it is judged afterwards."""
 ID_LENGTH = 12
 
 
@@ -54,7 +60,7 @@ class Entry(BaseModel):
     versions: dict[str, str]
     git_commit: str | None
     seed: int
-    verdict: Verdict | None
+    verdict: Verdict | CallVerdict | None
     """Of the run's own comparison."""
     pruned: str | None = None
     """When its adapter was deleted (UTC)."""
@@ -80,17 +86,18 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
     Raises:
         StageError: the run's dataset or training is not finished, or is damaged.
     """
-    training, data = verify(run.stage_dir(STEP)), verify(run.stage_dir("preprocess"))
-    if training.inputs.get("dataset") != data.digest:
-        raise StageError(f"{run.directory}: {STEP} was trained on another dataset than lies there; run it again")
-    files = output_files(run.stage_dir(STEP) / ADAPTER)
+    contract, step = run.config.contract, last_training(run)
+    training, data = verify(run.stage_dir(step)), verify(run.stage_dir(DATA[contract]))
+    if data.digest not in training.inputs.values():
+        raise StageError(f"{run.directory}: {step} was trained on another dataset than lies there; run it again")
+    files = output_files(run.stage_dir(step) / ADAPTER)
     config = run.config.model_dump(mode="json")
     first, last, seen = _dates(run)
     return Entry(
-        id=json_digest([files, data.digest, _settings(config)])[:ID_LENGTH],
+        id=json_digest([files, data.digest, {name: config[name] for name in SETTINGS[contract]}])[:ID_LENGTH],
         key=key_of(run.config),
         registered=now(),
-        step=STEP,
+        step=step,
         run=str(run.directory),
         base_model=run.config.model.name,
         adapter=files,
@@ -107,22 +114,19 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
     )
 
 
-def key_of(config: RunConfig) -> str:
-    """`{MODEL}/{STOCK}`: what a model of these settings can be champion of."""
-    return f"{config.model_name}/{config.stock_name}"
+def last_training(run: Run) -> str:
+    """The step whose adapter a run registers: the last one that is part of it and publishes one."""
+    return [name for name, step in run.graph.items() if step.publishes and run.runs(name)][-1]
+
+
+def key_of(config: AnyConfig) -> str:
+    """`{MODEL}/{STOCK}`: what a model of these settings can be champion of; callers of directions are apart."""
+    return f"{config.model_name}/{config.stock_name}" + ("" if config.contract == "forecast" else f"-{config.contract}")
 
 
 def now() -> str:
     """UTC, ISO 8601, to the microsecond, so that stamps order what happened."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a training follows from: not where files lie, nor how it is judged afterwards."""
-    return {name: config[name] for name in ("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft")} | {
-        "grpo_second": config["grpo_second"],
-        "seed": config["seed"],
-    }
 
 
 def _dates(run: Run) -> tuple[str, str, str]:
@@ -134,16 +138,17 @@ def _dates(run: Run) -> tuple[str, str, str]:
     return min(window.date for window in windows), last, max([last, *(target.end for target in val)])
 
 
-def _verdict(run: Run, training: Manifest) -> Verdict | None:
+def _verdict(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
     """The verdict of the run's comparison; None where it has not been made, or not of this model."""
     directory = run.stage_dir("compare")
     try:
         manifest = verify(directory)
     except StageError:
         return None
-    if manifest.inputs.get("grpo_2nd") != training.digest:
+    if training.digest not in manifest.inputs.values():
         return None
-    return Verdict.model_validate_json((directory / "verdict.json").read_bytes())
+    kind = Verdict if run.config.contract == "forecast" else CallVerdict
+    return kind.model_validate_json((directory / "verdict.json").read_bytes())
 
 
 def store(entry: Entry, adapter: Path, directory: Path) -> None:

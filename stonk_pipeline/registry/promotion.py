@@ -101,6 +101,7 @@ def decide(
     min_dates: int = 20,
     resamples: int = 2000,
     seed: int = 0,
+    baseline: str = "persistence",
 ) -> Decision:
     """The rule at the top of this file.
 
@@ -113,6 +114,7 @@ def decide(
         min_dates: fewest distinct dates that may decide.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        baseline: what `persistence` is called, for the sentence.
     """
     level = trial_level(trial, confidence)
     clusters, span = cluster(dates), target_span(dates, ends) if len(dates) else 1
@@ -129,7 +131,7 @@ def decide(
         outcome = "promoted" if all(margin.holds(level) for margin in margins) else "refused"
     return Decision(
         outcome=outcome,
-        sentence=_sentence(outcome, margins, len(clusters.dates), blocks, level, trial),
+        sentence=_sentence(outcome, margins, len(clusters.dates), blocks, level, trial, baseline),
         trial=trial,
         level=level,
         over_persistence=margins[0] if margins else None,
@@ -167,13 +169,15 @@ def _margin(
     )
 
 
-def _sentence(outcome: Outcome, margins: list[Margin], dates: int, blocks: float, level: float, trial: int) -> str:
+def _sentence(
+    outcome: Outcome, margins: list[Margin], dates: int, blocks: float, level: float, trial: int, baseline: str
+) -> str:
     if outcome == "too little data":
         return (
             f"Not promoted: {dates} dates that neither model has seen hold about {blocks:.0f} independent stretches of "
             f"time, and at least {MIN_BLOCKS:.0f} are needed to tell."
         )
-    names = ("persistence", "the champion")
+    names = (baseline, "the champion")
     said = [
         f"{abs(margin.skill):.1%} {'smaller' if margin.skill >= 0 else 'larger'} than those of {name} "
         f"(interval of the skill {margin.low:+.1%} to {margin.high:+.1%}, p {margin.p_value:.2g})"

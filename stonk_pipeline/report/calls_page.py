@@ -15,7 +15,7 @@ from stonk_pipeline.evaluation.calls_results import (
     title,
 )
 from stonk_pipeline.evaluation.direction import CallGroup, CallRow
-from stonk_pipeline.report.calls_pictures import ROLES, outcome_sketches, training_sketches
+from stonk_pipeline.report.calls_pictures import outcome_sketches, role, training_sketches
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.page import (
     FINDINGS,
@@ -82,7 +82,7 @@ def render(files: RunFiles) -> str:
         yardstick=yardstick(comparison),
         tone="bad" if comparison.alarm else TONES[comparison.verdict.finding],
         css=stylesheet(),
-        colour=lambda name: colour_name(ROLES.get(str(name), str(name))),
+        colour=lambda name: colour_name(role(name)),
         gate=comparison.transition,
         record=gate_record(files),
         where=[sketch.picture() for sketch in outcome_sketches(comparison)],

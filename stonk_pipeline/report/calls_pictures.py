@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from stonk_pipeline.evaluation.calls_results import CallComparison, ModelScores, title
-from stonk_pipeline.evaluation.direction import MAJORITY
+from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY
 from stonk_pipeline.report.style import DASHES, LIGHT, MARKERS, Draw, Picture, percent, picture, png
 from stonk_pipeline.report.training import PANEL, Curve, _ends, draw_curves, draw_stack, percents
 
@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROLES = {"base": "base", "stage_one": "grpo_1st", "stage_two": "grpo_2nd"}
-"""Model -> its role in the palette; the second stage ends both recipes and looks the same in both."""
+ROLES = {
+    "base": "base",
+    "stage_one": "grpo_1st",
+    "stage_two": "grpo_2nd",
+    MAJORITY: "baseline",
+    YESTERDAY: "baseline",
+}
+"""Caller -> its role in the palette; the last model looks the same in both recipes."""
 COMPONENTS = (
     Curve("reward_direction", "direction", "part_1"),
     Curve("reward_magnitude", "magnitude", "part_2", (0, (5, 1.5))),
@@ -100,7 +106,7 @@ def reliability(comparison: CallComparison) -> Sketch:
             _line(axes, [b.confidence for b in model.row.bins], [b.accuracy for b in model.row.bins], model.name, final)
             for b in model.row.bins:
                 size = 4 + 8 * (b.calls / most) ** 0.5
-                axes.plot(b.confidence, b.accuracy, MARKERS.get(_role(model.name), "o"), ms=size, mfc=tint(model.name),
+                axes.plot(b.confidence, b.accuracy, MARKERS.get(role(model.name), "o"), ms=size, mfc=tint(model.name),
                           mec="none")  # fmt: skip
         axes.set(xlim=(0.48, 1.02), ylim=(-0.04, 1.04), xlabel="stated confidence")
         axes.set_xticks([0.5, 0.75, 1.0], ["50%", "75%", "100%"])
@@ -152,7 +158,7 @@ def by_month(comparison: CallComparison) -> Sketch:
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         axes.axhline(0.5, color=LIGHT["ink"], linewidth=1.2)
-        axes.plot(range(len(own)), [group.majority for group in own], color=LIGHT["baseline"], label=title(MAJORITY),
+        axes.plot(range(len(own)), [group.majority for group in own], color=tint(MAJORITY), label=title(MAJORITY),
                   linestyle=(0, (1, 1.5)), marker="P", ms=4, mec="none")  # fmt: skip
         for name in shown:
             values = [group.accuracy for group in comparison.groups if group.by == "month" and group.name == name]
@@ -181,7 +187,7 @@ def training_sketches(name: str, log: pd.DataFrame | None, validation: pd.DataFr
     if log is None or "step" not in log:
         return panels
     for part, heading, curves, share in (
-        ("reward", "Reward", (Curve("reward", "all components, weighted", _role(name)),), False),
+        ("reward", "Reward", (Curve("reward", "all components, weighted", role(name)),), False),
         ("components", "Its components", COMPONENTS, False),
         ("spread", "Spread within groups", SPREADS, False),
         ("ratio", "Rises, called and come", RATIO, True),
@@ -191,7 +197,7 @@ def training_sketches(name: str, log: pd.DataFrame | None, validation: pd.DataFr
         if found:
             alt = f"{heading} of {title(name)} over {len(log)} steps: {_ends(log, found, share)}."
             panels.append(Sketch(f"{name}_{part}", heading, alt, draw_curves(log, found, share=share), *PANEL))
-    both = [Curve("entropy", "entropy", _role(name)), Curve("completion_length", "length", _role(name))]
+    both = [Curve("entropy", "entropy", role(name)), Curve("completion_length", "length", role(name))]
     if {curve.column for curve in both} <= set(log):
         alt = f"Entropy and length of the answers of {title(name)} over {len(log)} steps: {_ends(log, both, False)}."
         heading = "Entropy (nats a token) and length (tokens)"
@@ -214,22 +220,23 @@ def _validation(name: str, validation: pd.DataFrame) -> Sketch:
 
 def tint(name: str) -> str:
     """A caller's colour in the light palette."""
-    return LIGHT[_role(name)]
+    return LIGHT[role(name)]
 
 
-def _role(name: str) -> str:
+def role(name: str) -> str:
+    """A caller's role in the palette."""
     return ROLES.get(name, "accent")
 
 
 def _line(axes: "Axes", x: list[float] | list[int], y: list[float], name: str, final: ModelScores) -> None:
-    own, role = name == final.name, _role(name)
+    own = name == final.name
     axes.plot(
         x,
         y,
         color=tint(name),
         linewidth=2.6 if own else 1.5,
-        linestyle=DASHES.get(role, "-"),
-        marker=MARKERS.get(role, "o"),
+        linestyle=DASHES.get(role(name), "-"),
+        marker=MARKERS.get(role(name), "o"),
         ms=4,
         mec="none",
         label=title(name),

@@ -30,25 +30,34 @@ SKILL = {"base": 0.5, "stage_one": 0.62, "stage_two": 0.7}
 DIRECTORIES = {"stage_one": "stage1_training", "stage_two": "stage2_training"}
 
 
-def write_run(root: Path, *, mode: str = "report", real: bool = False) -> Path:
-    """A direction run as the pipeline leaves it; with a strict gate there is no stage II."""
-    config = DirectionConfig(
+def settings(mode: str = "report") -> DirectionConfig:
+    return DirectionConfig(
         contract="direction",
-        data=DataConfig(market=MarketConfig(tickers=3, days=600)),
-        comparison=ComparisonConfig(windows=90, resamples=200),
+        data=DataConfig(market=MarketConfig(tickers=3, days=500)),
+        comparison=ComparisonConfig(windows=60, resamples=200),
         gate=GateConfig(mode=mode),
     )
+
+
+def write_data(root: Path) -> Path:
+    """What the first two stages of a run leave."""
     for name in ("preprocessing", "examples"):
         (root / name).mkdir(parents=True)
-    preprocess(config.preprocess_stage(), {}, root / "preprocessing", lambda *_: None)
-    make_examples(config.examples_stage(), {"dataset": root / "preprocessing"}, root / "examples", lambda *_: None)
+    preprocess(settings().preprocess_stage(), {}, root / "preprocessing", lambda *_: None)
+    make_examples(settings().examples_stage(), {"dataset": root / "preprocessing"}, root / "examples", lambda *_: None)
+    return root
+
+
+def write_run(root: Path, *, mode: str = "report", real: bool = False) -> Path:
+    """The rest of a direction run, as the pipeline leaves it; with a strict gate there is no stage II."""
+    config = settings(mode)
     (root / "config.json").write_text(config.model_dump_json())
     roles = [role for role in MODELS if role != "stage_two" or mode == "report"]
     for role in roles[1:]:
         write_training(root / DIRECTORIES[role])
     write_gate(root, config, real)
     write_comparison(root, config, roles, real)
-    manifest = {"seconds": 75.0, "finished": "2025-01-02T03:04:05Z", "digest": "0" * 64}
+    manifest = {"seconds": 75.0, "finished": "2025-01-02T03:04:05Z"}
     manifest |= {"versions": {"torch": "2.9.0"}, "git_commit": "0123456789ab+"}
     for place, stage in enumerate(sorted(path for path in root.iterdir() if path.is_dir())):
         (stage / "manifest.json").write_text(json.dumps(manifest | {"digest": f"{place}" * 64}))
@@ -121,10 +130,19 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    root = write_run(tmp_path_factory.mktemp("results") / "EMBEDDED_20250102_030405")
+def data(tmp_path_factory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "EMBEDDED")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory) -> Path:
+    root = write_run(copied(data, tmp_path_factory.mktemp("results") / "EMBEDDED_20250102_030405"))
     write_calls_report(root)
     return root
+
+
+def copied(source: Path, target: Path) -> Path:
+    return Path(shutil.copytree(source, target))
 
 
 def text_of(root: Path) -> str:
@@ -139,7 +157,6 @@ def test_write_calls_report_needs_no_network_and_escapes_what_models_wrote(run):
             assert (attributes.get(name) or "#").startswith(("#", "data:"))
     assert "&lt;script&gt;alert(" in text
     assert re.findall(r"url\((?!#)", text) == []
-    assert "Page 404" not in text
 
 
 def test_write_calls_report_gives_every_picture_a_text_and_every_id_once(run):
@@ -181,8 +198,8 @@ def test_write_calls_report_shows_the_numbers_of_the_stages(run):
     assert "of the headlines tell something of the next day" in text
 
 
-def test_write_calls_report_does_without_stage_two_where_a_strict_gate_stops(tmp_path):
-    root = write_run(tmp_path / "strict", mode="strict")
+def test_write_calls_report_does_without_stage_two_where_a_strict_gate_stops(data, tmp_path):
+    root = write_run(copied(data, tmp_path / "strict"), mode="strict")
     text = write_calls_report(root).read_text(encoding="utf-8")
     assert "There is no stage II in this run" in text
     assert read_calls(root / "model_comparison").verdict.model == "stage_one"
@@ -190,8 +207,8 @@ def test_write_calls_report_does_without_stage_two_where_a_strict_gate_stops(tmp
     assert "stage_two" not in re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
 
 
-def test_write_calls_report_puts_an_alarm_on_real_bars_first(tmp_path):
-    root = write_run(tmp_path / "real", real=True)
+def test_write_calls_report_puts_an_alarm_on_real_bars_first(data, tmp_path):
+    root = write_run(copied(data, tmp_path / "real"), real=True)
     text = write_calls_report(root).read_text(encoding="utf-8")
     assert '<section id="verdict" class="verdict bad">' in text
     assert text.index("Leakage alarm") < text.index('id="table"')

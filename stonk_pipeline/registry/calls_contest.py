@@ -1,0 +1,107 @@
+"""What a contest of models that call directions is decided by: wrong sides, on days that neither has seen."""
+
+from collections.abc import Sequence
+
+from stonk_pipeline.config import CallsStage, DirectionConfig
+from stonk_pipeline.dataset import spread_rows
+from stonk_pipeline.direction import read_all
+from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.evaluation.calls_evidence import completions
+from stonk_pipeline.evaluation.direction import Caller, baselines, cases, combine, credits, score
+from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.examples import Examples, read_examples
+from stonk_pipeline.pipeline import Run
+from stonk_pipeline.registry.entries import Entry
+from stonk_pipeline.registry.losses import Losses
+from stonk_pipeline.registry.store import Registry
+from stonk_pipeline.runs import Progress
+
+SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
+"""Settings of the data that decide what a decision's window holds."""
+
+
+def call_losses(
+    registry: Registry, entry: Entry, champion: Entry | None, run: Run, config: DirectionConfig, progress: Progress
+) -> Losses | None:
+    """Wrong sides (1, or 0.5 for a coin) on the days that moved: of both models, and of the better baseline.
+
+    The baseline is the majority class or yesterday's sign, whichever was right more often on these very days: who beats
+    it beats both.
+
+    Returns:
+        The losses; None where no decision is later than what the models have seen.
+
+    Raises:
+        RegistryError: the champion reads windows of another shape, or calls a move of another length.
+    """
+    theirs = None if champion is None else champion.settings
+    if theirs is not None:
+        _require_same_question(config, theirs)
+    examples = questions(run, [entry, *([champion] if champion else [])])
+    if not examples.decisions:
+        return None
+    known = cases(examples, config.examples.days_ahead)
+    stage = config.calls_stage("two")
+    own = stored_calls(run, entry, examples) or _ask(stage, registry, entry, examples, run, progress)
+    challenger = _wrong(own, examples, config.examples.days_ahead)
+    best = max(baselines(known), key=lambda caller: score(caller, known).accuracy)
+    rival = None
+    if champion is not None and isinstance(theirs, DirectionConfig):
+        asked = stage.model_copy(update={"model": theirs.model, "prompt": theirs.prompt})
+        calls = _ask(asked, registry, champion, examples, run, progress)
+        rival = _wrong(calls, examples, config.examples.days_ahead)
+    dates = [date for date, moved in zip(known.dates, known.moved, strict=True) if moved]
+    ends = [end for end, moved in zip(known.ends, known.moved, strict=True) if moved]
+    return Losses(challenger, rival, 1.0 - credits(best.up[known.moved], known.rose), dates, ends)
+
+
+def questions(run: Run, models: Sequence[Entry]) -> Examples:
+    """Test decisions of a run that are later than all that the models have seen, spread as the comparison's are."""
+    seen = max(model.seen_until for model in models)
+    examples = read_examples(run.stage_dir("examples"), "test")
+    later = examples.take(row for row, decision in enumerate(examples.decisions) if decision.window.date > seen)
+    stocks = [decision.window.stock for decision in later.decisions]
+    return later.take(spread_rows(stocks, run.config.comparison.windows, run.config.seed))
+
+
+def stored_calls(run: Run, entry: Entry, examples: Examples) -> Caller | None:
+    """The challenger's calls in the run's comparison, if it is whole and has all these decisions."""
+    if run.finished("compare") is None:
+        return None
+    given: dict[tuple[str, str], list[str]] = {}
+    found = completions(run.stage_dir("compare"), entry.step.replace("-", "_"))
+    for (stock, date, _), text in sorted(found.items()):
+        given.setdefault((stock, date), []).append(text)
+    keys = [(decision.window.stock, decision.window.date) for decision in examples.decisions]
+    return combine("challenger", read_all([given[key] for key in keys])) if set(keys) <= given.keys() else None
+
+
+def _ask(
+    stage: CallsStage, registry: Registry, entry: Entry, examples: Examples, run: Run, progress: Progress
+) -> Caller:
+    from stonk_pipeline.evaluation.calls import ask
+    from stonk_pipeline.evaluation.stage import alone
+
+    adapter = registry.adapter(entry)
+    with alone(f"promotion of the model of {run.directory}", run.config.wait_minutes) as scratch:
+        return combine(entry.id, ask(stage, entry.id, adapter, examples, scratch, progress))
+
+
+def _wrong(caller: Caller, examples: Examples, days_ahead: int) -> Floats:
+    known = cases(examples, days_ahead)
+    return 1.0 - credits(caller.up[known.moved], known.rose)
+
+
+def _require_same_question(own: DirectionConfig, theirs: object) -> None:
+    if not isinstance(theirs, DirectionConfig):
+        raise RegistryError("the champion forecasts closes, and this run calls directions; give it another models_dir")
+    if own.examples.days_ahead != theirs.examples.days_ahead:
+        raise RegistryError(
+            f"the champion calls a move of {theirs.examples.days_ahead} days and this run of "
+            f"{own.examples.days_ahead}; give its models another models_dir, or promote one of them with --force"
+        )
+    differing = [name for name in SHAPE if getattr(own.data, name) != getattr(theirs.data, name)]
+    if differing:
+        raise RegistryError(
+            f"the champion was trained on windows of another data.{differing[0]}; promote one of them with --force"
+        )

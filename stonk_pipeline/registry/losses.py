@@ -1,0 +1,16 @@
+"""What a contest is decided by."""
+
+from typing import NamedTuple
+
+from stonk_pipeline.evaluation.metrics import Floats
+
+
+class Losses(NamedTuple):
+    """(N,) losses on the same questions: errors in percent of the last close, or wrong sides."""
+
+    challenger: Floats
+    champion: Floats | None
+    baseline: Floats
+    """Of persistence, or of the better baseline of called directions."""
+    dates: list[str]
+    ends: list[str]
