@@ -138,8 +138,6 @@ def main() -> None:
     os.environ["PREFECT_SERVER_API_HOST"] = args.host
     os.environ["PREFECT_SERVER_API_PORT"] = str(args.port)
     os.environ.pop("PREFECT_API_URL", None)
-    # After a kill SQLite may be busy for longer than the 10 s after which a click in the UI would be answered with 503.
-    os.environ.setdefault("PREFECT_SERVER_DATABASE_TIMEOUT", "60")
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.settings import PREFECT_HOME
