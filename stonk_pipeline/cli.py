@@ -52,6 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--adapter", type=Path, help="adapter to ask, e.g. models/stonk-tiny/AAPL/grpo_lora_2nd")
     evaluate.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
     add_config_options(evaluate)
+    test = commands.add_parser("test", help="test a saved model of the direction recipe on a run's test days")
+    test.add_argument("--run-dir", type=Path, required=True, help="run whose settings and examples are used")
+    which = test.add_mutually_exclusive_group()
+    which.add_argument("--adapter", type=Path, help="adapter to test (default: the run's last one)")
+    which.add_argument("--base", action="store_true", help="test the base model")
+    test.add_argument("--out", type=Path, help="receives test_results.log, tables and pictures (default: RUN_DIR/test)")
     data = commands.add_parser("data", help="what was ingested when, and what a run was trained on")
     data.add_argument("--data-dir", type=Path, default=Path("bars"), help="folder of bars (default: bars)")
     data.add_argument("--digest", help="SHA-256 of a file or of the folder, or its first 8 characters or more")
@@ -106,6 +112,8 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if args.command == "merge":
         return _merge(args)
+    if args.command == "test":
+        return _test(args)
     if args.command == registry.NAME:
         return registry.main(args)
     if args.command in forward.NAMES:
@@ -180,6 +188,22 @@ def _evaluate(args: argparse.Namespace) -> int:
     sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8}\n")
     for row in rows:
         sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8}\n")
+    return 0
+
+
+def _test(args: argparse.Namespace) -> int:
+    from stonk_pipeline.evaluation.calls import evaluate_calls
+    from stonk_pipeline.evaluation.calls_log import LOG
+    from stonk_pipeline.registry.entries import last_training
+
+    run = pipeline.open_run(args.run_dir)
+    if run.config.contract != "direction":
+        raise ConfigError(f"{args.run_dir}: not a run of the direction recipe; for forecasts there is evaluate")
+    adapter = None if args.base else args.adapter or run.stage_dir(last_training(run)) / pipeline.ADAPTER
+    out = args.out or run.directory / "test"
+    examples, wait = run.stage_dir("examples"), run.config.wait_minutes
+    evaluate_calls(run.config.calls_stage("two"), examples, adapter, out, process.report_progress, wait_minutes=wait)
+    sys.stdout.write(f"{(out / LOG).read_text(encoding='utf-8')}\n{out / LOG}\n")
     return 0
 
 

@@ -140,11 +140,13 @@ def _say_how_to_go_on(console: Console) -> None:
 
 def finish(run: pipeline.Run, console: Console) -> None:
     """Prints the comparison, the verdict and where the report is."""
+    from stonk_pipeline.evaluation.calls_log import LOG
+
     directory = run.stage_dir("compare")
     if run.config.contract == "forecast":
         _print_forecasts(read_comparison(directory), console)
     else:
-        console.print((directory / "test_results.log").read_text(encoding="utf-8"), markup=False, highlight=False)
+        console.print((directory / LOG).read_text(encoding="utf-8"), markup=False, highlight=False)
     console.print(f"report: {run.directory / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -93,7 +93,7 @@ def render(files: RunFiles) -> str:
         dataset=files.record("preprocessing", "dataset.json"),
         settings=settings(files.record("config.json")),
         market=market(files, comparison),
-        **origin(files),
+        **provenance(files, STAGES),
     )
 
 
@@ -148,19 +148,3 @@ def market(files: RunFiles, comparison: CallComparison) -> str | None:
     """Kind of the generated market; None where bars came from files, or the run has no settings."""
     data = (files.record("config.json") or {}).get("data", {})
     return None if comparison.real_data else data.get("market", {}).get("kind")
-
-
-def origin(files: RunFiles) -> dict[str, Any]:
-    """Where the numbers come from, as `page.provenance` says it, with the stages of a direction run."""
-    done = [(stage, manifest) for stage in STAGES if (manifest := files.manifest(stage))]
-    stages = [
-        {
-            "name": STAGES[stage],
-            "seconds": manifest.get("seconds"),
-            "finished": manifest.get("finished", ""),
-            "digest": manifest.get("digest", ""),
-            "commit": manifest.get("git_commit") or "",
-        }
-        for stage, manifest in done
-    ]
-    return provenance(files) | {"stages": stages}

@@ -9,7 +9,7 @@ import pandas as pd
 from stonk_pipeline.evaluation.calls_results import CallComparison, ModelScores, title
 from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY
 from stonk_pipeline.report.style import DASHES, LIGHT, MARKERS, Draw, Picture, percent, picture, png
-from stonk_pipeline.report.training import PANEL, Curve, _ends, draw_curves, draw_stack, percents
+from stonk_pipeline.report.training import PANEL, Curve, draw_curves, draw_stack, ends, percents
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -195,11 +195,11 @@ def training_sketches(name: str, log: pd.DataFrame | None, validation: pd.DataFr
     ):
         found = [curve for curve in curves if curve.column in log and log[curve.column].notna().any()]
         if found:
-            alt = f"{heading} of {title(name)} over {len(log)} steps: {_ends(log, found, share)}."
+            alt = f"{heading} of {title(name)} over {len(log)} steps: {ends(log, found, share)}."
             panels.append(Sketch(f"{name}_{part}", heading, alt, draw_curves(log, found, share=share), *PANEL))
     both = [Curve("entropy", "entropy", role(name)), Curve("completion_length", "length", role(name))]
     if {curve.column for curve in both} <= set(log):
-        alt = f"Entropy and length of the answers of {title(name)} over {len(log)} steps: {_ends(log, both, False)}."
+        alt = f"Entropy and length of the answers of {title(name)} over {len(log)} steps: {ends(log, both, False)}."
         heading = "Entropy (nats a token) and length (tokens)"
         panels.append(Sketch(f"{name}_entropy", heading, alt, draw_stack(log, both), *PANEL))
     return panels
@@ -214,7 +214,7 @@ def _validation(name: str, validation: pd.DataFrame) -> Sketch:
         figure.axes[0].plot(at["step"], at["reward"], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5)
 
     steps = ", ".join(f"{step:.0f}" for step in validation["step"][kept])
-    alt = f"{title(name)} on validation decisions: {_ends(validation, VALIDATION, False)}; kept: step {steps}."
+    alt = f"{title(name)} on validation decisions: {ends(validation, VALIDATION, False)}; kept: step {steps}."
     return Sketch(f"{name}_validation", "On validation decisions", alt, draw, *PANEL)
 
 

@@ -41,7 +41,7 @@ class Chapter:
     pictures: list[Picture]
 
 
-def write_report(run_dir: Path) -> Path:
+def write_forecast_report(run_dir: Path) -> Path:
     """Writes `report.html` into a run directory: one file that needs no other and no network.
 
     Args:
@@ -159,9 +159,9 @@ def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], 
     return numbers, bars
 
 
-def provenance(files: RunFiles) -> dict[str, Any]:
-    """Where the numbers come from: finished stages, versions of libraries, commit and seed."""
-    manifests = {stage: files.manifest(stage) for stage in STAGES}
+def provenance(files: RunFiles, stages: Mapping[str, str] = STAGES) -> dict[str, Any]:
+    """Where the numbers come from: finished stages (directory -> name), versions of libraries, commit and seed."""
+    manifests = {stage: files.manifest(stage) for stage in stages}
     done = {stage: manifest for stage, manifest in manifests.items() if manifest}
     versions: dict[str, str] = {}
     for manifest in done.values():
@@ -170,7 +170,7 @@ def provenance(files: RunFiles) -> dict[str, Any]:
     return {
         "stages": [
             {
-                "name": STAGES[stage],
+                "name": stages[stage],
                 "seconds": manifest.get("seconds"),
                 "finished": manifest.get("finished", ""),
                 "digest": manifest.get("digest", ""),

@@ -66,12 +66,12 @@ def grpo_pictures(key: str, name: str, log: pd.DataFrame | None, validation: pd.
     ):
         found = [curve for curve in curves if curve.column in log and log[curve.column].notna().any()]
         if found:
-            alt = f"{title} of {who} over {len(log)} steps: {_ends(log, found, share)}."
+            alt = f"{title} of {who} over {len(log)} steps: {ends(log, found, share)}."
             panels.append(_panel(f"{key}-{part}", title, alt, draw_curves(log, found, share=share)))
     both = [Curve("entropy", "entropy", tint), Curve("completion_length", "length", tint)]
     if {"entropy", "completion_length"} <= set(log):
         title = "Entropy (nats a token) and length (tokens)"
-        alt = f"Entropy and length of the answers of {who} over {len(log)} steps: {_ends(log, both, False)}."
+        alt = f"Entropy and length of the answers of {who} over {len(log)} steps: {ends(log, both, False)}."
         panels.append(_panel(f"{key}-entropy", title, alt, draw_stack(log, both)))
     return panels
 
@@ -82,7 +82,7 @@ def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
     for column, title in (("loss", "Loss"), ("perplexity", "Perplexity")):
         curves = [Curve(column, "training", "muted"), Curve(f"val_{column}", "held out", "sft")]
         if log is not None and {"step", column, f"val_{column}"} <= set(log):
-            alt = f"{title} of the supervised fine-tuning: {_ends(log, curves, False)}."
+            alt = f"{title} of the supervised fine-tuning: {ends(log, curves, False)}."
             panels.append(_panel(f"sft-{column}", title, alt, draw_curves(log, curves, smooth=False)))
     return panels
 
@@ -192,7 +192,8 @@ def _panel(key: str, title: str, alt: str, draw: Draw) -> Picture:
     return picture(key, title, alt, draw, width=PANEL[0], height=PANEL[1])
 
 
-def _ends(log: pd.DataFrame, curves: Sequence[Curve], share: bool) -> str:
+def ends(log: pd.DataFrame, curves: Sequence[Curve], share: bool) -> str:
+    """Where each curve begins and ends, in words, for a picture's text; as percentages where they are shares."""
     parts = []
     for curve in curves:
         values = log[curve.column].dropna()
