@@ -146,7 +146,7 @@ def finish(run: pipeline.Run, console: Console) -> None:
     if run.config.contract == "forecast":
         _print_forecasts(read_comparison(directory), console)
     else:
-        console.print((directory / LOG).read_text(encoding="utf-8"), markup=False, highlight=False)
+        console.print((directory / LOG).read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {run.directory / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -82,7 +82,7 @@ class Served:
         return self.process.wait(60)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Asks the API; again, as Prefect's own client does, while SQLite is busy: after a kill it sorts itself first."""
+        """Asks the API; again, as Prefect's own client does, while SQLite is busy, as it is after a kill."""
         until = time.monotonic() + 60
         while (answer := self.api.post(path, json=body)).status_code == 503 and time.monotonic() < until:
             time.sleep(1)
