@@ -8,6 +8,7 @@ from typing import Any
 from preprocessing.companies import read_companies
 from preprocessing.decisions import decide
 from preprocessing.news import News, read_news
+from preprocessing.records import read_records, split_records
 from stonk_pipeline import dataset, market
 from stonk_pipeline.config import ExamplesStage
 from stonk_pipeline.errors import DataError
@@ -15,8 +16,9 @@ from stonk_pipeline.examples import Examples, balanced, natural, write_examples
 from stonk_pipeline.market_news import generate_news, write_news
 from stonk_pipeline.runs import Progress, Stage, write_atomic
 
-NEWS, COMPANIES = "news/", "companies"
-"""Input names: each file of headlines (`news/AAPL.jsonl`), and the file of company facts."""
+NEWS, COMPANIES, RECORDS = "news/", "companies", "records/"
+"""Input names: each file of headlines (`news/AAPL.jsonl`), the file of company facts, each file of records."""
+PARTS = ("train", "val", "test")
 GENERATED = "news.jsonl"
 SUMMARY = "examples.json"
 
@@ -27,10 +29,10 @@ def run(config: ExamplesStage, inputs: Mapping[str, Path], out: Path, progress: 
     Args:
         config: settings.
         inputs: `dataset`: preprocessing output; `news/…`: files of headlines; `companies`: facts. The last two may be
-            missing; the generated market has headlines of its own.
+            missing; the generated market has headlines of its own. Or `records/…` alone, where `config.split` is given.
         out: receives `{balanced,natural,val,test}_{decisions,movements}.jsonl`, `examples.json` with their counts, and
             the generated headlines as `news.jsonl`.
-        progress: told after each part.
+        progress: told when the labels are fixed.
 
     Returns:
         Counts of rises, falls and flat days in each set, and what was read of the news.
@@ -38,15 +40,8 @@ def run(config: ExamplesStage, inputs: Mapping[str, Path], out: Path, progress: 
     Raises:
         DataError: news or facts cannot be read, or a stage would have no examples.
     """
-    directory = inputs["dataset"]
-    histories = dataset.read_histories(directory)
-    news, informative = _news(config, inputs, list(histories), out)
-    companies = read_companies(inputs[COMPANIES]) if COMPANIES in inputs else {}
-    parts = {}
-    for done, part in enumerate(("train", "val", "test")):
-        windows, targets = dataset.read_split(directory, part)
-        parts[part] = decide(windows, targets, histories, news, companies, examples=config.examples, clock=config.clock)
-        progress(done + 1, 3, part)
+    parts, read = _from_records(config, inputs) if config.split else _from_bars(config, inputs, out)
+    progress(1, 2, "examples labelled")
     sets = {
         "balanced": balanced(parts["train"], config.examples, config.seed),
         "natural": natural(parts["train"], config.examples, config.seed),
@@ -62,14 +57,36 @@ def run(config: ExamplesStage, inputs: Mapping[str, Path], out: Path, progress: 
     numbers = {
         "examples": {name: examples.counts for name, examples in sets.items()},
         "with_news": {name: _with_news(examples) for name, examples in sets.items()},
-        "headlines": {"read": news.read, "duplicates": news.duplicates, "other_tickers": news.other_tickers},
-        "informative_share": informative,
-    }
+    } | read
     write_atomic(out / SUMMARY, json.dumps(numbers, indent=2) + "\n")
     return numbers
 
 
 STAGE = Stage("examples", ExamplesStage, run)
+
+
+def _from_bars(
+    config: ExamplesStage, inputs: Mapping[str, Path], out: Path
+) -> tuple[dict[str, Examples], dict[str, Any]]:
+    """The examples of each part, and what was read of the news."""
+    directory = inputs["dataset"]
+    histories = dataset.read_histories(directory)
+    news, informative = _news(config, inputs, list(histories), out)
+    companies = read_companies(inputs[COMPANIES]) if COMPANIES in inputs else {}
+    parts = {}
+    for part in PARTS:
+        windows, targets = dataset.read_split(directory, part)
+        parts[part] = decide(windows, targets, histories, news, companies, examples=config.examples, clock=config.clock)
+    headlines = {"read": news.read, "duplicates": news.duplicates, "other_tickers": news.other_tickers}
+    return parts, {"headlines": headlines, "informative_share": informative}
+
+
+def _from_records(config: ExamplesStage, inputs: Mapping[str, Path]) -> tuple[dict[str, Examples], dict[str, Any]]:
+    """The examples of each part, and how many records gave none."""
+    assert config.split is not None
+    files = [path for name, path in inputs.items() if name.startswith(RECORDS)]
+    examples, counts = read_records(files, config.examples, config.clock)
+    return split_records(examples, config.split), {"records": counts, "informative_share": None}
 
 
 def _news(

@@ -10,22 +10,28 @@ import datetime
 import itertools
 import json
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from preprocessing.companies import company
+from preprocessing.splits import split_dates
+from stonk_pipeline.config import DataConfig
 from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
 
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+ENDINGS = (".jsonl", ".parquet")
 LONGEST_BREAK = 5
 """Calendar days between two sessions; a longer gap is missing data, whatever the other tickers say."""
 AGREEMENT = 0.005
@@ -49,11 +55,62 @@ class Record:
     company: Company
 
 
-def read_records(path: Path, examples: ExamplesConfig, news: NewsConfig) -> tuple[Examples, dict[str, int]]:
+def record_files(name: str) -> list[Path]:
+    """The files of records that a setting names: one file, or those of a dataset on the Hugging Face hub.
+
+    Raises:
+        DataError: there is no such file, and no such dataset can be had.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path]
+    if not HUB_NAME.fullmatch(name):
+        raise DataError(f"{name}: no such file of records; give a JSONL or Parquet file, or a dataset as owner/name")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        directory = Path(snapshot_download(name, repo_type="dataset", allow_patterns=[f"*{end}" for end in ENDINGS]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{name}: no such file, and the dataset cannot be had from the Hugging Face hub ({reason}); "
+            "check the name and the network, or log in with `hf auth login`"
+        ) from error
+    files = sorted(path for path in directory.rglob("*") if path.suffix in ENDINGS)
+    if not files:
+        raise DataError(f"{name}: the dataset has no JSONL or Parquet file; convert it, and give the file")
+    return files
+
+
+def split_records(examples: Examples, data: DataConfig) -> dict[str, Examples]:
+    """Train, val and test by date; a move that ends in the next part belongs to none.
+
+    Args:
+        examples: all of them.
+        data: the dates or shares where the parts begin (`splits.split_dates`).
+    """
+    days = [np.array([decision.window.date for decision in examples.decisions], dtype="datetime64[D]")]
+    dates = split_dates(days, data)
+    bounds = [None, str(dates.val_start), str(dates.test_start), None]
+    parts = {}
+    for name, start, stop in zip(("train", "val", "test"), bounds, bounds[1:], strict=False):
+        rows = enumerate(zip(examples.decisions, examples.movements, strict=True))
+        parts[name] = examples.take(
+            row
+            for row, (decision, movement) in rows
+            if (start is None or decision.window.date >= start) and (stop is None or movement.end < stop)
+        )
+    return parts
+
+
+def read_records(
+    path: Path | Sequence[Path], examples: ExamplesConfig, news: NewsConfig
+) -> tuple[Examples, dict[str, int]]:
     """Reads records and labels them.
 
     Args:
-        path: a JSONL or Parquet file.
+        path: a JSONL or Parquet file, or several.
         examples: days ahead, threshold of flat days, volatility where there is too little history.
         news: most headlines of a decision and their length. Headlines of records carry no time, so whether they were
             known before the close is the source's word.
@@ -68,7 +125,8 @@ def read_records(path: Path, examples: ExamplesConfig, news: NewsConfig) -> tupl
     """
     counts = dict.fromkeys(("read", "no price", "duplicate", "no next session", "prices disagree", "last"), 0)
     of_ticker: dict[str, dict[str, Record]] = defaultdict(dict)
-    for place, raw in _rows(path):
+    paths = [path] if isinstance(path, Path) else path
+    for place, raw in itertools.chain.from_iterable(map(_rows, paths)):
         counts["read"] += 1
         record = _record(place, raw, news)
         if record is None:

@@ -5,7 +5,7 @@ domain does not import `preprocessing`, which stands above it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
@@ -161,6 +161,13 @@ DIRECTION = _graph(
 """Bars and news to callers of directions: a balanced stage, a gate, and a stage on the market as it is."""
 
 
+RECORDS = _graph(*(replace(step, needs={}) if step.name == "examples" else step for step in DIRECTION.values()))
+del RECORDS["preprocess"]
+"""The direction recipe on records, which need no windows to be cut."""
+
+
 def steps_of(config: AnyConfig) -> Steps:
     """The graph of a run with these settings."""
-    return DIRECTION if isinstance(config, DirectionConfig) else FORECAST
+    if isinstance(config, DirectionConfig):
+        return DIRECTION if config.records is None else RECORDS
+    return FORECAST

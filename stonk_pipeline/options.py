@@ -29,6 +29,7 @@ OPTIONS = {
 CALLS = {
     "news": ("news",),
     "companies": ("companies",),
+    "records": ("records",),
     "gate": ("gate.mode",),
     "max_train_samples": ("examples.max_train_samples",),
     "epochs": ("stage_one.epochs", "stage_two.epochs"),
@@ -76,6 +77,7 @@ def _add_call_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the direction recipe", "two values with a comma are for stages I and II")
     group.add_argument("--news", help="JSONL file of headlines, or a folder of them")
     group.add_argument("--companies", help="JSON file of company facts")
+    group.add_argument("--records", help="records with prices, news and facts: a file, or a Hugging Face dataset")
     group.add_argument("--gate", choices=["report", "strict"], help="what a failed gate to stage II does")
     group.add_argument("--max-train-samples", type=int, help="most training examples (default: 2000)")
     group.add_argument("--epochs", type=_one_or_two, help="passes over the examples, instead of a number of steps")

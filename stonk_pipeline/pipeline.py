@@ -189,13 +189,16 @@ def bar_files(config: AnyConfig) -> dict[str, Path]:
 
 
 def news_files(config: AnyConfig) -> dict[str, Path]:
-    """Input name -> file of headlines or company facts that the settings name.
+    """Input name -> file of headlines, company facts or records that the settings name.
 
     Raises:
-        DataError: there is no such file or folder.
+        DataError: there is no such file, folder or dataset.
     """
     if config.contract != "direction":
         return {}
+    if config.records is not None:
+        named: Callable[[str], list[Path]] = resolve_name("preprocessing.records:record_files")
+        return {f"records/{path.name}": path for path in named(config.records)}
     find: Callable[[Path], list[Path]] = resolve_name("preprocessing.news:news_files")
     files = {f"news/{path.name}": path for path in find(Path(config.news))} if config.news else {}
     return files | ({"companies": Path(config.companies).expanduser()} if config.companies else {})

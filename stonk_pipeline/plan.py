@@ -69,7 +69,7 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
 
     with TemporaryDirectory() as scratch:
         run = Run(Path(scratch), config)
-        for step in ("preprocess", "examples"):
+        for step in (name for name in run.graph if name in ("preprocess", "examples")):
             console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
         decisions = read_decisions(run.stage_dir("examples"), "natural")
     asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]

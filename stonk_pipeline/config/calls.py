@@ -1,11 +1,13 @@
 """All settings of a run of the direction recipe, and each stage's slice of them."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.data import EMBEDDED, MarketConfig
+from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig
 from stonk_pipeline.config.direction import (
     STAGE_ONE,
     STAGE_TWO,
@@ -23,14 +25,29 @@ from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
 
 
 class CallPolicyConfig(PolicyConfig):
-    """GRPO on called directions."""
+    """GRPO on called directions; the defaults are those of stage I."""
 
+    beta: Annotated[float, Field(ge=0)] = 0.15
+    """Weight of the KL divergence from the model the stage started from; 0 leaves it out."""
     lora: LoraConfig = LoraConfig(rank=16)
     """The adapter that is trained."""
     rewards: DirectionWeights = STAGE_ONE
     """Weights of the reward's components."""
     epochs: Annotated[float, Field(gt=0)] | None = None
     """Passes over the examples; given, `steps` follows from them."""
+
+
+class StageTwoConfig(CallPolicyConfig):
+    """GRPO on called directions, with the defaults of stage II."""
+
+    beta: Annotated[float, Field(ge=0)] = 0.05
+    """Weight of the KL divergence from the model of stage I; 0 leaves it out."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-6
+    """Step size of the optimizer after the warm-up."""
+    lora: LoraConfig = LoraConfig(rank=8)
+    """The adapter that is trained on top of stage I's."""
+    rewards: DirectionWeights = STAGE_TWO
+    """Weights of the reward's components."""
 
 
 class DirectionConfig(RunConfig):
@@ -42,6 +59,9 @@ class DirectionConfig(RunConfig):
     """The language model."""
     news: str | None = None
     """JSONL file of headlines, or a folder of them; not given: those of the generated market, or none."""
+    records: str | None = None
+    """Records of the deepstock form, in place of bars, news and facts: a JSONL or Parquet file, or the name of a
+    dataset on the Hugging Face hub."""
     companies: str | None = None
     """JSON file of company facts; they must have been known before the first date."""
     clock: NewsConfig = NewsConfig()
@@ -54,13 +74,11 @@ class DirectionConfig(RunConfig):
     """What the model is shown."""
     shape: RewardShape = RewardShape()
     """Bands of the rewards."""
-    stage_one: CallPolicyConfig = CallPolicyConfig(beta=0.15, learning_rate=1e-5)
+    stage_one: CallPolicyConfig = CallPolicyConfig()
     """Stage I: from the base model, on the balanced set."""
     gate: GateConfig = GateConfig()
     """The step from stage I to stage II."""
-    stage_two: CallPolicyConfig = CallPolicyConfig(
-        beta=0.05, learning_rate=5e-6, lora=LoraConfig(rank=8), rewards=STAGE_TWO
-    )
+    stage_two: StageTwoConfig = StageTwoConfig()
     """Stage II: from the best model of stage I, on the market as it is."""
 
     @model_validator(mode="after")
@@ -78,6 +96,8 @@ class DirectionConfig(RunConfig):
             )
         if self.data.folds > 1:
             raise ValueError("data.folds: walk-forward is for forecasts; leave it at 1")
+        if self.records is not None and (self.news or self.companies or self.data.data_dir != EMBEDDED):
+            raise ValueError("records hold prices, news and facts: leave data_dir, news and companies out")
         if self.news is None and self.prompt.news and self.data.data_dir != EMBEDDED:
             raise ValueError("news: give a file or folder of headlines (--news), or set prompt.news to false")
         return self
@@ -85,12 +105,20 @@ class DirectionConfig(RunConfig):
     @property
     def real_data(self) -> bool:
         """Whether the bars were read, and not generated."""
-        return self.data.data_dir != EMBEDDED
+        return self.records is not None or self.data.data_dir != EMBEDDED
+
+    @property
+    def stock_name(self) -> str:
+        """As in any run; a run on records is named after them."""
+        if self.records is None:
+            return super().stock_name
+        return re.sub(r"[^A-Z0-9.^=-]+", "-", Path(self.records).stem.upper()).strip("-.") or "RECORDS"
 
     def examples_stage(self) -> "ExamplesStage":
         """Settings of the examples."""
         return ExamplesStage(
             market=None if self.real_data else self.data.market,
+            split=self.data if self.records is not None else None,
             examples=self.examples,
             clock=self.clock,
             market_news=self.market_news,
@@ -128,7 +156,9 @@ class ExamplesStage(Settings):
     """Settings of the examples."""
 
     market: MarketConfig | None
-    """The generated market; None for bars that were read."""
+    """The generated market; None for bars that were read, and for records."""
+    split: DataConfig | None
+    """Where the parts of records begin; None for bars, which are cut into parts by preprocessing."""
     examples: ExamplesConfig
     clock: NewsConfig
     market_news: MarketNewsConfig

@@ -14,6 +14,7 @@ from stonk_pipeline.config import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
+from stonk_pipeline.examples import read_examples
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.runs import Manifest, json_digest, output_files, verify, write_atomic
 
@@ -102,7 +103,7 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
         base_model=run.config.model.name,
         adapter=files,
         data_digest=data.digest,
-        data=json.loads((run.stage_dir("preprocess") / "dataset.json").read_text(encoding="utf-8")),
+        data=_description(run),
         train_first=first,
         train_last=last,
         seen_until=max(seen, parents_seen, run.config.model.knowledge_cutoff or ""),
@@ -129,8 +130,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def _description(run: Run) -> dict[str, Any]:
+    """What the dataset says of itself; of records, which stocks there are."""
+    if "preprocess" in run.graph:
+        found: dict[str, Any] = json.loads((run.stage_dir("preprocess") / "dataset.json").read_text(encoding="utf-8"))
+        return found
+    decisions = read_examples(run.stage_dir("examples"), "natural").decisions
+    return {"stocks": {stock: {} for stock in sorted({decision.window.stock for decision in decisions})}}
+
+
 def _dates(run: Run) -> tuple[str, str, str]:
     """(first decision date in training, last day of training targets, last day of validation targets), ISO."""
+    if run.config.contract == "direction":
+        known, held_out = (read_examples(run.stage_dir("examples"), name) for name in ("natural", "val"))
+        last = max(movement.end for movement in known.movements)
+        ends = [last, *(movement.end for movement in held_out.movements)]
+        return min(decision.window.date for decision in known.decisions), last, max(ends)
     directory = run.stage_dir("preprocess")
     windows, train = dataset.read_split(directory, "train")
     _, val = dataset.read_split(directory, "val")

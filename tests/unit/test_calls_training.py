@@ -9,9 +9,10 @@ from preprocessing import dataset as preprocessing_dataset
 from preprocessing import direction as examples_stage
 from stonk_pipeline import direction
 from stonk_pipeline.cli import build_parser
-from stonk_pipeline.config import DirectionConfig, load_config, make_config
+from stonk_pipeline.config import DirectionConfig, MarketConfig, load_config, make_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import read_examples
+from stonk_pipeline.market import generate
 from stonk_pipeline.options import resolve_config
 from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.rewards.direction import COMPONENTS, Outcome
@@ -201,3 +202,58 @@ def test_defaults_are_those_of_the_documents():
     assert (found.stage_two.lora.rank, found.stage_two.beta, found.stage_two.learning_rate) == (8, 0.05, 5e-6)
     assert found.stage_two.rewards.data_use == 0.30
     assert load_config("direction").contract == "direction"
+
+
+def write_records(path, days=200):
+    frames = generate(MarketConfig(tickers=2, days=300))
+    lines = []
+    for ticker, frame in frames.items():
+        closes, dates = frame["close"].to_list(), frame["date"].dt.strftime("%Y-%m-%d").to_list()
+        for row in range(1, days):
+            info = {
+                "current_date": dates[row],
+                "company_info": {"name": ticker, "description": "It makes things."},
+                "price": {"close": closes[row], "close_previous": closes[row - 1]},
+                "news": {"news_headlines": [f"{ticker} opens an office"]},
+                "financials": {"financials": json.dumps({"EPS": 2.5})},
+            }
+            lines.append(json.dumps({"ticker": ticker, "company_info": info}))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_records_take_the_place_of_bars_and_news(tmp_path):
+    write_records(tmp_path / "deepstock.jsonl")
+    run = write_run(
+        tmp_path / "run",
+        make_config({"contract": "direction", "records": str(tmp_path / "deepstock.jsonl")}, source="x"),
+    )
+    assert list(run.graph) == ["examples", "stage-one", "gate", "stage-two", "compare"]
+    assert (run.config.stock_name, run.config.real_data) == ("DEEPSTOCK", True)
+    assert list(run.inputs("examples")) == ["records/deepstock.jsonl"]
+    numbers = run.execute("examples", lambda *_: None).numbers
+    assert numbers["records"]["read"] == 2 * 199
+    sets = {name: read_examples(run.stage_dir("examples"), name) for name in ("natural", "val", "test")}
+    for earlier, later in (("natural", "val"), ("val", "test")):
+        first = min(decision.window.date for decision in sets[later].decisions)
+        assert max(movement.end for movement in sets[earlier].movements) < first
+    decision = sets["test"].decisions[0]
+    assert decision.company.facts == (("EPS", "2.5"),)
+    assert [headline.text for headline in decision.headlines] == [f"{decision.window.stock} opens an office"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no-such.jsonl", "no such file of records"),
+        ("nobody-at-all/nothing-at-all", "cannot be had from the Hugging Face hub"),
+    ],
+)
+def test_records_that_are_not_there_are_named(tmp_path, name, message):
+    run = Run(tmp_path, make_config({"contract": "direction", "records": name}, source="x"))
+    with pytest.raises(DataError, match=rf"{name}: .*{message}"):
+        run.inputs("examples")
+
+
+def test_records_and_bars_exclude_each_other():
+    with pytest.raises(ConfigError, match="records hold prices, news and facts"):
+        config(records="some.jsonl", news="news.jsonl")
