@@ -19,7 +19,7 @@ case "$*" in
     *print*version_info*) echo "${FAKE_VERSION:-3.11.7}" ;;
     "-m venv "*) mkdir -p "$3/bin" && cp "$FAKE_PYTHON" "$3/bin/python" && echo venv >>calls ;;
     "-m pip install "*) echo "pip ${*: -1}" >>calls && eval "${FAKE_PIP:-}" ;;
-    "-m flows."*) echo "flow ${*:3}" && exit "${FAKE_FLOW:-0}" ;;
+    "-m flows"*) echo "flow ${*:3}" && exit "${FAKE_FLOW:-0}" ;;
 esac
 """
 
