@@ -3,6 +3,7 @@
 .venv/bin/python -m pytest tests/integration/test_browser.py --pictures docs/pictures
 """
 
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_retry_button_completes_a_failed_run(
         page.open(f"{site}/runs/flow-run/{run}")
         page.wait("document.body.innerText.includes('Failed')")
         page.wait("document.body.innerText.includes('Beginning flow run')")  # its log
+        time.sleep(3.0 if pytestconfig.getoption("--pictures") else 0.0)  # the graph draws itself after all else
         page.picture(pictures / "run-failed.png")
         page.press("Retry")
         page.wait(
