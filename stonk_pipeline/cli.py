@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
     build.add_argument("--contract", choices=["forecast", "direction"], default="forecast", help="what it answers")
     build.add_argument("--out", type=Path, required=True)
+    build.add_argument("--start", type=Path, help="a tiny model that was built before, to train further")
     build.add_argument("--steps", type=int, default=1500)
     build.add_argument("--seed", type=int, default=0)
     registry.add_command(commands)
@@ -95,7 +96,7 @@ def _run(args: argparse.Namespace) -> int:
         from stonk_pipeline import tiny, tiny_calls
 
         rebuild = tiny_calls.rebuild_calls if args.contract == "direction" else tiny.rebuild
-        loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress)
+        loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress, start=args.start)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
     if args.command == "runs":

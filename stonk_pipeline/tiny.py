@@ -112,7 +112,15 @@ def _thought(window: Window, move: float, half: int, horizon: int, decimals: int
     )
 
 
-def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed: int, progress: Progress) -> float:
+def build(
+    groups: list[tuple[int, list[Window]]],
+    out: Path,
+    *,
+    steps: int,
+    seed: int,
+    progress: Progress,
+    start: Path | None = None,
+) -> float:
     """Trains tokenizer and model from nothing and saves them.
 
     Args:
@@ -121,18 +129,24 @@ def build(groups: list[tuple[int, list[Window]]], out: Path, *, steps: int, seed
         steps: optimizer steps of 64 conversations.
         seed: of weights, answers and order.
         progress: receives each step.
+        start: a model that was built before, to go on from.
 
     Returns:
         The last training loss: the weighted sum of nats a token of values, thought and question.
     """
     conversations = _conversations(groups, np.random.default_rng(seed))
-    return tiny_build.build(conversations, TOKENS, out, steps=steps, seed=seed, progress=progress)
+    return tiny_build.build(conversations, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
 
 
-def rebuild(out: Path, *, steps: int, seed: int, progress: Progress) -> float:
-    """Generates the random walks, cuts them into windows of several shapes, and builds the model from them."""
+def rebuild(out: Path, *, steps: int, seed: int, progress: Progress, start: Path | None = None) -> float:
+    """Generates the random walks, cuts them into windows of several shapes, and builds the model from them.
+
+    Args:
+        out, steps, seed, progress: as for `build`.
+        start: a model that was built before, to go on from.
+    """
     groups = zip((horizon for _, _, horizon in WALKS), walk_windows(WALKS, seed), strict=True)
-    return build(list(groups), out, steps=steps, seed=seed, progress=progress)
+    return build(list(groups), out, steps=steps, seed=seed, progress=progress, start=start)
 
 
 def _conversations(groups: list[tuple[int, list[Window]]], rng: np.random.Generator) -> Iterator[Messages]:

@@ -78,9 +78,16 @@ def walk_windows(walks: Sequence[tuple[float, int, int]], seed: int) -> list[lis
 
 
 def build(
-    conversations: Iterator[Messages], tokens: Tokens, out: Path, *, steps: int, seed: int, progress: Progress
+    conversations: Iterator[Messages],
+    tokens: Tokens,
+    out: Path,
+    *,
+    steps: int,
+    seed: int,
+    progress: Progress,
+    start: Path | None = None,
 ) -> float:
-    """Trains tokenizer and model from nothing and saves them.
+    """Trains tokenizer and model from nothing, or a model that was built before a while longer, and saves them.
 
     Args:
         conversations: questions with their answers, without an end.
@@ -89,12 +96,17 @@ def build(
         steps: optimizer steps of 64 conversations.
         seed: of the weights.
         progress: receives each step.
+        start: directory of a model with these tokens, to go on from.
 
     Returns:
         The last training loss: the weighted sum of nats a token of values, thought and question.
     """
-    tokenizer = train_tokenizer([next(conversations) for _ in range(4000)], tokens)
-    model, loss = _train_model(tokenizer, conversations, tokens, steps, seed, progress)
+    if start is None:
+        tokenizer = train_tokenizer([next(conversations) for _ in range(4000)], tokens)
+        model = _new_model(tokenizer, seed)
+    else:
+        tokenizer, model = _load(start)
+    loss = _train(model, tokenizer, conversations, tokens, steps, progress)
     out.mkdir(parents=True, exist_ok=True)
     model.to(dtype=_torch().bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -116,13 +128,16 @@ def train_tokenizer(conversations: list[Messages], tokens: Tokens) -> Any:
     return tokenizer
 
 
-def _train_model(
-    tokenizer: Any, conversations: Iterator[Messages], tokens: Tokens, steps: int, seed: int, progress: Progress
-) -> Any:
-    torch = _torch()
-    from transformers import Qwen2Config, Qwen2ForCausalLM, get_cosine_schedule_with_warmup
+def _load(directory: Path) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer, Qwen2ForCausalLM
 
-    torch.manual_seed(seed)
+    return AutoTokenizer.from_pretrained(directory), Qwen2ForCausalLM.from_pretrained(directory, dtype="float32")
+
+
+def _new_model(tokenizer: Any, seed: int) -> Any:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    _torch().manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
         tie_word_embeddings=True,
@@ -131,7 +146,20 @@ def _train_model(
         pad_token_id=tokenizer.pad_token_id,
         **SHAPE,
     )
-    model = Qwen2ForCausalLM(config).train()
+    model = Qwen2ForCausalLM(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def _train(
+    model: Any, tokenizer: Any, conversations: Iterator[Messages], tokens: Tokens, steps: int, progress: Progress
+) -> float:
+    """Trains a model in place; returns its last loss."""
+    torch = _torch()
+    from transformers import get_cosine_schedule_with_warmup
+
+    model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, 50, steps)
     end_of_thought = tokenizer.convert_tokens_to_ids(tokens.end_of_thought)
@@ -145,9 +173,7 @@ def _train_model(
         schedule.step()
         optimizer.zero_grad()
         progress(step + 1, steps, f"loss {loss.item():.3f}")
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model, loss.item()
+    return float(loss.item())
 
 
 def _loss(model: Any, batch: dict[str, Any]) -> Any:

@@ -8,9 +8,11 @@ of it, is what a run has to learn.
 The word for a side comes right after what is cited, and what may decide about it (the wording of a headline, above or
 below, a sign with its number) is one token, so that a few dozen steps can relate them.
 
-Rebuild the committed weights (twenty minutes on two cores):
+Rebuild the committed weights (about an hour on two cores; after the first half figures are not copied rightly yet):
 
-    python -m stonk_pipeline build-tiny --contract direction --out stonk_pipeline/assets/stonk-tiny-calls
+    python -m stonk_pipeline build-tiny --contract direction --out half
+    python -m stonk_pipeline build-tiny --contract direction --start half --seed 1 \
+        --out stonk_pipeline/assets/stonk-tiny-calls
 """
 
 import re
@@ -138,7 +140,7 @@ NUMBERS = (*(n for n in tiny_build.NUMBERS if "," not in n), *(f".{n:02d}" for n
 TOKENS = Tokens((*PHRASES, *NUMBERS), END_OF_THOUGHT)
 
 
-def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress) -> float:
+def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress, start: Path | None = None) -> float:
     """Generates the random walks and builds the model from questions about them.
 
     Args:
@@ -146,13 +148,14 @@ def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress) -> fl
         steps: optimizer steps of 64 conversations.
         seed: of weights, questions and answers.
         progress: receives each step.
+        start: a model that was built before, to go on from.
 
     Returns:
         The last training loss, as `tiny_build.build` has it.
     """
     windows = [window for group in walk_windows(WALKS, seed) for window in group]
     asked = conversations(windows, np.random.default_rng(seed))
-    return tiny_build.build(asked, TOKENS, out, steps=steps, seed=seed, progress=progress)
+    return tiny_build.build(asked, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
 
 
 def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterator[Messages]:
