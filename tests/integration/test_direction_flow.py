@@ -55,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
     changes = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
     done = flow(home, "--recipe", "direction", *places, *changes)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "verdict" in done.stdout.lower()
+    assert "evidence of skill" in done.stdout.lower() or "too little data" in done.stdout.lower()
     (directory,) = (home / "results").iterdir()
     return pipeline.open_run(directory)
 
