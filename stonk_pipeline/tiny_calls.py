@@ -1,9 +1,9 @@
 """`stonk-tiny-calls`: the tiny model of the direction recipe, which knows the form of a reasoned call and no more.
 
-It is trained from nothing on questions about random walks (`tiny_build`). Its answers quote headlines rightly and figures
-with slips, but which of them, what each is taken for a sign of, the size of the change and how sure it is are drawn at
-random, whatever the question is. So its answers are readable and its calls are coins: what to cite, and what to make
-of it, is what a run has to learn.
+It is trained from nothing on questions about random walks (`tiny_build`). Its answers quote headlines rightly, and
+figures with slips, but which of them, what each is taken for a sign of, the size of the change and how sure it is are
+drawn at random, whatever the question is. So its answers are readable and its calls are coins: what to cite, and what
+to make of it, is what a run has to learn.
 
 The word for a side comes right after what is cited, and what may decide about it (the wording of a headline, above or
 below, a sign with its number) is one token, so that a few dozen steps can relate them.
