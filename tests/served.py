@@ -141,7 +141,9 @@ class Served:
         found = self.post(
             "/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"}
         )
-        return [(task["name"].rpartition("-")[0], task["state"]["name"]) for task in found]
+        # A task that was made this instant has no state yet.
+        states = [task["state"]["name"] if task["state"] else "Pending" for task in found]
+        return [(task["name"].rpartition("-")[0], state) for task, state in zip(found, states, strict=True)]
 
     def directory(self, run: str) -> Path:
         """The run's directory: its name ends with the head of the run's id."""
