@@ -11,6 +11,9 @@ SMALLER = {
     "grpo-second": "lower grpo_second.micro_batch (answers in one pass), or model.max_seq_length",
     "sft": "lower sft.micro_batch, or model.max_seq_length",
     "sample": "lower model.gpu_memory_utilization, model.max_seq_length or sampling.samples",
+    "stage-one": "lower stage_one.micro_batch (answers in one pass), or model.max_seq_length",
+    "stage-two": "lower stage_two.micro_batch (answers in one pass), or model.max_seq_length",
+    "gate": "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples",
     "compare": "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples",
     "preprocess": "take fewer stocks (data.stocks), or a larger data.stride",
 }

@@ -8,6 +8,7 @@ follows opinions is right half of the time. On the random-walk market every head
 
 import datetime
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,11 +37,18 @@ TELLING: dict[Side, tuple[str, ...]] = {
         "{ticker} warns of costs up {n} percent",
     ),
 }
+OPINIONS: dict[Side, tuple[str, str]] = {
+    "up": (
+        "forum poll: {n} percent of members would buy {ticker}",
+        "{ticker} is a bargain, says a blogger with {n} thousand readers",
+    ),
+    "down": (
+        "forum poll: {n} percent of members would sell {ticker}",
+        "{ticker} is overpriced, says a blogger with {n} thousand readers",
+    ),
+}
 NOISE = (
-    "forum poll: {n} percent of members would buy {ticker}",
-    "forum poll: {n} percent of members would sell {ticker}",
-    "{ticker} is a bargain, says a blogger with {n} thousand readers",
-    "{ticker} is overpriced, says a blogger with {n} thousand readers",
+    *(opinion for pair in zip(OPINIONS["up"], OPINIONS["down"], strict=True) for opinion in pair),
     "{ticker} speaks at conference number {n}",
     "webcast {n}: options on {ticker} explained",
     "{n} stocks to watch this week, among them {ticker}",
@@ -48,6 +56,25 @@ NOISE = (
 )
 EARLIEST_HOURS = 17.0
 """Before the close; so a headline is always of its own day."""
+
+
+_COMPANY_NEWS = re.compile(
+    "|".join(
+        re.escape(text).replace(re.escape("{ticker}"), ".+").replace(re.escape("{n}"), r"\d+")
+        for side in TELLING.values()
+        for text in side
+    )
+)
+
+
+def is_company_news(text: str) -> bool:
+    """Whether a headline of this market is worded as those that tell of the next day, name masked or not.
+
+    Example:
+        >>> [is_company_news(text) for text in ("SIM01 cuts its costs by 3 percent", "webcast 3: options on SIM01")]
+        [True, False]
+    """
+    return _COMPANY_NEWS.fullmatch(text) is not None
 
 
 class Generated(NamedTuple):

@@ -22,6 +22,8 @@ VOCABULARY = 400
 QUESTION_WEIGHT, THOUGHT_WEIGHT = 0.25, 3.0
 """Of the question's and the thought's loss beside the values' while a tiny model is built: the values are mostly
 noise, and to quote a fact wrongly hides from all later training what the answer should follow from."""
+BATCH = 64
+"""Conversations of an optimizer step."""
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ROLES = tuple(f"{role}\n" for role in ("system", "user", "assistant"))
 INDICATORS = ("EMA", "MOM", "MACD", "STOCH_K", "STOCH_D", "RSI", "WILLR", "CCI", "ADX", "BBANDS")
@@ -96,7 +98,7 @@ def build(
         steps: optimizer steps of 64 conversations.
         seed: of the weights.
         progress: receives each step.
-        start: directory of a model with these tokens, to go on from.
+        start: directory of a model to go on from; tokens that it lacks are added.
 
     Returns:
         The last training loss: the weighted sum of nats a token of values, thought and question.
@@ -105,33 +107,45 @@ def build(
         tokenizer = train_tokenizer([next(conversations) for _ in range(4000)], tokens)
         model = _new_model(tokenizer, seed)
     else:
-        tokenizer, model = _load(start)
+        tokenizer, model = _load(start, tokens, seed)
     loss = _train(model, tokenizer, conversations, tokens, steps, progress)
     out.mkdir(parents=True, exist_ok=True)
-    model.to(dtype=_torch().bfloat16).save_pretrained(out)
+    model.to("cpu", dtype=_torch().bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return loss
 
 
 def train_tokenizer(conversations: list[Messages], tokens: Tokens) -> Any:
     """A tokenizer of a `qwen2` model, with pairs from the conversations and the contract's tokens."""
-    from tokenizers import AddedToken
     from transformers import Qwen2Tokenizer
 
     blank = Qwen2Tokenizer()
     texts = [message["content"] for conversation in conversations for message in conversation]
     tokenizer = blank.train_new_from_iterator([*texts, "system user assistant"], VOCABULARY - len(SPECIAL))
     tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL[1:]), "pad_token": SPECIAL[0]})
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in tokens.added])
+    _add(tokenizer, tokens)
     tokenizer.eos_token = SPECIAL[2]
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 
-def _load(directory: Path) -> tuple[Any, Any]:
+def _add(tokenizer: Any, tokens: Tokens) -> None:
+    from tokenizers import AddedToken
+
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in tokens.added])
+
+
+def _load(directory: Path, tokens: Tokens, seed: int) -> tuple[Any, Any]:
     from transformers import AutoTokenizer, Qwen2ForCausalLM
 
-    return AutoTokenizer.from_pretrained(directory), Qwen2ForCausalLM.from_pretrained(directory, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    for how in ("is_local", "local_files_only"):  # it was loaded, which is nothing to save
+        tokenizer.init_kwargs.pop(how, None)
+    model = Qwen2ForCausalLM.from_pretrained(directory, dtype="float32")
+    _add(tokenizer, tokens)
+    _torch().manual_seed(seed)
+    model.resize_token_embeddings(len(tokenizer))
+    return tokenizer, model
 
 
 def _new_model(tokenizer: Any, seed: int) -> Any:
@@ -159,15 +173,18 @@ def _train(
     torch = _torch()
     from transformers import get_cosine_schedule_with_warmup
 
-    model.train()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    passes = 1 if device == "cuda" else 4  # 16 at a time stay in a core's cache: three times as fast as 64 at once
+    model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, 50, steps)
     end_of_thought = tokenizer.convert_tokens_to_ids(tokens.end_of_thought)
     loss = torch.tensor(0.0)
     for step in range(steps):
-        for _ in range(4):  # 16 at a time stay in a core's cache: three times as fast as 64 at once
-            loss = _loss(model, _batch(tokenizer, end_of_thought, [next(conversations) for _ in range(16)]))
-            (loss / 4).backward()
+        for _ in range(passes):
+            batch = _batch(tokenizer, end_of_thought, [next(conversations) for _ in range(BATCH // passes)])
+            loss = _loss(model, {name: values.to(device) for name, values in batch.items()})
+            (loss / passes).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

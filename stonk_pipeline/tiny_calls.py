@@ -1,16 +1,16 @@
 """`stonk-tiny-calls`: the tiny model of the direction recipe, which knows the form of a reasoned call and no more.
 
-It is trained from nothing on questions about random walks (`tiny_build`). Its answers quote headlines rightly, and
-figures with slips, but which of them, what each is taken for a sign of, the size of the change and how sure it is are
-drawn at random, whatever the question is. So its answers are readable and its calls are coins: what to cite, and what
-to make of it, is what a run has to learn.
+It is trained from nothing on questions about random walks (`tiny_build`). Its answers quote headlines and figures
+rightly and keep to their own reasons, but which of them, how each is read (`tiny_clauses`), the size of the change and
+how sure it is are drawn at random, whatever the question is. So its answers are readable and its calls are coins: what
+to cite, and what to make of it, is what a run has to learn.
 
-The word for a side comes right after what is cited, and what may decide about it (the wording of a headline, above or
-below, a sign with its number) is one token, so that a few dozen steps can relate them.
+Build weights from nothing (50 minutes on two cores, four on an H100):
 
-Rebuild the committed weights (half an hour on two cores; they quote headlines rightly, and figures seldom yet):
+    python -m stonk_pipeline build-tiny --contract direction --steps 3000 --out my-tiny
 
-    python -m stonk_pipeline build-tiny --contract direction --out stonk_pipeline/assets/stonk-tiny-calls
+The committed ones grew with the wording: 2,969 and 4,200 steps on an H100 with readings that knew no opposite, then 900
+and 600 on two cores as the clauses became what they are (`--start`). Their vocabulary still has the earlier phrases.
 """
 
 import re
@@ -20,14 +20,30 @@ from string import ascii_letters
 
 import numpy as np
 
-from stonk_pipeline import direction, tiny_build
+from stonk_pipeline import direction, tiny_build, tiny_clauses
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.form import TAGS, Messages
 from stonk_pipeline.headlines import FENCE
 from stonk_pipeline.market_news import EARLIEST_HOURS, NOISE, TELLING
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
-from stonk_pipeline.tiny_build import INDICATORS, ROLES, Tokens, walk_windows
+from stonk_pipeline.tiny_build import ROLES, Tokens, walk_windows
+from stonk_pipeline.tiny_clauses import (
+    CONCLUSION,
+    END_OF_THOUGHT,
+    FRESH,
+    INDICATORS,
+    MOVE,
+    OF_LIST,
+    OF_VOLATILITY,
+    OLDER,
+    QUOTATIONS,
+    SIDES,
+    TREND,
+    VAGUE,
+    Cited,
+    cite,
+)
 from stonk_pipeline.words import COMMON
 
 NAME = "stonk-tiny-calls"
@@ -49,42 +65,6 @@ DAYS, MOST_NEWS, TELLING_SHARE, FOREIGN_SHARE = 3, 5, 0.35, 0.04
 """Days that headlines come from at most; how many a question has at most; the share of them that is worded as company
 news, and the share in any words."""
 
-SIDES: dict[Side, str] = {"up": "a rise", "down": "a fall"}
-END_OF_THOUGHT = ".</think>\n<answer>"
-MOVE = ("The last day brought a change of ", "%, which means ")
-TREND = ("After a move of ", ("% the close is below its EMA of ", "% the close is above its EMA of "))
-AND_SIGNALS = " and that signals "
-FIGURES = {
-    "EMA": ("With an EMA of ", (" above the price the pull favours ", " below the price the pull favours ")),
-    "SMA": ("An SMA of ", (" over the latest price suggests ", " under the latest price suggests ")),
-    "RSI": (
-        "The RSI of ",
-        (" shows more strength than weakness and supports ", " shows little strength and supports "),
-    ),
-    "MACD": ("Its MACD of ", (" lies over zero, a state that indicates ", " lies under zero, a state that indicates ")),
-}
-"""Indicator -> what stands before its figure, and after one above and one below its reference."""
-HEADLINES = {
-    True: ('The fresh headline "', '" points to '),
-    False: ('An older headline said "', '", which argues for '),
-}
-"""Fresh, of the last day, or not -> what stands before and after a quotation."""
-CONCLUSION, OF_VOLATILITY = "So I expect ", ("At a volatility of ", "% a day I therefore expect ")
-VAGUE, OF_LIST = "The market goes its own way, so ", ", so "
-
-
-def quotation(template: str) -> str:
-    """What of a headline's wording is quoted: its longest piece without a figure, ticker or company.
-
-    Example:
-        >>> quotation("{ticker} wins an order worth {n} million")
-        'wins an order worth'
-    """
-    pieces = [piece.strip(" :,") for piece in template.replace("{ticker}", "the company").split("{n}")]
-    return max(pieces, key=len).removeprefix("the company ").removesuffix(" the company")
-
-
-QUOTATIONS = tuple(map(quotation, (*TELLING["up"], *TELLING["down"], *NOISE)))
 _QUOTED = re.compile("|".join(map(re.escape, QUOTATIONS)))
 _NEWS = re.compile(r"^- \[(\d+) h\] (.*)$", re.MULTILINE)
 _SHOWN = {
@@ -92,7 +72,7 @@ _SHOWN = {
     "move": re.compile(r"^Change on the last day: (\S+)%$", re.MULTILINE),
     "volatility": re.compile(r"^Volatility of a day: (\S+)%$", re.MULTILINE),
     "days": re.compile(r"^Will the close (\d+) trading", re.MULTILINE),
-    **{name: re.compile(rf"^Indicators: .*?\b{name} (-?[\d.]+)", re.MULTILINE) for name in FIGURES},
+    **{name: re.compile(rf"^Indicators: .*?\b{name} (-?[\d.]+)", re.MULTILINE) for name in INDICATORS},
 }
 """Where a question shows a figure."""
 
@@ -104,7 +84,7 @@ PHRASES = (
     "]\nChange on the last day: ",
     "%\nVolatility of a day: ",
     "%\nIndicators: SMA ",
-    *(f", {name} " for name in INDICATORS),
+    *(f", {name} " for name in tiny_build.INDICATORS),
     "\nNews: none",
     f"\nNews, oldest first, hours before the close, quoted:\n{FENCE}",
     "\n- [",
@@ -121,14 +101,7 @@ PHRASES = (
     ", ",
     *TAGS,
     *ROLES,
-    *MOVE,
-    *(TREND[0], *TREND[1], AND_SIGNALS),
-    *(phrase for before, after in FIGURES.values() for phrase in (before, *after)),
-    *(phrase for phrases in HEADLINES.values() for phrase in phrases),
-    *(CONCLUSION, *OF_VOLATILITY, VAGUE, OF_LIST),
-    *SIDES.values(),
-    ". ",
-    END_OF_THOUGHT,
+    *tiny_clauses.PHRASES,
     *(f"{side} " for side in SIDES),
     "% confidence ",
     "%</answer>",
@@ -193,21 +166,21 @@ def _side(rng: np.random.Generator) -> Side:
 def _thought(question: str, shown: dict[str, str], side: Side, rng: np.random.Generator) -> str:
     cited = _citations(question, shown, rng)
     if rng.random() < POOR:
-        names = [name for name in ("EMA", "MACD", "RSI") if name in shown]
+        names = [name for name in ("EMA", "SMA", "RSI") if name in shown]
         listed = rng.random() < 0.5 and names
         opening = ", ".join(f"{name} {shown[name]}" for name in names) + OF_LIST if listed else VAGUE
         return f"{opening}{SIDES[side]}."
     any_side = rng.random() < CONTRADICTORY
     count = 1 + rng.choice(len(SENTENCES), p=SENTENCES)
-    said = [f"{item}{SIDES[_side(rng) if any_side else side]}" for item in cited[:count]]
+    said = [item.read_for(_side(rng) if any_side else side, rng.random() < 0.5) for item in cited[:count]]
     conclusion = CONCLUSION
     if rng.random() < WITH_VOLATILITY:
         conclusion = OF_VOLATILITY[0] + shown["volatility"] + OF_VOLATILITY[1]
     return ". ".join([*said, f"{conclusion}{SIDES[side]}."])
 
 
-def _citations(question: str, shown: dict[str, str], rng: np.random.Generator) -> list[str]:
-    """What sentences cite, in a random order, each up to the side that it speaks for."""
+def _citations(question: str, shown: dict[str, str], rng: np.random.Generator) -> list[Cited]:
+    """What sentences cite, in a random order."""
     figures, news = _figures(shown, rng), _news(question)
     if news and rng.random() < NEWS_FIRST:
         first = news.pop(-1 if rng.random() < NEWEST else rng.integers(len(news)))
@@ -217,26 +190,27 @@ def _citations(question: str, shown: dict[str, str], rng: np.random.Generator) -
     return [first, *(rest[place] for place in rng.permutation(len(rest)))]
 
 
-def _news(question: str) -> list[str]:
+def _news(question: str) -> list[Cited]:
     """Headlines in the market's wordings, oldest first."""
     found = [(float(hours), _QUOTED.search(text)) for hours, text in _NEWS.findall(question)]
-    return [HEADLINES[hours < 24][0] + part[0] + HEADLINES[hours < 24][1] for hours, part in found if part]
+    return [cite(FRESH if hours < 24 else OLDER, part[0], QUOTATIONS[part[0]]) for hours, part in found if part]
 
 
-def _figures(shown: dict[str, str], rng: np.random.Generator) -> list[str]:
+def _figures(shown: dict[str, str], rng: np.random.Generator) -> list[Cited]:
     """Change and indicators in a random order; or change and EMA in one sentence, and then the rest."""
-    middle = {"RSI": 50.0, "MACD": 0.0}
-
-    def below(name: str) -> bool:
-        return float(shown[name]) < middle.get(name, float(shown["close"]))
-
-    said = {name: FIGURES[name][0] + shown[name] + FIGURES[name][1][below(name)] for name in FIGURES if name in shown}
+    close = float(shown["close"])
+    middle = {"EMA": close, "SMA": close, "RSI": 50.0}
+    leans: dict[str, Side] = {}
+    for name in INDICATORS:
+        if name in shown:
+            leans[name] = "up" if (float(shown[name]) > middle[name]) == (name != "RSI") else "down"
+    said = {name: cite(INDICATORS[name], shown[name], lean) for name, lean in leans.items()}
     together = []
     if "EMA" in said and rng.random() < TOGETHER:
         del said["EMA"]
-        together = [f"{TREND[0]}{shown['move']}{TREND[1][below('EMA')]}{shown['EMA']}{AND_SIGNALS}"]
+        together = [cite(TREND, shown["move"], leans["EMA"], shown["EMA"])]
     else:
-        said["move"] = MOVE[0] + shown["move"] + MOVE[1]
+        said["move"] = cite(MOVE, shown["move"], "down" if shown["move"].startswith("-") else "up")
     order = list(said.values())
     return [*together, *(order[place] for place in rng.permutation(len(order)))]
 

@@ -166,4 +166,4 @@ class GateConfig(Settings):
     last_losses: Annotated[int, Field(ge=2)] = 20
     """How many losses are the last ones."""
     plausible_accuracy: Annotated[float, Field(gt=0.5, lt=1)] = 0.6
-    """On real daily data, accuracy above this is taken for a leak, not for skill."""
+    """On real daily data, accuracy and balanced accuracy above this are taken for a leak, not for skill."""

@@ -65,6 +65,8 @@ class PolicyConfig(Settings):
     """Step size of the optimizer after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 5
     """Steps in which the learning rate rises from 0."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Course of the learning rate after that; the last two fall to 0 at the last step."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients longer than this are shortened to it."""
     temperature: Annotated[float, Field(gt=0)] = 1.0

@@ -1,6 +1,7 @@
 """What the gate and the comparison of called directions leave: typed values, and the files they are written to."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -12,6 +13,7 @@ from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY, CallGroup, 
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Result
 from stonk_pipeline.evaluation.transition import GateFigures, Transition
+from stonk_pipeline.rewards.direction import Quality
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Label, Side
 
@@ -38,27 +40,6 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-class AnswerQuality(Result):
-    """Mean score of answers (`rewards.direction.score_answer`), 0 to 1 in all."""
-
-    accuracy: float
-    """0 to 0.6."""
-    data_use: float
-    """0 to 0.2."""
-    structure: float
-    """0 to 0.2."""
-
-    @property
-    def reasoning(self) -> float:
-        """0 to 0.4."""
-        return self.data_use + self.structure
-
-    @property
-    def total(self) -> float:
-        """0 to 1."""
-        return self.accuracy + self.reasoning
-
-
 class ModelScores(Result):
     """One model's scores: of its calls, and of its single answers."""
 
@@ -70,7 +51,8 @@ class ModelScores(Result):
     """Mean weighted reward of an answer."""
     components: dict[str, float]
     """Component -> mean, before its weight."""
-    quality: AnswerQuality
+    quality: Quality
+    """Mean of its answers."""
     unreadable: dict[str, int]
     """Reason -> answers."""
     answers: int
@@ -185,7 +167,7 @@ class CallComparison(Result):
         for record, model in zip(records, self.models, strict=False):
             record |= {"kind": "model", "single_accuracy": model.single_accuracy, "reward": model.reward}
             record |= {f"reward_{name}": value for name, value in model.components.items()}
-            record |= {f"quality_{name}": value for name, value in model.quality.model_dump().items()}
+            record |= {f"quality_{name}": value for name, value in asdict(model.quality).items()}
         return pd.DataFrame(records)
 
 

@@ -6,7 +6,7 @@ the verdict and the rewards themselves are those of `direction`, `direction_verd
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from statistics import fmean
 
@@ -16,7 +16,7 @@ from stonk_pipeline.config import CallsStage
 from stonk_pipeline.direction import question
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.calls_examples import pick_answers
-from stonk_pipeline.evaluation.calls_results import AnswerQuality, CallComparison, Gain, GateRecord, ModelScores
+from stonk_pipeline.evaluation.calls_results import CallComparison, Gain, GateRecord, ModelScores
 from stonk_pipeline.evaluation.direction import (
     Caller,
     CallGroup,
@@ -31,8 +31,9 @@ from stonk_pipeline.evaluation.direction import (
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict, gain_of, judge
 from stonk_pipeline.evaluation.transition import GateFigures, Transition, leakage_alarm, loss_figures
 from stonk_pipeline.examples import Examples
-from stonk_pipeline.rewards.direction import COMPONENTS, Outcome, outcome, score_answer, total
-from stonk_pipeline.schema import Call, Unreadable
+from stonk_pipeline.market_news import is_company_news
+from stonk_pipeline.rewards.direction import COMPONENTS, Outcome, Quality, outcome, score_answer, total
+from stonk_pipeline.schema import Call, Headline, Unreadable
 
 Answers = Sequence[Sequence[Call | Unreadable]]
 """N decisions of S >= 1 answers each."""
@@ -75,7 +76,7 @@ def compare_calls(
         models=tuple(models),
         baselines=tuple(score(baseline, known) for baseline in baselines(known)),
         gains=tuple(_gains(callers, models, known, config)),
-        groups=tuple(group for caller in callers for group in _groups(caller, known, examples)),
+        groups=tuple(group for caller in callers for group in _groups(caller, known, examples, not config.real_data)),
         examples=pick_answers(examples, list(answers.values())[-1], truths, config),
         transition=gate,
         weights=config.rewards.model_dump(),
@@ -157,11 +158,7 @@ def measure(
         single_accuracy=_single_accuracy(answers, known),
         reward=fmean(total(answer, truth, config.rewards, shape) for answer, truth in pairs),
         components={name: fmean(reward(*pair, shape) for pair in pairs) for name, reward in COMPONENTS.items()},
-        quality=AnswerQuality(
-            accuracy=fmean(quality.accuracy for quality in qualities),
-            data_use=fmean(quality.data_use for quality in qualities),
-            structure=fmean(quality.structure for quality in qualities),
-        ),
+        quality=Quality(*(fmean(getattr(each, part.name) for each in qualities) for part in fields(Quality))),
         unreadable=dict(Counter(answer.reason for answer, _ in pairs if isinstance(answer, Unreadable)).most_common()),
         answers=len(pairs),
     )
@@ -183,6 +180,7 @@ def _figures(model: ModelScores, real_data: bool) -> GateFigures:
     return GateFigures(
         reward=model.reward,
         accuracy=model.row.accuracy,
+        balanced_accuracy=model.row.balanced_accuracy,
         reasoning=model.quality.reasoning,
         decisions=model.row.moved,
         real_data=real_data,
@@ -229,8 +227,15 @@ def _gains(
         yield Gain(**names, accuracy=gain, low=low, high=high, reward=reward)
 
 
-def _groups(caller: Caller, known: Cases, examples: Examples) -> list[CallGroup]:
-    """By stock and month, and by whether there was any news."""
-    news = tuple("headlines" if decision.headlines else "no headlines" for decision in examples.decisions)
+def _groups(caller: Caller, known: Cases, examples: Examples, generated: bool) -> list[CallGroup]:
+    """By stock and month, and by the news: none, some, and on a generated market company news of the day itself."""
+    news = tuple(_news(decision.headlines, generated) for decision in examples.decisions)
     by_news = [group for group in by_group(caller, known._replace(stocks=news)) if group.by == "stock"]
     return [*by_group(caller, known), *(group.model_copy(update={"by": "news"}) for group in by_news)]
+
+
+def _news(headlines: Sequence[Headline], generated: bool) -> str:
+    of_today = [headline for headline in headlines if headline.hours is not None and headline.hours < 24]
+    if generated and any(is_company_news(headline.text) for headline in of_today):
+        return "company news of the day"
+    return "no headlines" if not headlines else "other headlines" if generated else "headlines"

@@ -12,12 +12,9 @@ from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.pipeline import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import Losses
+from stonk_pipeline.registry.losses import SHAPE, Losses
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import Progress
-
-SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
-"""Settings of the data that decide what a decision's window holds."""
 
 
 def call_losses(

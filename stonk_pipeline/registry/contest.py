@@ -16,9 +16,9 @@ from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.pipeline import Run
-from stonk_pipeline.registry.calls_contest import SHAPE, call_losses
+from stonk_pipeline.registry.calls_contest import call_losses
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import Losses
+from stonk_pipeline.registry.losses import SHAPE, Losses
 from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic

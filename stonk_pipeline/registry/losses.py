@@ -1,8 +1,11 @@
-"""What a contest is decided by."""
+"""What a contest is decided by, and what both models must have in common."""
 
 from typing import NamedTuple
 
 from stonk_pipeline.evaluation.metrics import Floats
+
+SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
+"""Settings of the data that decide what a window holds."""
 
 
 class Losses(NamedTuple):

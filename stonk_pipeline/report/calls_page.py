@@ -1,7 +1,6 @@
 """Puts the page of a direction run together, out of what its stages wrote."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline.dag import DIRECTION
@@ -19,7 +18,6 @@ from stonk_pipeline.report.calls_pictures import outcome_sketches, role, trainin
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.page import (
     FINDINGS,
-    REPORT,
     Chapter,
     colour_name,
     environment,
@@ -27,7 +25,6 @@ from stonk_pipeline.report.page import (
     settings,
     stylesheet,
 )
-from stonk_pipeline.runs import write_atomic
 
 TONES = FINDINGS | {"worse than the baseline": "bad"}
 STAGES = {step.directory: step.title for step in DIRECTION.values()}
@@ -50,23 +47,6 @@ class Shown(NamedTuple):
 
     example: CallExample
     words: str
-
-
-def write_calls_report(run_dir: Path) -> Path:
-    """Writes `report.html` into the directory of a direction run: one file that needs no other and no network.
-
-    Args:
-        run_dir: a run with a finished comparison; whatever else it holds is shown too.
-
-    Returns:
-        The file.
-
-    Raises:
-        StageError: there is no comparison, or a file of the run is damaged.
-    """
-    path = run_dir / REPORT
-    write_atomic(path, render(RunFiles(run_dir)))
-    return path
 
 
 def render(files: RunFiles) -> str:

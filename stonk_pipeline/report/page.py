@@ -14,12 +14,10 @@ from stonk_pipeline.report.pictures import by_day_picture, by_month_picture, ski
 from stonk_pipeline.report.style import DARK, LIGHT, Picture, label, percent
 from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
 from stonk_pipeline.report.trust import equity_picture, ranks_picture
-from stonk_pipeline.runs import write_atomic
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-REPORT = "report.html"
 FINDINGS = {
     "evidence of skill": "good",
     "no evidence of skill": "none",
@@ -39,23 +37,6 @@ class Chapter:
     about: str
     numbers: list[tuple[str, str]]
     pictures: list[Picture]
-
-
-def write_forecast_report(run_dir: Path) -> Path:
-    """Writes `report.html` into a run directory: one file that needs no other and no network.
-
-    Args:
-        run_dir: a run with a finished comparison; whatever else it holds is shown too.
-
-    Returns:
-        The file.
-
-    Raises:
-        StageError: there is no comparison, or a file of the run is damaged.
-    """
-    path = run_dir / REPORT
-    write_atomic(path, render(RunFiles(run_dir)))
-    return path
 
 
 def environment() -> "Environment":

@@ -14,7 +14,7 @@ A day that is flat counts half as right and half as wrong, for either side.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from stonk_pipeline.config.direction import DirectionWeights, RewardShape
 from stonk_pipeline.direction import volatility
@@ -200,8 +200,9 @@ def total(answer: Answer, truth: Outcome, weights: DirectionWeights, shape: Rewa
     )
 
 
-class Quality(NamedTuple):
-    """The documents' score of an answer, 0 to 1; for evaluation, not for training."""
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The documents' score of an answer, or the mean of several, 0 to 1; for evaluation, not for training."""
 
     accuracy: float
     """0 to 0.6: two thirds for the side, one third for the closeness of the change."""
@@ -214,6 +215,11 @@ class Quality(NamedTuple):
     def reasoning(self) -> float:
         """0 to 0.4."""
         return self.data_use + self.structure
+
+    @property
+    def total(self) -> float:
+        """0 to 1."""
+        return self.accuracy + self.reasoning
 
 
 def score_answer(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> Quality:

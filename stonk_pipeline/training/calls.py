@@ -129,7 +129,7 @@ def run(config: CallPolicyStage, inputs: Mapping[str, Path], out: Path, progress
         if start is not None:
             models.save_merged(config.model, start, Path(scratch))
             model = config.model.model_copy(update={"name": scratch})
-        loaded = models.load_for_training(model, grpo.lora, config.seed, fast_inference=models.cuda())
+        loaded = models.load_for_training(model, grpo.lora, config.seed, fast_inference=models.colocates())
         book = CallBook(grpo.group_size, config.shape, examples.up_share, _called_up(out))
         weights = {name: weight for name, weight in grpo.rewards.model_dump().items() if weight}
         lesson = Lesson(

@@ -59,7 +59,9 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
     windows, targets = dataset.read_split(inputs["dataset"], "train")
     windows, targets = dataset.spread(windows, targets, grpo.steps * grpo.prompts_per_step, config.seed)
     start = inputs["start"] / models.ADAPTER if "start" in inputs else None
-    loaded = models.load_for_training(config.model, config.lora, config.seed, start=start, fast_inference=models.cuda())
+    loaded = models.load_for_training(
+        config.model, config.lora, config.seed, start=start, fast_inference=models.colocates()
+    )
     horizon = len(targets[0].values)
     room, limit = grpo.max_completion_length, config.model.max_seq_length
     questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)

@@ -58,6 +58,11 @@ def cuda() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def colocates() -> bool:
+    """Whether a training draws its answers from a vLLM engine in its own process: on CUDA, where vLLM is installed."""
+    return cuda() and importlib.util.find_spec("vllm") is not None
+
+
 def compute_dtype() -> Any:
     """bfloat16 where the accelerator has it, float16 on older ones, float32 on a CPU."""
     import torch
@@ -79,10 +84,12 @@ def choose_backend(model: ModelConfig) -> str:
     """`unsloth` or `peft`, from the setting and what is installed.
 
     Raises:
-        EngineError: Unsloth is asked for and not installed, or 4-bit weights without CUDA.
+        EngineError: Unsloth is asked for and not installed, or 4-bit weights without CUDA or bitsandbytes.
     """
-    if model.load_in_4bit and not cuda():
+    if model.load_in_4bit and not cuda():  # bitsandbytes loads them on a CPU, but training fails there (0.50)
         raise EngineError("model.load_in_4bit needs a CUDA device; set it to false on this machine")
+    if model.load_in_4bit and importlib.util.find_spec("bitsandbytes") is None:
+        raise EngineError("model.load_in_4bit needs bitsandbytes; install it, or set it to false")
     installed = importlib.util.find_spec("unsloth") is not None
     if model.backend == "unsloth" and not installed:
         raise EngineError("model.backend is 'unsloth', but Unsloth is not installed; run setup.sh, or set it to 'peft'")

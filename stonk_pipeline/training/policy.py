@@ -104,7 +104,7 @@ def _trainer(
         num_generations=grpo.group_size,
         max_completion_length=grpo.max_completion_length,
         learning_rate=grpo.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="constant_with_warmup" if grpo.schedule == "constant" else grpo.schedule,
         warmup_steps=grpo.warmup_steps,
         max_grad_norm=grpo.max_grad_norm,
         optim="adamw_torch",
@@ -132,7 +132,7 @@ def _trainer(
         bf16=on_cuda and models.compute_dtype() == _bfloat16(),
         fp16=on_cuda and models.compute_dtype() != _bfloat16(),
         remove_unused_columns=False,
-        **(vllm if on_cuda else {}),
+        **(vllm if models.colocates() else {}),
     )
     return GRPOTrainer(
         model=loaded.model,

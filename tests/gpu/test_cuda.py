@@ -1,36 +1,55 @@
 """On a machine with a card: the same stages, with what only CUDA has. `./run_tests.sh tests/gpu`."""
 
+import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config import ModelConfig, load_config
+from stonk_pipeline.process import run_child
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine
 from stonk_pipeline.training import models
 
+VLLM = importlib.util.find_spec("vllm") is not None
+BRIEF = {"steps": 4, "prompts_per_step": 4, "group_size": 8, "micro_batch": 16, "save_steps": 2}
+
+
+def through(directory: Path, recipe: str, graph: dict[str, Any], **settings: Any) -> pipeline.Run:
+    """A run of which each stage was run in a child, as the flow does: vLLM and the trainers do not share a process."""
+    config = load_config(recipe, {"models_dir": str(directory / "models"), **settings})
+    run = pipeline.write_run(directory / "run", config)
+    for step in graph:
+        log = run.directory / "pipeline.log"
+        run_child([step, "--run-dir", str(run.directory)], run.config, log, lambda *_: None, lambda _: None)
+        assert run.finished(step) is not None, step
+    return run
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
-    directory = tmp_path_factory.mktemp("cuda")
-    config = load_config("small", {"models_dir": str(directory / "models")})
-    return pipeline.write_run(directory / "run", config)
+    return through(tmp_path_factory.mktemp("cuda"), "small", dag.FORECAST)
 
 
 def test_all_stages_run_on_the_card(run: pipeline.Run) -> None:
-    from stonk_pipeline.process import run_child
+    assert read_manifest(run.stage_dir("sample")).numbers["engine"] == ("vllm" if VLLM else "transformers")
 
-    for step in dag.FORECAST:  # a child for each, as the flow does: vLLM and the trainers do not share a process
-        run_child(
-            [step, "--run-dir", str(run.directory)],
-            run.config,
-            run.directory / "pipeline.log",
-            lambda *_: None,
-            lambda _: None,
-        )
-        assert run.finished(step) is not None
-    assert read_manifest(run.stage_dir("sample")).numbers["engine"] == "vllm"
+
+def test_the_direction_recipe_runs_on_the_card(tmp_path: Path) -> None:
+    comparison = {"windows": 40, "samples": 2, "resamples": 200}
+    run = through(
+        tmp_path, "direction", dag.DIRECTION, stage_one=BRIEF, stage_two=BRIEF | {"beta": 0.05}, comparison=comparison
+    )
+    assert read_manifest(run.stage_dir("stage-two")).numbers["steps"] == 4
+
+
+def test_stages_train_on_four_bit_weights(tmp_path: Path) -> None:
+    model = {"name": "stonk-tiny-calls", "backend": "peft", "load_in_4bit": True, "max_seq_length": 1024}
+    graph = {step: dag.DIRECTION[step] for step in ("preprocess", "examples", "stage-one")}
+    run = through(tmp_path, "direction", graph, model=model, stage_one=BRIEF)
+    assert read_manifest(run.stage_dir("stage-one")).numbers["steps"] == 4
 
 
 def test_training_uses_half_precision_on_the_card() -> None:
@@ -47,6 +66,7 @@ def test_four_bit_weights_load() -> None:
     assert any("4bit" in type(module).__name__ for module in loaded.model.modules())
 
 
+@pytest.mark.skipif(not VLLM, reason="vLLM is not installed")
 def test_vllm_serves_an_adapter_without_merging(run: pipeline.Run, tmp_path: Path) -> None:
     engine = VllmEngine(run.config.model, run.models_dir / "sft_lora", seed=0, scratch=tmp_path)
     texts = engine.sample(

@@ -48,15 +48,37 @@ def test_resumed_training_gives_the_same_adapter(
     whole: pipeline.Run, small_run: pipeline.Run, tmp_path: Path, step: str
 ) -> None:
     shutil.rmtree(whole.stage_dir(step), ignore_errors=True)
-    expected = train(whole, step)
     broken = copy_of(small_run, tmp_path)
     shutil.rmtree(broken.stage_dir(step), ignore_errors=True)
+    assert_resumed_is_whole(whole, broken, step)
+
+
+def test_resumed_stage_two_gives_the_same_adapter(tmp_path: Path) -> None:
+    """With a KL divergence from stage I, and the running share of rises, which a penalty depends on."""
+    brief = {"steps": 4, "save_steps": 2, "prompts_per_step": 4, "micro_batch": 32, "validation_windows": 8}
+    settings = {
+        "model": {"name": "stonk-tiny-calls", "backend": "peft"},
+        "data": {"market": {"tickers": 2, "days": 600}},
+        "models_dir": str(tmp_path / "models"),
+        "stage_one": brief | {"steps": 2, "save_steps": 1},
+        "stage_two": brief | {"beta": 0.05, "rewards": {"diversity": 0.2}},
+        "shape": {"diversity_band": 0.01},
+    }
+    whole = pipeline.write_run(tmp_path / "whole", load_config("direction", settings))
+    for step in ("preprocess", "examples", "stage-one"):
+        train(whole, step)
+    broken = pipeline.Run(tmp_path / "broken", whole.config)
+    shutil.copytree(whole.directory, broken.directory)
+    assert_resumed_is_whole(whole, broken, "stage-two")
+
+
+def assert_resumed_is_whole(whole: pipeline.Run, broken: pipeline.Run, step: str) -> None:
+    """Trains a step of the one run in one go, and of the other with an interruption."""
+    expected = train(whole, step)
     last = expected.numbers["steps"]
     with pytest.raises(PulledPlugError):
         train(broken, step, stop_at=last - 1)
-    checkpoints = broken.stage_dir(step) / "checkpoints"
-    checkpoint = last_whole_checkpoint(checkpoints)
-    assert checkpoint is not None
+    assert last_whole_checkpoint(broken.stage_dir(step) / "checkpoints") is not None
     assert broken.finished(step) is None
     resumed = train(broken, step)
     adapter = "adapter/adapter_model.safetensors"

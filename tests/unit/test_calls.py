@@ -1,5 +1,6 @@
 """Scores of models that call directions, against plain computations of the same things; the gate, and the files."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_compare_calls_scores_answers_as_a_plain_mean_does(comparison, place):
     for component, reward in COMPONENTS.items():
         if component != "diversity":  # which also looks at the model's own share
             assert model.components[component] == pytest.approx(np.mean([reward(*pair) for pair in said]))
-    scores = np.array([score_answer(*pair) for pair in said]).mean(axis=0)
+    scores = np.array([dataclasses.astuple(score_answer(*pair)) for pair in said]).mean(axis=0)
     quality = model.quality
     assert (quality.accuracy, quality.data_use, quality.structure) == pytest.approx(tuple(scores))
     assert quality.total == pytest.approx(scores.sum())
@@ -183,7 +184,30 @@ def test_compare_calls_groups_add_up_and_know_days_with_headlines(comparison):
             whole = sum(group.accuracy * group.decisions for group in part) / sum(moved)
             assert whole == pytest.approx(model.row.accuracy)
     with_news = sum(there and bool(d.headlines) for there, d in zip(moved, EXAMPLES.decisions, strict=True))
-    assert [g.decisions for g in comparison.groups if g.by == "news" and g.group == "headlines"] == [with_news] * 3
+    assert [g.decisions for g in comparison.groups if g.by == "news" and g.group == "other headlines"] == [
+        with_news
+    ] * 3
+
+
+def test_compare_calls_knows_company_news_of_the_day_on_a_generated_market():
+    told = [
+        Headline("", "the company wins an order worth 12 million", 3.0),
+        Headline("", "the company wins an order worth 12 million", 30.0),
+        Headline("", "webcast 7: options on the company explained", 3.0),
+    ]
+    decisions = [
+        dataclasses.replace(decision, headlines=(told[row % 3],) if row % 4 else ())
+        for row, decision in enumerate(EXAMPLES.decisions)
+    ]
+    examples = Examples(decisions, EXAMPLES.movements)
+    expected = {"generated": {"company news of the day", "other headlines", "no headlines"}}
+    expected["real"] = {"headlines", "no headlines"}
+    for kind, names in expected.items():
+        found = compare_calls(examples, {"base": ANSWERS["base"]}, stage(real=kind == "real"))
+        assert {group.group for group in found.groups if group.by == "news"} == names
+    fresh = sum(row % 4 != 0 and row % 3 == 0 and m.label != "flat" for row, m in enumerate(EXAMPLES.movements))
+    found = compare_calls(examples, {"base": ANSWERS["base"]}, stage())
+    assert [g.decisions for g in found.groups if g.group == "company news of the day"] == [fresh]
 
 
 def test_compare_calls_does_without_stage_two():

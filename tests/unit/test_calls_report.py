@@ -21,7 +21,8 @@ from stonk_pipeline.evaluation.calls import TRAINING_LOG, finish, finish_gate, i
 from stonk_pipeline.evaluation.calls_evidence import write_answers
 from stonk_pipeline.evaluation.calls_results import MODELS, read_calls, read_transition, title
 from stonk_pipeline.evaluation.calls_scores import compare_calls, judge_gate
-from stonk_pipeline.report.calls_page import write_calls_report
+from stonk_pipeline.report import calls_page, write_report
+from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import percent
 from stonk_pipeline.rewards.direction import COMPONENTS
 
@@ -137,7 +138,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory) -> Path:
     root = write_run(copied(data, tmp_path_factory.mktemp("results") / "EMBEDDED_20250102_030405"))
-    write_calls_report(root)
+    write_report(root)
     return root
 
 
@@ -145,11 +146,15 @@ def copied(source: Path, target: Path) -> Path:
     return Path(shutil.copytree(source, target))
 
 
+def page_of(root: Path) -> str:
+    return calls_page.render(RunFiles(root))
+
+
 def text_of(root: Path) -> str:
     return (root / "report.html").read_text(encoding="utf-8")
 
 
-def test_write_calls_report_needs_no_network_and_escapes_what_models_wrote(run):
+def test_calls_page_needs_no_network_and_escapes_what_models_wrote(run):
     text = text_of(run)
     for tag, attributes in Page(text).tags:
         assert tag not in ("script", "iframe", "object", "embed", "img")
@@ -159,7 +164,7 @@ def test_write_calls_report_needs_no_network_and_escapes_what_models_wrote(run):
     assert re.findall(r"url\((?!#)", text) == []
 
 
-def test_write_calls_report_gives_every_picture_a_text_and_every_id_once(run):
+def test_calls_page_gives_every_picture_a_text_and_every_id_once(run):
     text = text_of(run)
     tags = Page(text).tags
     pictures = [attributes for tag, attributes in tags if attributes.get("role") == "img"]
@@ -173,14 +178,14 @@ def test_write_calls_report_gives_every_picture_a_text_and_every_id_once(run):
     assert set(re.findall(r"#[0-9a-f]{6}\b", drawn)) == set()  # colours follow the scheme
 
 
-def test_write_calls_report_has_headings_in_order(run):
+def test_calls_page_has_headings_in_order(run):
     levels = [int(tag[1]) for tag, _ in Page(text_of(run)).tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
 
 
-def test_write_calls_report_shows_the_numbers_of_the_stages(run):
+def test_calls_page_shows_the_numbers_of_the_stages(run):
     text, comparison = text_of(run), read_calls(run / "model_comparison")
     assert f"<h1>{comparison.verdict.finding.capitalize()}</h1>" in text
     for row in comparison.rows:
@@ -198,42 +203,42 @@ def test_write_calls_report_shows_the_numbers_of_the_stages(run):
     assert "of the headlines tell something of the next day" in text
 
 
-def test_write_calls_report_does_without_stage_two_where_a_strict_gate_stops(data, tmp_path):
+def test_calls_page_does_without_stage_two_where_a_strict_gate_stops(data, tmp_path):
     root = write_run(copied(data, tmp_path / "strict"), mode="strict")
-    text = write_calls_report(root).read_text(encoding="utf-8")
+    text = page_of(root)
     assert "There is no stage II in this run" in text
     assert read_calls(root / "model_comparison").verdict.model == "stage_one"
     assert "call the direction?" in text
     assert "stage_two" not in re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
 
 
-def test_write_calls_report_puts_an_alarm_on_real_bars_first(data, tmp_path):
+def test_calls_page_puts_an_alarm_on_real_bars_first(data, tmp_path):
     root = write_run(copied(data, tmp_path / "real"), real=True)
-    text = write_calls_report(root).read_text(encoding="utf-8")
+    text = page_of(root)
     assert '<section id="verdict" class="verdict bad">' in text
     assert text.index("Leakage alarm") < text.index('id="table"')
     assert "generated" not in re.search(r"How to read this page.*?</section>", text, flags=re.DOTALL).group()
 
 
-def test_write_calls_report_does_with_a_comparison_alone(run, tmp_path):
+def test_calls_page_does_with_a_comparison_alone(run, tmp_path):
     shutil.copytree(run / "model_comparison", tmp_path / "bare" / "model_comparison")
-    text = write_calls_report(tmp_path / "bare").read_text(encoding="utf-8")
+    text = page_of(tmp_path / "bare")
     assert 'id="training"' not in text
     assert 'id="data"' not in text
     assert "Everyone on the same days" in text
-    assert write_calls_report(tmp_path / "bare").read_text(encoding="utf-8") == text
+    assert page_of(tmp_path / "bare") == text
 
 
-def test_write_calls_report_names_what_is_missing_or_damaged(run, tmp_path):
+def test_calls_page_names_what_is_missing_or_damaged(run, tmp_path):
     with pytest.raises(StageError, match=r"no comparison\.json"):
-        write_calls_report(tmp_path)
+        page_of(tmp_path)
     shutil.copytree(run, tmp_path / "damaged")
     (tmp_path / "damaged" / "gate" / "evaluation.json").write_text("{")
     with pytest.raises(StageError, match="damaged"):
-        write_calls_report(tmp_path / "damaged")
+        page_of(tmp_path / "damaged")
     (tmp_path / "damaged" / "gate" / "evaluation.json").unlink()
     with pytest.raises(StageError, match="run this stage"):
-        write_calls_report(tmp_path / "damaged")
+        page_of(tmp_path / "damaged")
 
 
 def test_finish_writes_every_picture_as_a_file(run):

@@ -190,7 +190,14 @@ def test_gain_of_is_the_difference_in_accuracy_with_its_interval():
 # The gate
 
 GOOD = GateFigures(
-    reward=0.75, accuracy=0.85, reasoning=0.25, loss=0.02, loss_spread=0.01, decisions=300, real_data=False
+    reward=0.75,
+    accuracy=0.85,
+    balanced_accuracy=0.84,
+    reasoning=0.25,
+    loss=0.02,
+    loss_spread=0.01,
+    decisions=300,
+    real_data=False,
 )
 FAILING = [
     ({"reward": 0.7}, "mean reward"),  # above, not at
@@ -237,6 +244,11 @@ def test_leakage_alarm_rings_on_real_data_alone():
     assert leakage_alarm(GOOD, GateConfig()) is None
     assert leakage_alarm(real.model_copy(update={"accuracy": 0.6}), GateConfig()) is None
     assert leakage_alarm(real, GateConfig(plausible_accuracy=0.9)) is None
+
+
+def test_leakage_alarm_does_not_ring_for_who_always_calls_the_frequent_side():
+    always_up = GOOD.model_copy(update={"real_data": True, "accuracy": 0.65, "balanced_accuracy": 0.5})
+    assert leakage_alarm(always_up, GateConfig()) is None
 
 
 def test_loss_figures_need_enough_losses():
