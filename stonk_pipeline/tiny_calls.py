@@ -31,8 +31,8 @@ from stonk_pipeline.tiny_build import ROLES, Tokens, walk_windows
 from stonk_pipeline.tiny_clauses import (
     CONCLUSION,
     END_OF_THOUGHT,
+    FIGURES,
     FRESH,
-    INDICATORS,
     MOVE,
     OF_LIST,
     OF_VOLATILITY,
@@ -72,7 +72,7 @@ _SHOWN = {
     "move": re.compile(r"^Change on the last day: (\S+)%$", re.MULTILINE),
     "volatility": re.compile(r"^Volatility of a day: (\S+)%$", re.MULTILINE),
     "days": re.compile(r"^Will the close (\d+) trading", re.MULTILINE),
-    **{name: re.compile(rf"^Indicators: .*?\b{name} (-?[\d.]+)", re.MULTILINE) for name in INDICATORS},
+    **{name: re.compile(rf"^Indicators: .*?\b{name} (-?[\d.]+)", re.MULTILINE) for name in FIGURES},
 }
 """Where a question shows a figure."""
 
@@ -200,11 +200,9 @@ def _figures(shown: dict[str, str], rng: np.random.Generator) -> list[Cited]:
     """Change and indicators in a random order; or change and EMA in one sentence, and then the rest."""
     close = float(shown["close"])
     middle = {"EMA": close, "SMA": close, "RSI": 50.0}
-    leans: dict[str, Side] = {}
-    for name in INDICATORS:
-        if name in shown:
-            leans[name] = "up" if (float(shown[name]) > middle[name]) == (name != "RSI") else "down"
-    said = {name: cite(INDICATORS[name], shown[name], lean) for name, lean in leans.items()}
+    above = {name: float(shown[name]) > middle[name] for name in FIGURES if name in shown}
+    leans: dict[str, Side] = {name: "up" if high == (name != "RSI") else "down" for name, high in above.items()}
+    said = {name: cite(FIGURES[name], shown[name], lean) for name, lean in leans.items()}
     together = []
     if "EMA" in said and rng.random() < TOGETHER:
         del said["EMA"]

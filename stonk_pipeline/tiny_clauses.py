@@ -40,7 +40,7 @@ MOVE = Clause(
     {"up": "%", "down": "%"},
     (" that carries on, which means ", " that fades, which means "),
 )
-INDICATORS = {
+FIGURES = {
     "EMA": Clause(
         "The EMA of ",
         {"up": " hangs above the price", "down": " hangs below the price"},
@@ -68,7 +68,7 @@ OLDER = Clause(
     NEWS,
     (" that still holds and indicates ", " that is done with and indicates "),
 )
-CLAUSES = (TREND, MOVE, *INDICATORS.values(), FRESH, OLDER)
+CLAUSES = (TREND, MOVE, *FIGURES.values(), FRESH, OLDER)
 
 
 class Cited(NamedTuple):

@@ -10,7 +10,7 @@ from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.pictures import write_pictures
 from stonk_pipeline.runs import write_atomic
 
-__all__ = ["REPORT", "write_pictures", "write_report"]
+__all__ = ["write_pictures", "write_report"]
 
 REPORT = "report.html"
 

@@ -72,7 +72,7 @@ def test_readings_say_which_side_follows(talks):
     """Whoever takes what is cited as it is gets the side it leans to, whoever takes it otherwise the other one."""
     sides = {text: side for side, text in tiny_clauses.SIDES.items()}
     expected, found = {}, {}
-    for clause in (tiny_clauses.TREND, *tiny_clauses.INDICATORS.values(), tiny_clauses.FRESH, tiny_clauses.OLDER):
+    for clause in (tiny_clauses.TREND, *tiny_clauses.FIGURES.values(), tiny_clauses.FRESH, tiny_clauses.OLDER):
         for (leans, after), opposite in itertools.product(clause.after.items(), (0, 1)):
             said = rf"{re.escape(clause.before)}[^\"]*?{re.escape(after)}[\d.]*{re.escape(clause.readings[opposite])}"
             pattern = re.compile(said + "(a rise|a fall)")
