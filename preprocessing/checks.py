@@ -5,54 +5,43 @@
 | a row without open, high, low or close (or Adj Close, when it is used) | dropped, reported |
 | the same row twice | one dropped, reported |
 | two different rows of one day | refused |
-| dates out of order | sorted, reported |
-| a time of day or a time zone | removed, the date kept as written, reported |
+| the newest day first | turned round, said |
+| dates out of order otherwise | sorted, reported |
+| a time of day | removed, the date kept as written, reported |
+| midnight with a time zone | the date taken as written, said |
 | a date that is none, before 1800 or in the future | refused |
-| thousands separators (`1,234.5`) | removed, reported |
+| another dialect of numbers and dates (`preprocessing.values`, `preprocessing.dates`) | read, said in one line |
 | a value that is no number, or not finite | refused |
 | a price of zero or below | refused |
 | high below open or close, low above them, by less than 0.5 % (rounding) | widened, reported |
 | the same by more | refused |
 | closes that jump by more than `data.split_ratio` | refused: a split that is not adjusted for |
-| no volume | taken as 0, reported |
+| no volume in a row, or in the file | taken as 0, reported |
 | volume of 0; more than `data.max_gap_days` days without a bar | reported |
 """
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from preprocessing.parsing import ADJUSTED, Table
+from preprocessing.dates import read_stamps, session_days, tell_times
+from preprocessing.repairs import Repair, remark
+from preprocessing.repairs import listed as _list
+from preprocessing.repairs import note as _note
+from preprocessing.repairs import refuse as _refuse
+from preprocessing.table import ADJUSTED, Table
+from preprocessing.values import LABELS, read_numbers
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
 PRICES = (OPEN, HIGH, LOW, CLOSE)
-LABELS = {ADJUSTED: "Adj Close"}
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""
 FIRST_DAY = np.datetime64("1800-01-01")
-ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?$"
-THOUSANDS = r"^-?\d{1,3}(?:,\d{3})+(?:\.\d+)?$"
-SHOWN = 5
-"""Rows named in a message or a report; of more, the number is given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """Something that was changed in the bars, or that a person should know of them."""
-
-    kind: str
-    rows: int
-    dates: tuple[str, ...]
-    """Days of the first rows (at most `SHOWN`)."""
-    detail: str
-    """One sentence with the number of rows, the days and what was done."""
-    changed: bool
-    """False: reported only."""
 
 
 def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, ...], bool]:
@@ -71,9 +60,7 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     repairs: list[Repair] = []
     adjusted = data.adjust and ADJUSTED in table.columns
     used = (*PRICES, ADJUSTED) if adjusted else PRICES
-    days = _days(table, repairs)
-    numbers = {name: _numbers(table, name, days, repairs) for name in (*used, VOLUME)}
-    table = Table(table.path, table.unit, table.rows, {DATE: days, **numbers})
+    table = _read_values(table, (*used, VOLUME), data, repairs)
     table = _drop_nulls(table, used, repairs)
     _check_days(table)
     _check_positive(table, used)
@@ -86,69 +73,24 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     table = _check_volume(table, repairs)
     _report_gaps(table, data, repairs)
     columns = table.columns | {DATE: table.columns[DATE].astype("datetime64[s]")}
-    return pd.DataFrame({name: columns[name] for name in BAR_COLUMNS}), tuple(repairs), adjusted
+    frame = pd.DataFrame({name: columns[name] for name in BAR_COLUMNS})
+    return frame, tuple(repairs), adjusted or table.adjusted
 
 
-def _refuse(table: Table, bad: np.ndarray, what: str, remedy: str) -> None:
-    """Raises for the first bad row, and says how many there are."""
-    rows = table.rows[bad].tolist()
-    more = f" (and {len(rows) - 1} more: {table.unit} {_list(rows[1:])})" if len(rows) > 1 else ""
-    raise DataError(f"{table.place(rows[0])}: {what}{more}; {remedy}")
-
-
-def _list(values: Sequence[object]) -> str:
-    return ", ".join(str(value) for value in values[:SHOWN]) + (", …" if len(values) > SHOWN else "")
-
-
-def _note(repairs: list[Repair], days: np.ndarray, kind: str, what: str, changed: bool = True) -> None:
-    """Notes rows of these days, if there are any; `what` goes on after `3 rows (days) `."""
-    if not len(days):
-        return
-    count = f"{len(days)} row{'s' if len(days) > 1 else ''}"
-    names = ["no date" if np.isnat(day) else str(day) for day in days[: SHOWN + 1]]
-    repairs.append(Repair(kind, len(days), tuple(names[:SHOWN]), f"{count} ({_list(names)}) {what}", changed))
-
-
-def _numbers(table: Table, name: str, days: np.ndarray, repairs: list[Repair]) -> np.ndarray:
-    """A column as float64; NaN where there is no value."""
-    column = table.columns[name]
-    if column.dtype.kind in "iuf":
-        return column.astype(np.float64)
-    text = pd.Series(column, dtype=object).astype("string").str.strip()
-    separated = text.str.fullmatch(THOUSANDS).fillna(False).to_numpy(dtype=bool)
-    plain = text.where(~separated, text.str.replace(",", "", regex=False))
-    values = pd.to_numeric(plain, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = (
-        np.isnan(values) & text.notna().to_numpy() & ~text.isin(["", "null", "nan", "NaN", "None"]).to_numpy(dtype=bool)
-    )
-    if bad.any():
-        _refuse(
-            table, bad, f"{LABELS.get(name, name)} is {text[bad].iloc[0]!r}, not a number", "write numbers as 1234.5"
-        )
-    _note(repairs, days[separated], "thousands", f"with thousands separators in {LABELS.get(name, name)}; removed")
-    return values
-
-
-def _days(table: Table, repairs: list[Repair]) -> np.ndarray:
-    """Dates as datetime64[D], as they are written, without time and zone; NaT where there is none."""
-    column = table.columns[DATE]
-    if column.dtype.kind == "M":
-        days = column.astype("datetime64[D]")
-        _note(repairs, days[(days != column) & ~np.isnat(days)], "time_of_day", "with a time of day; removed")
-        return days
-    # Parquet may hold dates, or times with zones, as objects; their text is ISO too.
-    text = pd.Series([None if value is None else str(value) for value in column], dtype=object)
-    plain = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
-    odd = (plain.isna() & text.notna()).to_numpy()
-    days = plain.to_numpy().astype("datetime64[D]")
-    if odd.any():
-        parts = text[odd].astype("string").str.strip().str.extract(ISO)[0]
-        days[odd] = pd.to_datetime(parts, format="%Y-%m-%d", errors="coerce").to_numpy().astype("datetime64[D]")
-        bad = odd & np.isnat(days)
-        if bad.any():
-            _refuse(table, bad, f"date {str(text[bad].iloc[0])!r} cannot be read", "write dates as 2016-06-29")
-        _note(repairs, days[odd], "time_of_day", "with a time or a time zone; removed, the date kept as written")
-    return days
+def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: list[Repair]) -> Table:
+    """The table with days and numbers in place of text; how they were written is told in one line."""
+    stamps, dates_said = read_stamps(table, data)
+    numbers, numbers_said = read_numbers(table, names, data)
+    days = session_days(stamps)
+    said = [*table.dialect, *dates_said, *numbers_said]
+    if said:
+        remark(repairs, table, "dialect", f"read as: {'; '.join(said)}")
+    if table.unused:
+        columns = ", ".join(repr(name) for name in table.unused)
+        what = f"not used, though it looks like an adjusted price: {columns}; call it Adj Close to have it used"
+        remark(repairs, table, "not_used", what)
+    tell_times(stamps, days, repairs)
+    return replace(table, columns={DATE: days, **numbers})
 
 
 def _drop_nulls(table: Table, used: Sequence[str], repairs: list[Repair]) -> Table:
@@ -187,8 +129,11 @@ def _check_positive(table: Table, used: Sequence[str]) -> None:
 
 def _order(table: Table, repairs: list[Repair]) -> Table:
     """Sorted by date, each day once."""
+    steps = np.diff(table.columns[DATE]).astype(int)
+    if (steps < 0).sum() > (steps > 0).sum():
+        remark(repairs, table, "newest_first", "newest first in the file; turned round")
+        table, steps = table.take(slice(None, None, -1)), -steps[::-1]
     days = table.columns[DATE]
-    steps = np.diff(days).astype(int)
     if (steps > 0).all():
         return table
     late = np.append(False, steps < 0)
@@ -235,6 +180,9 @@ def _check_volume(table: Table, repairs: list[Repair]) -> Table:
     bad = (volume < 0) | np.isinf(volume)
     if bad.any():
         _refuse(table, bad, f"volume is {volume[bad][0]:g}", "correct it, or leave it empty")
+    if np.isnan(volume).all():
+        remark(repairs, table, "no_volume", "no volume in the file; taken as 0, nothing uses it")
+        return table.having({VOLUME: np.zeros(len(days))})
     _note(repairs, days[np.isnan(volume)], "no_volume", "without a volume; taken as 0")
     _note(repairs, days[volume == 0], "zero_volume", "with a volume of 0; kept", changed=False)
     return table.having({VOLUME: np.nan_to_num(volume)})

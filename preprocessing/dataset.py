@@ -10,7 +10,7 @@ import numpy as np
 
 from preprocessing.formatting import bar_columns, csv_lines, sequences, write_lines, x_columns, y_columns
 from preprocessing.indicators import add_indicators, first_defined
-from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol
+from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol, unnamed_files
 from preprocessing.splits import SplitDates, members, share_bounds, split_dates
 from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit_scale, shuffle_targets
 from stonk_pipeline.config import EMBEDDED, DataConfig, PreprocessStage
@@ -113,12 +113,12 @@ def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars],
     bars, refused = [], {}
     for stock in sorted(inputs):
         try:
-            bars.append(read_bars(inputs[stock], data))
+            bars.append(read_bars(inputs[stock], data, stock))
         except DataError as error:
             refused[stock] = str(error)
     if refused and (data.stocks != ["all"] or not bars):
         raise DataError("\n".join(refused.values()))
-    return bars, refused
+    return bars, refused | unnamed_files(data)
 
 
 def _generated(data: DataConfig) -> list[Bars]:

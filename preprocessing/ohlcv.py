@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from preprocessing.checks import Repair, clean
-from preprocessing.parsing import read_table
+from preprocessing.checks import clean
+from preprocessing.files import bars_stem
+from preprocessing.parsing import file_tickers, looks_like_bars, read_table
+from preprocessing.repairs import Repair
 from stonk_pipeline.config import EMBEDDED, DataConfig
 from stonk_pipeline.errors import DataError
 
-SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
-SUFFIXES = (".csv", ".parquet")
+SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&_]{0,14}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def clean_symbol(symbol: str) -> str:
     upper = symbol.strip().upper()
     if not SYMBOL.fullmatch(upper):
         raise DataError(
-            f"{symbol!r} is not a stock symbol: up to 15 letters, digits and . - = ^, such as AAPL, BRK-A or ^GSPC"
+            f"{symbol!r} is not a stock symbol: up to 15 letters, digits and . - = ^ & _, such as AAPL, BRK-A,"
+            " M&M.NS or ^GSPC"
         )
     return upper
 
@@ -66,7 +68,7 @@ def find_files(data: DataConfig) -> dict[str, Path]:
     wanted = [clean_symbol(stock) for stock in data.stocks] if data.stocks != ["all"] else None
     place = Path(data.data_dir).expanduser()
     if place.is_file():
-        found = {clean_symbol(place.stem): place}
+        found = _in_file(place, wanted)
     elif place.is_dir():
         found = _in_folder(place, wanted)
     else:
@@ -79,33 +81,88 @@ def find_files(data: DataConfig) -> dict[str, Path]:
     return {stock: found[stock] for stock in sorted(set(wanted))}
 
 
+def unnamed_files(data: DataConfig) -> dict[str, str]:
+    """Files of a folder of which `all` stocks are wanted that are left out, as they are named after no symbol.
+
+    Returns:
+        Name of the file -> why.
+    """
+    place = Path(data.data_dir).expanduser()
+    if data.stocks != ["all"] or not place.is_dir():
+        return {}
+    why = "not named after a stock symbol; rename it to have it used"
+    return {path.name: f"{path}: {why}" for path, symbols in symbols_in(place, None) if not symbols}
+
+
+def _in_file(path: Path, wanted: list[str] | None) -> dict[str, Path]:
+    """The stocks of one file: those that it names, and the one that it is named after."""
+    stem = bars_stem(path)
+    named = [] if stem is None else [stem.upper()] * bool(SYMBOL.fullmatch(stem.upper()))
+    tickers = [ticker for ticker in file_tickers(path) if SYMBOL.fullmatch(ticker)]
+    if wanted is None and len(tickers) > 1:
+        return dict.fromkeys(tickers, path)
+    found = dict.fromkeys([*named, *tickers], path) if wanted is not None else dict.fromkeys(named or tickers, path)
+    if not found:
+        clean_symbol(path.stem)
+    return found
+
+
 def _in_folder(folder: Path, wanted: list[str] | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
-            continue
-        symbol = path.stem.upper()
-        if symbol in found and (wanted is None or symbol in wanted):
-            raise DataError(f"{found[symbol]} and {path.name} are both bars of {symbol}; keep one of them")
-        if SYMBOL.fullmatch(symbol):
+    files = symbols_in(folder, wanted)
+    for path, symbols in files:
+        for symbol in symbols:
+            if symbol in found and (wanted is None or symbol in wanted):
+                raise DataError(f"{found[symbol]} and {path.name} are both bars of {symbol}; keep one of them")
             found[symbol] = path
-        elif wanted is None:
-            raise DataError(f"{path}: {path.stem!r} is not a stock symbol; rename the file, or name the stocks to use")
+    if files and not found:
+        raise DataError(f"{files[0][0]}: {files[0][0].name!r} is not named after a stock symbol; rename it")
     if not found:
-        inside = sorted({path.parent.name for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES})
+        inside = sorted({path.parent.name for path in folder.glob("*/*") if bars_stem(path)})
         hint = f"; its folder {inside[0]!r} has some" if inside else ""
         raise DataError(f"{folder}: no CSV or Parquet files such as AAPL.csv in this folder{hint}")
     return found
 
 
-def read_bars(path: Path, data: DataConfig) -> Bars:
+def symbols_in(folder: Path, wanted: list[str] | None) -> list[tuple[Path, list[str]]]:
+    """The files of bars in a folder, in alphabetical order, each with the symbols of the stocks in it.
+
+    A file that names several tickers holds those, unless it is named after one of them. Files are only looked into
+    where their names do not settle what is wanted.
+    """
+    files = {path: bars_stem(path) for path in sorted(folder.iterdir()) if bars_stem(path) and path.is_file()}
+    by_name = {path: str(stem).upper() for path, stem in files.items()}
+    settled = wanted is not None and set(wanted) <= set(by_name.values())
+    found = []
+    for path, symbol in by_name.items():
+        own = [symbol] if SYMBOL.fullmatch(symbol) else []
+        if settled:
+            found.append((path, own))
+            continue
+        if not path.name.lower().endswith((".csv", ".parquet")) and not looks_like_bars(path):
+            continue
+        tickers = _tickers(path)
+        several = len(tickers) > 1 and symbol not in tickers
+        found.append((path, tickers if several else own or tickers))
+    return found
+
+
+def _tickers(path: Path) -> list[str]:
+    try:
+        return [ticker for ticker in file_tickers(path) if SYMBOL.fullmatch(ticker)]
+    except DataError:  # read_bars says what is wrong with the file
+        return []
+
+
+def read_bars(path: Path, data: DataConfig, stock: str | None = None) -> Bars:
     """Reads one stock's bars, checks and cleans them.
 
     What is repaired and what is refused stands in `preprocessing.checks`.
 
     Args:
-        path: a CSV or Parquet file with Yahoo's columns in any case, or as yfinance writes it.
-        data: `adjust`, `max_gap_days`, `split_ratio`.
+        path: a text or Parquet file in one of the dialects of `docs/data.md`.
+        data: `adjust`, `decimal`, `dates`, `max_gap_days`, `split_ratio`.
+        stock: its symbol; not given: what the file is named after.
 
     Returns:
         The bars; prices in the file's currency (scaled by Adj Close / Close if `data.adjust` and the file has it).
@@ -113,7 +170,7 @@ def read_bars(path: Path, data: DataConfig) -> Bars:
     Raises:
         DataError: names the file, the row or column, and the remedy.
     """
-    stock = clean_symbol(path.stem)
-    table = read_table(path, stock)
+    stock = clean_symbol(stock or bars_stem(path) or path.stem)
+    table = read_table(path, stock, data)
     frame, repairs, adjusted = clean(table, data)
     return Bars(stock, frame, adjusted, repairs)

@@ -2,74 +2,200 @@
 
 import csv
 import io
-import re
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+from preprocessing.dialects import find_dialect
+from preprocessing.files import first_lines, is_parquet, read_text
+from preprocessing.names import ADJUSTED_SET, ADJUSTED_VOLUME, TICKER, TIME, Named, is_bars, name_columns, plain
+from preprocessing.parquet import parquet_names, read_parquet
+from preprocessing.table import ADJUSTED, KNOWN, Table
+from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE
+from stonk_pipeline.schema import BAR_COLUMNS, DATE, VOLUME
 
-ADJUSTED = "adjclose"
-DATE_NAMES = (DATE, "datetime", "timestamp")
-KNOWN = (*BAR_COLUMNS, ADJUSTED)
-EXTRA = "\0extra"
-"""Stands behind the last column of a CSV file, to catch a row with one value too many."""
+SETTLED = 2.0
+"""Seconds since its last change after which a file is kept in memory for its next ticker."""
+NO_TIMES = ("", "0", "00", "0000", "000000", "00:00", "00:00:00", "0:00", "nan", "None")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A file's columns of bars."""
+class Sheet:
+    """A file as it is, before it is known what its columns are."""
 
-    path: Path
-    unit: str
-    """What `rows` counts: `line` of a CSV file or `row` of a Parquet file, both from 1."""
-    rows: np.ndarray
-    columns: dict[str, np.ndarray]
-    """`schema.BAR_COLUMNS`, perhaps `adjclose` -> (T,); numbers, or objects as they stand in the file."""
-
-    def place(self, row: int) -> str:
-        """Where a row stands, for messages."""
-        return f"{self.path}, {self.unit} {row}"
-
-    def take(self, rows: np.ndarray) -> "Table":
-        """The table with these rows (a mask or positions) alone."""
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        return Table(self.path, self.unit, self.rows[rows], columns)
-
-    def having(self, columns: dict[str, np.ndarray]) -> "Table":
-        """The table with these columns in place of its own."""
-        return Table(self.path, self.unit, self.rows, self.columns | columns)
+    header: tuple[str, ...]
+    tickers: tuple[str, ...] | None
+    """Ticker of each column, where yfinance wrote several tickers side by side."""
+    frame: pd.DataFrame
+    """Columns 0, 1, …, as many as the header has."""
+    before: int
+    """Lines before the first row."""
+    said: tuple[str, ...]
+    rows_of: dict[str, np.ndarray]
+    """Ticker -> its rows, where one column names the ticker; else empty."""
 
 
-def read_table(path: Path, stock: str) -> Table:
-    """Reads a CSV or Parquet file.
+def read_table(path: Path, stock: str, data: DataConfig) -> Table:
+    """Reads a text or Parquet file, in the dialect that is found.
 
     Args:
         path: the file; its suffix decides the format.
-        stock: picks the columns where yfinance wrote several tickers into one file.
+        stock: picks the columns or the rows where one file has several tickers.
+        data: `adjust` says whether adjusted prices are wanted.
 
     Raises:
         DataError: empty, binary or damaged file, missing or doubled columns, a row with too many values.
     """
+    sheet = _sheet(path)
+    named, said = name_columns(_own_columns(path, sheet, stock)), list(sheet.said)
+    roles = list(named.names)
+    doubled = sorted({name for name in roles if name in (*KNOWN, *ADJUSTED_SET.values()) and roles.count(name) > 1})
+    if doubled:
+        raise DataError(f"{path}: column {', '.join(doubled)} is there more than once; keep one")
+    place = {name: number for number, name in enumerate(roles)}
+    whole_set = data.adjust and all(name in place for name in ADJUSTED_SET.values())
+    if whole_set:
+        place |= {name: place[adjusted] for name, adjusted in ADJUSTED_SET.items()}
+        place[VOLUME] = place.get(ADJUSTED_VOLUME, place.get(VOLUME, -1))
+        said.append("the file's own adjusted open, high, low and close")
+    missing = [name for name in BAR_COLUMNS if name not in place and name != VOLUME]
+    if missing:
+        found = ", ".join(text.strip() for text in sheet.header if text.strip())
+        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found[:200] or 'none'}")
+    if sheet.frame.empty:
+        raise DataError(f"{path}: there are no rows under the header; download it again")
+    chosen, told = _own_rows(path, sheet, stock)
+    wanted = [name for name in KNOWN if place.get(name, -1) >= 0 and not (whole_set and name == ADJUSTED)]
+    columns = {name: _values(sheet.frame[place[name]].iloc[chosen]) for name in wanted}
+    if TIME in place:
+        columns[DATE] = _with_times(columns[DATE], _values(sheet.frame[place[TIME]].iloc[chosen]))
+    columns.setdefault(VOLUME, np.full(len(columns[DATE]), np.nan))
+    rows = np.arange(sheet.before + 1, sheet.before + 1 + len(sheet.frame))[chosen]
+    unit = "row" if is_parquet(path) else "line"
+    return Table(
+        path, unit, rows, columns, whole_set, (*said, *named.said, *told), _unused(named, sheet, data, columns)
+    )
+
+
+def looks_like_bars(path: Path) -> bool:
+    """Whether a file's header names a date and a close; a look at its beginning alone."""
+    header, _, headerless = _look(path)
+    return headerless or is_bars(header)
+
+
+def file_tickers(path: Path) -> list[str]:
+    """The tickers that a file names, in a column or above its columns; empty if it names none."""
+    header, tickers, _ = _look(path)
+    if tickers:
+        return sorted({ticker.strip().upper() for ticker in tickers if ticker.strip()})
+    return sorted(_sheet(path).rows_of) if TICKER in name_columns(header).names else []
+
+
+def _look(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None, bool]:
+    """(header, tickers above the columns, whether it has no header and is known all the same)."""
+    if is_parquet(path):
+        return (*parquet_names(path), False)
+    try:
+        dialect = find_dialect(first_lines(path))
+    except (csv.Error, ValueError):
+        return (), None, False
+    return dialect.header, dialect.tickers, any("no header" in text for text in dialect.said)
+
+
+def _sheet(path: Path) -> Sheet:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty; download it again")
-    parquet = path.suffix.lower() == ".parquet"
-    frame, before = (_read_parquet(path, stock), 0) if parquet else _read_csv(path, stock)
-    missing = [name for name in BAR_COLUMNS if name not in frame.columns]
-    if missing:
-        found = ", ".join(str(name) for name in frame.columns if name and name != EXTRA)
-        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found[:200] or 'none'}")
-    if frame.empty:
-        raise DataError(f"{path}: there are no rows under the header; download it again")
-    rows = np.arange(before + 1, before + 1 + len(frame))
-    columns = {name: _values(frame[name]) for name in KNOWN if name in frame.columns}
-    return Table(path, "row" if parquet else "line", rows, columns)
+    status = path.stat()
+    if time.time() - status.st_mtime < SETTLED:
+        return _read_sheet(path)
+    return _kept_sheet(path, status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=1)
+def _kept_sheet(path: Path, changed: int, size: int, number: int) -> Sheet:
+    """The last file, so that one file of many tickers is read once and not for each of them."""
+    del changed, size, number
+    return _read_sheet(path)
+
+
+def _read_sheet(path: Path) -> Sheet:
+    if is_parquet(path):
+        header, tickers, frame = read_parquet(path)
+        return Sheet(header, tickers, frame, 0, (), _rows_of(header, frame))
+    content, encoding = read_text(path)
+    said: tuple[str, ...] = (f"{encoding} text",) if encoding else ()
+    try:
+        dialect = find_dialect(content[: 1 << 20].decode("utf-8", errors="ignore"))
+    except csv.Error as error:
+        raise DataError(f"{path}: the first lines are no header of a CSV file ({error}); download it again") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; delete those that are empty") from error
+    frame = _read_csv(path, content, dialect.separator, len(dialect.header), dialect.lines)
+    said += dialect.said
+    return Sheet(dialect.header, dialect.tickers, frame, dialect.lines, said, _rows_of(dialect.header, frame))
+
+
+def _read_csv(path: Path, content: bytes, separator: str, width: int, lines: int) -> pd.DataFrame:
+    """The columns as text, 0 to `width` - 1."""
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(content),
+            sep=separator,
+            header=None,
+            names=range(width + 1),  # one more, to catch a row with one value too many
+            skiprows=lines,
+            skip_blank_lines=False,
+            low_memory=False,
+            dtype="str",
+            keep_default_na=False,
+        )
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame(columns=range(width))
+    except pd.errors.ParserError as error:
+        raise DataError(f"{path}: {str(error).strip()}; repair or delete that line") from error
+    extra = (frame[width].fillna("").str.strip() != "").to_numpy(dtype=bool)
+    if extra.any():
+        line = lines + 1 + int(extra.argmax())
+        raise DataError(f"{path}, line {line}: more values than the header has columns; repair or delete that line")
+    return frame.drop(columns=width)
+
+
+def _rows_of(header: Sequence[str], frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    names = name_columns(header).names
+    if TICKER not in names or frame.empty:
+        return {}
+    tickers = frame[names.index(TICKER)].astype("string").str.strip().str.upper()
+    groups = pd.Series(np.arange(len(frame))).groupby(tickers.to_numpy(dtype=object)).indices
+    return {str(ticker): np.asarray(rows) for ticker, rows in groups.items() if ticker}
+
+
+def _own_columns(path: Path, sheet: Sheet, stock: str) -> list[str]:
+    """The header, empty above the columns of other tickers."""
+    there = sorted({ticker.strip().upper() for ticker in sheet.tickers or () if ticker.strip()})
+    if len(there) < 2 or sheet.tickers is None:
+        return list(sheet.header)
+    if stock not in there:
+        raise DataError(f"{path}: holds {', '.join(there[:20])}, but not {stock}; name one of them, or write one file")
+    mine = [ticker.strip().upper() in (stock, "") for ticker in sheet.tickers]
+    return [name if keep else "" for name, keep in zip(sheet.header, mine, strict=True)]
+
+
+def _own_rows(path: Path, sheet: Sheet, stock: str) -> tuple[np.ndarray | slice, list[str]]:
+    """The rows of the stock: all, if the file names at most one ticker."""
+    there = sorted(sheet.rows_of)
+    if len(there) < 2:
+        other = [name for name in there if name != stock]
+        return slice(None), [f"its ticker column says {other[0]}"] if other else []
+    if stock not in sheet.rows_of:
+        some = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
+        raise DataError(f"{path}: holds {some}, but not {stock}; name one of them, or write one file for each stock")
+    return sheet.rows_of[stock], [f"the rows of {stock} among those of {len(there)} tickers"]
 
 
 def _values(column: pd.Series) -> np.ndarray:
@@ -82,102 +208,26 @@ def _values(column: pd.Series) -> np.ndarray:
     return values
 
 
-def _plain(name: object) -> str:
-    text = re.sub(r"[\s_.*-]+", "", str(name)).lower()
-    return DATE if text in DATE_NAMES else text
+def _with_times(days: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Dates with the clock of another column behind them; as they are where that is midnight throughout."""
+    clocks = ["" if value is None else str(value).strip() for value in times.tolist()]
+    if all(clock in NO_TIMES for clock in clocks) or days.dtype.kind not in "O":
+        return days
+    # Stooq writes 153000 for half past three.
+    shown = [
+        f"{c.zfill(6)[:2]}:{c.zfill(6)[2:4]}:{c.zfill(6)[4:]}" if c.isdigit() and len(c) < 7 else c for c in clocks
+    ]
+    joined = [
+        None if day is None else f"{day} {clock}".strip() for day, clock in zip(days.tolist(), shown, strict=True)
+    ]
+    return np.array(joined, dtype=object)
 
 
-def _pick(path: Path, names: list[str], tickers: list[str] | None, stock: str) -> list[str]:
-    """Column names, empty for the columns of other tickers.
-
-    Raises:
-        DataError: several tickers and none is the stock, or a column that we need stands there twice.
-    """
-    there = sorted({ticker.strip().upper() for ticker in tickers or [] if ticker.strip()})
-    if tickers and len(there) > 1:
-        if stock not in there:
-            raise DataError(f"{path}: holds {', '.join(there)}, but not {stock}; write one file for each stock")
-        mine = [ticker.strip().upper() in (stock, "") for ticker in tickers]
-        names = [name if keep else "" for name, keep in zip(names, mine, strict=True)]
-    doubled = sorted({name for name in names if name in KNOWN and names.count(name) > 1})
-    if doubled:
-        raise DataError(f"{path}: column {', '.join(doubled)} is there more than once; keep one")
-    return names
-
-
-def _read_csv(path: Path, stock: str) -> tuple[pd.DataFrame, int]:
-    """The columns, and how many lines stand before the first row."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8; save it as CSV (UTF-8)") from error
-    if "\0" in text:
-        raise DataError(f"{path}: a binary file, though its name ends in .csv; save it as CSV, or rename it")
-    try:
-        names, tickers, lines = _header(text)
-    except csv.Error as error:
-        raise DataError(f"{path}: the first lines are no header of a CSV file ({error}); download it again") from error
-    names = _pick(path, names, tickers, stock)
-    # A label for each column, also for those not needed, so that each row's values keep their places.
-    labels = [name if name in KNOWN else f"\0{place}" for place, name in enumerate(names)] + [EXTRA]
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            header=None,
-            names=labels,
-            skiprows=lines,
-            skip_blank_lines=False,
-            low_memory=False,
-            dtype={DATE: "object", EXTRA: "object"},
-        )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=names), lines
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: {str(error).strip()}; repair or delete that line") from error
-    frame.columns = pd.Index([*names, EXTRA])
-    extra = frame[EXTRA].notna().to_numpy()
-    if extra.any():
-        line = lines + 1 + int(extra.argmax())
-        raise DataError(f"{path}, line {line}: more values than the header has columns; repair or delete that line")
-    return frame, lines
-
-
-def _header(text: str) -> tuple[list[str], list[str] | None, int]:
-    """Column names, tickers (None if the file has no row of them), and how many lines they take.
-
-    yfinance writes frames with two levels of columns: a row of fields, a row of tickers, and a row that names the
-    index and nothing else. Either of the first two may come first.
-    """
-    start = [line for _, line in zip(range(3), io.StringIO(text), strict=False)]
-    rows = [row or [""] for row in csv.reader(start)]
-    first = [_plain(cell) for cell in rows[0]]
-    if len(rows) < 2 or DATE in first:
-        return first, None, 1
-    # A frame's index has no name unless someone gave it one.
-    flat = [DATE, *first[1:]] if len(first) > 1 and not first[0] else first
-    second = [_plain(cell) for cell in rows[1]]
-    if CLOSE not in first and CLOSE in second:
-        rows[0], rows[1], first = rows[1], rows[0], second
-    if CLOSE not in first or rows[1][0].strip().lower() not in ("ticker", "price", "") or len(rows[1]) != len(first):
-        return flat, None, 1
-    if any(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in rows[1][1:]):
-        return flat, None, 1
-    named = len(rows) > 2 and _plain(rows[2][0]) == DATE and not any(cell.strip() for cell in rows[2][1:])
-    return [DATE, *first[1:]], ["", *rows[1][1:]], 3 if named else 2
-
-
-def _read_parquet(path: Path, stock: str) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as Parquet ({str(error)[:100]}); write it again") from error
-    tickers = None
-    if frame.columns.nlevels > 1:
-        levels = [[str(part) for part in frame.columns.get_level_values(level)] for level in (0, 1)]
-        fields, tickers = levels if CLOSE in map(_plain, levels[0]) else levels[::-1]
-        frame.columns = pd.Index(fields)
-    names = _pick(path, [_plain(name) for name in frame.columns], tickers, stock)
-    frame.columns = pd.Index(names)
-    if DATE not in names and (isinstance(frame.index, pd.DatetimeIndex) or _plain(frame.index.name) == DATE):
-        frame = frame.assign(**{DATE: frame.index})
-    return frame.reset_index(drop=True)
+def _unused(named: Named, sheet: Sheet, data: DataConfig, columns: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Columns that look like adjusted prices, where such are wanted and not used."""
+    if not data.adjust:
+        return ()
+    found = {plain(text): text.strip() for text in sheet.header}
+    known = [found.get(named.found[name], name) for name in ADJUSTED_SET.values() if name in named.found]
+    used = ADJUSTED in columns or all(name in named.found for name in ADJUSTED_SET.values())
+    return named.suspects if used else (*named.suspects, *known)

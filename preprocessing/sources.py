@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
-from preprocessing.ohlcv import SUFFIXES, Bars, clean_symbol, find_files, read_bars
+from preprocessing.files import bars_stem
+from preprocessing.ohlcv import Bars, clean_symbol, find_files, read_bars, symbols_in
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError, EngineError
 from stonk_pipeline.settings_operations import IngestConfig
@@ -34,7 +35,9 @@ def make_source(config: IngestConfig) -> Fetch:
     Raises:
         EngineError: yfinance is asked for and not installed.
     """
-    reading = DataConfig(adjust=config.adjust, split_ratio=config.split_ratio)
+    reading = DataConfig(
+        adjust=config.adjust, split_ratio=config.split_ratio, decimal=config.decimal, dates=config.dates
+    )
     if config.source == "http":
         return http_source(config, reading)
     if config.source == "yahoo":
@@ -60,8 +63,9 @@ def source_symbols(config: IngestConfig) -> list[str] | None:
     folder = Path(config.folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; make it, or give folder the one that receives files of bars")
-    files = [path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES]
-    return sorted({path.stem.upper() for path in files if not path.name.startswith(".")})
+    found = symbols_in(folder, None)
+    # One that is named after no symbol is listed too, so that the ingest says so.
+    return sorted({symbol for path, symbols in found for symbol in symbols or [str(bars_stem(path)).upper()]})
 
 
 def folder_source(folder: Path, reading: DataConfig) -> Fetch:
@@ -76,7 +80,7 @@ def folder_source(folder: Path, reading: DataConfig) -> Fetch:
         before = path.stat()
         if 0 <= age < SETTLED:
             time.sleep(SETTLED - age)
-        bars = read_bars(path, reading)
+        bars = read_bars(path, reading, clean_symbol(symbol))
         now = path.stat()
         if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
             raise DataError(f"{path}: it is being written just now; the next ingest will read it")

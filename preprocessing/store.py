@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
+from preprocessing.files import bars_stem
 from preprocessing.formatting import bar_columns, csv_lines, write_lines
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars
 from preprocessing.restatement import compare, merged
@@ -132,7 +133,7 @@ def _known(path: Path, config: IngestConfig) -> pd.DataFrame | None:
     if path.is_file():
         return read_bars(path, _reading(config)).frame
     for other in path.parent.iterdir():
-        if other.stem.upper() == path.stem and other.suffix.lower() in (".csv", ".parquet"):
+        if (bars_stem(other) or "").upper() == path.stem:
             raise DataError(f"{other}: an ingest writes {path.name}; rename the file, or move it to the source")
     return None
 

@@ -42,6 +42,10 @@ class IngestConfig(Settings):
     """Largest relative difference between two prices that passes for rounding."""
     adjust: bool = True
     """Scale open, high, low and close by Adj Close / Close where the source has an Adj Close."""
+    decimal: Literal["auto", "point", "comma"] = "auto"
+    """Decimal sign of the source's numbers, as `data.decimal`."""
+    dates: Literal["auto", "day_first", "month_first"] = "auto"
+    """Order of the source's dates such as 04/01/2021, as `data.dates`."""
     split_ratio: Annotated[float, Field(gt=1.0)] = 1.8
     """A jump between two closes by more than this factor is taken for an unadjusted split and refused."""
     calendar: Annotated[str, Field(min_length=1, max_length=20)] = "XNYS"

@@ -72,6 +72,10 @@ class DataConfig(Settings):
     long over."""
     adjust: bool = True
     """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
+    decimal: Literal["auto", "point", "comma"] = "auto"
+    """Decimal sign of the files of bars: found from the numbers, or set where they can be read in two ways."""
+    dates: Literal["auto", "day_first", "month_first"] = "auto"
+    """Order of dates such as 04/01/2021: found from a number above 12, or set where there is none."""
     window: Annotated[int, Field(ge=5, le=250)] = 10
     """Bars of context in a window."""
     horizon: Annotated[int, Field(ge=1, le=60)] = 10

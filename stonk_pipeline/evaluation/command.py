@@ -53,7 +53,7 @@ def evaluate(
 def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:
     """Adjusted closes of each stock, by ISO date."""
     read = resolve_name("preprocessing.ohlcv:read_bars")
-    frames = {stock: read(path, data).frame for stock, path in paths.items()}
+    frames = {stock: read(path, data, stock).frame for stock, path in paths.items()}
     return {
         stock: pd.Series(frame["close"].to_numpy(), index=frame["date"].dt.strftime("%Y-%m-%d"))
         for stock, frame in frames.items()

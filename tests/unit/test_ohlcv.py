@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import find_files, read_bars
 from stonk_pipeline.config import EMBEDDED, DataConfig, MarketConfig
 from stonk_pipeline.errors import DataError
@@ -31,7 +32,8 @@ def folder(path: Path, *names: str) -> DataConfig:
 
 
 def test_find_files_takes_every_file_of_the_folder(tmp_path):
-    data = folder(tmp_path, "msft.csv", "AAPL.csv", "BRK-A.parquet", "^GSPC.CSV", "notes.txt", ".hidden.csv")
+    data = folder(tmp_path, "msft.csv", "AAPL.csv", "BRK-A.parquet", "^GSPC.CSV", ".hidden.csv")
+    (tmp_path / "notes.txt").write_text("Date of the last download: today\n")
     assert list(find_files(data)) == ["AAPL", "BRK-A", "MSFT", "^GSPC"]
     assert find_files(data)["MSFT"] == tmp_path / "msft.csv"
 
@@ -87,11 +89,25 @@ def test_find_files_names_a_folder_without_bars_and_points_below(tmp_path):
         find_files(DataConfig(data_dir=str(tmp_path / "none")))
 
 
-def test_find_files_refuses_a_file_whose_name_is_no_symbol_only_when_it_is_wanted(tmp_path):
-    folder(tmp_path, "AAPL.csv", "my prices.csv")
-    with pytest.raises(DataError, match="my prices"):
-        find_files(DataConfig(data_dir=str(tmp_path)))
-    assert list(find_files(DataConfig(data_dir=str(tmp_path), stocks=["AAPL"]))) == ["AAPL"]
+def test_find_files_leaves_out_a_file_whose_name_is_no_symbol_and_reports_it(tmp_path):
+    data = folder(tmp_path, "AAPL.csv", "my prices.csv")
+    assert list(find_files(data)) == ["AAPL"]
+    bars, left_out = load_bars(data, find_files(data))
+    assert [stock.stock for stock in bars] == ["AAPL"]
+    assert list(left_out) == ["my prices.csv"]
+    assert "not named after a stock symbol; rename it" in left_out["my prices.csv"]
+    named = DataConfig(data_dir=str(tmp_path), stocks=["AAPL"])
+    assert load_bars(named, find_files(named))[1] == {}
+    (tmp_path / "AAPL.csv").unlink()
+    with pytest.raises(DataError, match=r"my prices\.csv.* is not named after a stock symbol"):
+        find_files(data)
+
+
+@pytest.mark.parametrize("symbol", ["M&M.NS", "BRK_B", "AAPL_1D"])
+def test_find_files_takes_ampersands_and_underscores_in_symbols(tmp_path, symbol):
+    data = folder(tmp_path, f"{symbol}.csv")
+    assert list(find_files(data)) == [symbol]
+    assert read_bars(find_files(data)[symbol], data).stock == symbol
 
 
 def test_read_bars_adjusts_open_high_low_and_close_alike(tmp_path):
@@ -184,7 +200,8 @@ def test_read_bars_keeps_local_dates_of_zoned_times(tmp_path):
     for name in ("AAPL.csv", "MSFT.parquet"):
         bars = read_bars(tmp_path / name, DataConfig())
         assert bars.frame[DATE].tolist() == yahoo()["Date"].tolist()
-        assert [(repair.kind, repair.rows) for repair in bars.repairs] == [("time_of_day", 40)]
+        told = [(repair.kind, repair.rows, repair.changed) for repair in bars.repairs]
+        assert told == [("time_of_day", 40, False)]
 
 
 @real_bars
