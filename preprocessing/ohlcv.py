@@ -136,10 +136,13 @@ def symbols_in(folder: Path, wanted: list[str] | None) -> list[tuple[Path, list[
     found = []
     for path, symbol in by_name.items():
         own = [symbol] if SYMBOL.fullmatch(symbol) else []
+        if settled and symbol not in (wanted or ()):
+            continue
+        # A .txt may be anything; what is called otherwise is read, and refused if it holds no bars.
+        if path.name.lower().endswith(".txt") and not looks_like_bars(path):
+            continue
         if settled:
             found.append((path, own))
-            continue
-        if not path.name.lower().endswith((".csv", ".parquet")) and not looks_like_bars(path):
             continue
         tickers = _tickers(path)
         several = len(tickers) > 1 and symbol not in tickers

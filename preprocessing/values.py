@@ -61,6 +61,10 @@ def read_numbers(table: Table, names: Sequence[str], data: DataConfig) -> tuple[
     """
     raw = {name: table.columns[name] for name in names}
     numbers = {name: column.astype(np.float64) for name, column in raw.items() if column.dtype.kind in "iuf"}
+    if data.decimal != "comma":
+        quick = {name: _plain_numbers(column) for name, column in raw.items() if name not in numbers}
+        if all(values is not None for values in quick.values()):
+            return numbers | {name: values for name, values in quick.items() if values is not None}, []
     texts = {name: cell_text(column) for name, column in raw.items() if name not in numbers}
     plain = {name: _floats(text) for name, text in texts.items()}
     if data.decimal != "comma" and not any((np.isnan(plain[n]) & _there(texts[n])).any() for n in texts):
@@ -81,6 +85,14 @@ def read_numbers(table: Table, names: Sequence[str], data: DataConfig) -> tuple[
             refuse(table, bad, what, f"{remedy}, or set data.decimal to point" if comma else remedy)
         numbers[name] = values
     return numbers, list(said)
+
+
+def _plain_numbers(column: np.ndarray) -> np.ndarray | None:
+    """Numbers of cells that are all plain ones, which is quick to see and the usual case; else None."""
+    if pd.api.types.infer_dtype(column, skipna=False) != "string":
+        return None
+    values = pd.to_numeric(column, errors="coerce")
+    return None if values.dtype.kind not in "iuf" or np.isnan(values).any() else values.astype(np.float64)
 
 
 def _there(text: pd.Series) -> np.ndarray:

@@ -43,7 +43,7 @@ class RunConfig(Settings):
         if self.data.stocks == ["all"]:
             return "EMBEDDED" if self.data.data_dir == EMBEDDED else "ALL"
         # The run's directory is made before preprocessing refuses what is no symbol, such as `../../etc/passwd`.
-        stocks = [re.sub(r"[^A-Z0-9.^=-]+", "-", stock.upper()).strip("-.") or "NONE" for stock in self.data.stocks]
+        stocks = [re.sub(r"[^A-Z0-9.^=_-]+", "-", stock.upper()).strip("-.") or "NONE" for stock in self.data.stocks]
         return "-".join(stocks) if len(stocks) <= 3 else f"{stocks[0]}-and-{len(stocks) - 1}-more"
 
     @property

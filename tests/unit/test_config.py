@@ -302,6 +302,8 @@ def test_grpo_stage_takes_the_settings_of_its_run():
         (["AAPL", "MSFT", "GE", "BRK-A", "C"], "AAPL-and-4-more"),
         (["^GSPC"], "^GSPC"),
         (["BRK-A"], "BRK-A"),
+        (["BRK_B"], "BRK_B"),
+        (["M&M.NS"], "M-M.NS"),  # it names a directory, which a person may write in a shell
         (["all"], "ALL"),
         (["ALL"], "ALL"),  # Allstate's symbol
         (["AAPL", "ALL"], "AAPL-ALL"),

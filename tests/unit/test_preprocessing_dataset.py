@@ -13,6 +13,7 @@ from preprocessing.formatting import csv_lines, significant
 from preprocessing.ohlcv import find_files
 from stonk_pipeline import runs
 from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.dataset import read_histories, read_split
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market import best_possible, generate
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, SPLITS, X_COLUMNS, Y_COLUMNS
@@ -160,6 +161,16 @@ def test_preprocess_uses_one_calendar_and_what_each_stock_has_of_it(tmp_path):
     assert written["stocks"]["YOUNG"]["windows"]["train"] == 0
     assert written["stocks"]["YOUNG"]["windows"]["test"] > 0
     assert (tmp_path / "out" / "YOUNG_train_x.csv").read_text() == ",".join(X_COLUMNS) + "\n"
+
+
+def test_preprocess_keeps_ampersands_and_underscores_of_symbols(tmp_path):
+    bars = generate(MARKET)
+    data_dir = write_bars(tmp_path / "bars", **{"M&M.NS": bars["SIM01"], "BRK": bars["SIM02"], "BRK_B": bars["SIM03"]})
+    run(stage(data_dir=data_dir), tmp_path / "out")
+    windows, _ = read_split(tmp_path / "out", "test")
+    assert {window.stock for window in windows} == {"M&M.NS", "BRK", "BRK_B"}
+    closes = read_histories(tmp_path / "out")
+    assert closes["BRK"].closes != closes["BRK_B"].closes
 
 
 def test_preprocess_leaves_out_and_reports_a_stock_that_is_too_short(tmp_path):
