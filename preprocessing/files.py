@@ -66,6 +66,7 @@ def read_text(path: Path) -> tuple[bytes, str | None]:
     if not text.strip("\ufeff \t\r\n"):
         raise DataError(f"{path}: the file is empty; download it again")
     plain = text.encode() if encoding != "utf-8" else content
+    del text, content  # a copy of a large file's text less
     return plain.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), "UTF-16" if encoding == "utf-16" else None
 
 
@@ -113,6 +114,6 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     files = [entry for entry in archive.infolist() if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")]
     bars = [entry for entry in files if entry.filename.lower().endswith(TEXT)]
     if len(bars) != 1:
-        names = ", ".join(entry.filename for entry in files)[:200] or "nothing"
+        names = ", ".join(repr(entry.filename) for entry in files)[:200] or "nothing"
         raise DataError(f"{path}: an archive must hold exactly one file of bars (.csv, .txt); it holds {names}")
     return bars[0]

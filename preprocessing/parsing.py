@@ -15,6 +15,7 @@ from preprocessing.dialects import find_dialect
 from preprocessing.files import first_lines, is_parquet, read_text
 from preprocessing.names import ADJUSTED_SET, ADJUSTED_VOLUME, TICKER, TIME, Named, is_bars, name_columns, plain
 from preprocessing.parquet import parquet_names, read_parquet
+from preprocessing.repairs import shown
 from preprocessing.table import ADJUSTED, KNOWN, Table
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
@@ -66,8 +67,8 @@ def read_table(path: Path, stock: str, data: DataConfig) -> Table:
         said.append("the file's own adjusted open, high, low and close")
     missing = [name for name in BAR_COLUMNS if name not in place and name != VOLUME]
     if missing:
-        found = ", ".join(text.strip() for text in sheet.header if text.strip())
-        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found[:200] or 'none'}")
+        found = shown([text for text in sheet.header if text.strip()])
+        raise DataError(f"{path}: no column {', '.join(missing)} (in any case); found {found or 'none'}")
     if sheet.frame.empty:
         raise DataError(f"{path}: there are no rows under the header; download it again")
     chosen, told = _own_rows(path, sheet, stock)
@@ -181,7 +182,7 @@ def _own_columns(path: Path, sheet: Sheet, stock: str) -> list[str]:
     if len(there) < 2 or sheet.tickers is None:
         return list(sheet.header)
     if stock not in there:
-        raise DataError(f"{path}: holds {', '.join(there[:20])}, but not {stock}; name one of them, or write one file")
+        raise DataError(f"{path}: holds {shown(there)}, but not {stock}; name one of them, or write one file")
     mine = [ticker.strip().upper() in (stock, "") for ticker in sheet.tickers]
     return [name if keep else "" for name, keep in zip(sheet.header, mine, strict=True)]
 
@@ -191,10 +192,11 @@ def _own_rows(path: Path, sheet: Sheet, stock: str) -> tuple[np.ndarray | slice,
     there = sorted(sheet.rows_of)
     if len(there) < 2:
         other = [name for name in there if name != stock]
-        return slice(None), [f"its ticker column says {other[0]}"] if other else []
+        return slice(None), [f"its ticker column says {shown(other)}"] if other else []
     if stock not in sheet.rows_of:
-        some = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
-        raise DataError(f"{path}: holds {some}, but not {stock}; name one of them, or write one file for each stock")
+        raise DataError(
+            f"{path}: holds {shown(there)}, but not {stock}; name one of them, or write one file for each stock"
+        )
     return sheet.rows_of[stock], [f"the rows of {stock} among those of {len(there)} tickers"]
 
 

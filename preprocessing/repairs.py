@@ -38,6 +38,11 @@ def listed(values: Sequence[object]) -> str:
     return ", ".join(str(value) for value in values[:SHOWN]) + (", …" if len(values) > SHOWN else "")
 
 
+def shown(texts: Sequence[str]) -> str:
+    """Texts of a file for a message: not endless, and without characters that steer a terminal."""
+    return ", ".join(repr(text.strip())[1:-1] for text in texts[:20])[:200]
+
+
 def note(repairs: list[Repair], days: np.ndarray, kind: str, what: str, changed: bool = True) -> None:
     """Notes rows of these days, if there are any; `what` goes on after `3 rows (days) `."""
     if not len(days):

@@ -13,9 +13,11 @@ import pytest
 
 from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import Bars, find_files, read_bars
+from preprocessing.sources import make_source, source_symbols
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
+from stonk_pipeline.settings_operations import IngestConfig
 
 PRICES = [(100.5, 101.25, 99.75, 100.61), (100.6, 102.5, 100.25, 101.5), (101.5, 113.75, 101.25, 112.5)]
 """Open, high, low, close."""
@@ -152,7 +154,7 @@ def test_read_bars_refuses_archives_of_several_files_and_of_endless_ones(tmp_pat
     with zipfile.ZipFile(tmp_path / "AAPL.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.csv", STOOQ)
         archive.writestr("b.csv", STOOQ)
-    with pytest.raises(DataError, match=r"AAPL\.zip: an archive must hold exactly one .* it holds a\.csv, b\.csv"):
+    with pytest.raises(DataError, match=r"AAPL\.zip: an archive must hold exactly one .* it holds 'a\.csv', 'b\.csv'"):
         read_bars(tmp_path / "AAPL.zip", DataConfig())
     with pytest.raises(DataError, match=r"AAPL\.csv\.gz: unpacks to more than 200 times its size"):
         read(tmp_path / "AAPL.csv.gz", gzip.compress(b"," * 50_000_000))
@@ -379,3 +381,33 @@ def test_read_bars_joins_a_column_of_times_to_its_dates(tmp_path):
     text = STOOQ.replace("000000", "153000")
     bars = read(tmp_path / "AAPL.txt", text)
     assert [(r.kind, r.rows, r.changed) for r in bars.repairs if r.kind == "time_of_day"] == [("time_of_day", 3, True)]
+
+
+def test_read_bars_keeps_control_characters_of_a_file_out_of_messages(tmp_path):
+    with pytest.raises(DataError, match="no column date") as caught:
+        read(tmp_path / "AAPL.csv", "Open\x1b[2J,Close\n1,2\n")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_folder_source_reads_dialects_as_the_settings_of_the_ingest_say(tmp_path):
+    (tmp_path / "AAPL.csv").write_text(AMBIGUOUS)
+    (tmp_path / "all of them.csv.gz").write_bytes(gzip.compress(LONG.replace("AAPL", "GE").encode()))
+    config = IngestConfig(folder=str(tmp_path), decimal="comma")
+    assert source_symbols(config) == ["AAPL", "GE", "M&M.NS", "MSFT"]
+    fetch = make_source(config)
+    assert fetch("AAPL", None).frame[CLOSE].tolist() == [100.607]
+    assert fetch("GE", None).frame[CLOSE].tolist() == [10, 10, 10]
+    with pytest.raises(DataError, match=r"set data\.decimal"):
+        make_source(IngestConfig(folder=str(tmp_path)))("AAPL", None)
+
+
+def test_read_bars_reads_binances_header_and_thousands_of_investing(tmp_path):
+    header = "open_time,open,high,low,close,volume,close_time,quote_volume\n"
+    bars = read(tmp_path / "BTC.csv", header + rows(MILLISECONDS, "{d},{o},{h},{l},{c},{v},1,2"))
+    assert_same(bars)
+    assert said(bars) == "read as: 'open_time' is date; dates as milliseconds since 1970 (UTC)"
+    text = '"Date","Price","Open","High","Low","Vol.","Change %"\n'
+    text += '"12/31/2021","4,766.18","4,775.21","4,786.83","4,765.75","","-0.26%"\n'
+    frame = read(tmp_path / "SPX.csv", text).frame
+    assert frame[CLOSE].tolist() == [4766.18]
+    assert str(frame[DATE][0].date()) == "2021-12-31"
