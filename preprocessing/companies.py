@@ -1,7 +1,5 @@
 """What is known of companies, cleaned: from a file, or from a record."""
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company
+from stonk_pipeline.untrusted import finite, read_json, shown
 
 NAME_LENGTH, DESCRIPTION_LENGTH, FACT_LENGTH = 60, 300, 40
 MOST_FACTS = 40
@@ -35,20 +34,18 @@ def read_companies(path: Path) -> dict[str, Company]:
         DataError: no such file, or not of that form; names file and ticker.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: no such file of company facts") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON in UTF-8 ({error}); write {FORM}") from error
+        found = read_json(path, DataError, f"write {FORM}")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file of company facts; give a JSON file: {FORM}") from error
     if not isinstance(found, Mapping):
         raise DataError(f"{path}: not a table of tickers; write {FORM}")
     companies = {}
     for ticker, about in found.items():
         if not isinstance(about, Mapping):
-            raise DataError(f"{path}, {ticker}: not a table; write {{name, description, facts}}")
+            raise DataError(f"{path}, {shown(ticker)}: not a table; write {{name, description, facts}}")
         unknown = set(about) - {"name", "description", "facts"}
         if unknown:
-            raise DataError(f"{path}, {ticker}: unknown field {sorted(unknown)[0]!r}; it has name, description, facts")
+            raise DataError(f"{path}, {shown(ticker)}: unknown field {shown(sorted(unknown)[0])!r}; it has name, description, facts")
         companies[ticker.upper()] = company(about.get("name"), about.get("description"), about.get("facts"))
     return companies
 
@@ -57,7 +54,8 @@ def _value(value: Any) -> str:
     """A figure in few characters: 394328000000 -> 394.3B. Empty for what is none."""
     if isinstance(value, str):
         return clean(value, FACT_LENGTH)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    value = finite(value)
+    if value is None:
         return ""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if abs(value) >= size:

@@ -5,7 +5,6 @@ moment are known, later ones are not, and no step here lets a later line change 
 """
 
 import datetime
-import json
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from stonk_pipeline.config.direction import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Headline
+from stonk_pipeline.untrusted import LONGEST_LINE, parse_json, reason
 
 FIELDS = ("timestamp", "ticker", "headline")
 SHOWN = 5
@@ -63,6 +63,9 @@ def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: New
                 time, ticker, text = _parse(raw)
             except ValueError as error:
                 problems.append(f"{place}: {error}")
+                continue
+            except DataError as error:
+                problems.append(f"{place}{error}")
                 continue
             if ticker not in wanted:
                 other += 1
@@ -120,20 +123,21 @@ def known(news: News, ticker: str, date: str, config: NewsConfig) -> tuple[Headl
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
     """(place, text) of each line that is not blank."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        # Lines end in a line feed alone: a headline may hold another line separator that JSON allows.
+        with file.open(encoding="utf-8-sig", newline="\n") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
+                if len(line) == LONGEST_LINE:
+                    raise DataError(f"{file}, line {number}: longer than {LONGEST_LINE:,} characters; write one a line")
+                if line.strip():
+                    yield f"{file}, line {number}", line
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not a text file in UTF-8; save it as JSONL (UTF-8)") from error
-    # Not splitlines(): a headline may hold a line separator that JSON allows.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"{file}, line {number}", line
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({reason(error)}); give a JSONL file of news") from error
 
 
 def _parse(line: str) -> tuple[Time, str, str]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error}); write one object a line") from error
+    record = parse_json(line, "", DataError, "write one object a line")
     if not isinstance(record, Mapping):
         raise ValueError("not an object; write {" + ", ".join(f'"{name}": …' for name in FIELDS) + "}")
     values = []

@@ -8,7 +8,6 @@ the next one that happens to be there may lie days later.
 
 import datetime
 import itertools
-import json
 import math
 import re
 from collections import defaultdict
@@ -29,9 +28,14 @@ from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
+from stonk_pipeline.untrusted import LONGEST_LINE, finite, parse_json, reason, shown
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+TICKER = re.compile(r"[A-Za-z0-9.\-=^&_/:$]{1,32}", re.ASCII)
 ENDINGS = (".jsonl", ".parquet")
+BATCH = 256
+"""Rows of Parquet in memory at once, as Python's own values."""
+LEAST_PRICE, MOST_PRICE = 1e-6, 1e9
 LONGEST_BREAK = 5
 """Calendar days between two sessions; a longer gap is missing data, whatever the other tickers say."""
 AGREEMENT = 0.005
@@ -154,6 +158,9 @@ def read_records(
             window = _window(records, breaks, row, examples.fallback_volatility)
             decisions.append(Decision(window, record.company, record.headlines))
             movements.append(Movement(last.date, change, label(change, examples.flat_percent)))
+    if not decisions:
+        why = ", ".join(f"{name}: {count}" for name, count in counts.items() if count) or "it is empty"
+        raise DataError(f"{paths[0]}: no example can be made of these records ({why}); give several sessions of a stock")
     return ordered(decisions, movements), counts
 
 
@@ -195,26 +202,25 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         if path.suffix.lower() == ".parquet":
             number = 0
-            for batch in pq.ParquetFile(path).iter_batches(4096):
+            for batch in pq.ParquetFile(path).iter_batches(BATCH):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}, row {number}", row
             return
         with path.open(encoding="utf-8-sig", newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
+            # A line is read up to its bound: one without an end would fill the memory.
+            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
+                place = f"{path}, line {number}"
+                if len(line) == LONGEST_LINE:
+                    raise DataError(f"{place}: longer than {LONGEST_LINE:,} characters; write one record a line")
                 if line.strip():
-                    yield f"{path}, line {number}", _json(f"{path}, line {number}", line)
+                    yield place, parse_json(line, place, DataError, "write one record a line")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file of records; give a JSONL or Parquet file") from error
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: not readable as JSONL or Parquet ({str(error)[:100]}); write it again") from error
+    except (pa.ArrowException, ArithmeticError, ValueError, LookupError, OSError) as error:  # the first and the last
+        # are Arrow's own; the others come from Python's dates, zones and text, of which Parquet holds more than Python
+        raise DataError(f"{path}: not readable as JSONL or Parquet ({reason(error)}); write it again") from error
 
-
-def _json(place: str, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not JSON ({error}); write one record a line") from error
 
 
 def _record(place: str, raw: Any, news: NewsConfig) -> Record | None:
@@ -228,6 +234,8 @@ def _record(place: str, raw: Any, news: NewsConfig) -> Record | None:
     close, previous = _positive(price.get("close")), _positive(price.get("close_previous"))
     if not isinstance(ticker, str) or not ticker.strip() or date is None or close is None or previous is None:
         return None
+    if not TICKER.fullmatch(ticker.strip()):
+        raise DataError(f"{place}: ticker {shown(ticker, 40)!r} is none; write letters, digits and . - = ^ & _")
     written = _table(info.get("news")).get("news_headlines")
     texts = [clean(text, news.max_length) for text in _texts(written)]
     unique = [text for text in dict.fromkeys(texts) if text][: news.per_decision]
@@ -247,8 +255,8 @@ def _table(value: Any) -> Mapping[str, Any]:
     """A nested table, which may be written as JSON within the record; empty for anything else."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parse_json(value, "", DataError, "")
+        except DataError:
             return {}
     return value if isinstance(value, Mapping) else {}
 
@@ -267,5 +275,5 @@ def _date(value: Any) -> str | None:
 
 
 def _positive(value: Any) -> float | None:
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    return float(value) if usable else None
+    number = finite(value)
+    return number if number is not None and LEAST_PRICE <= number <= MOST_PRICE else None

@@ -34,11 +34,15 @@ def stocks(directory: Path) -> list[str]:
     Raises:
         StageError: there is no dataset in the directory.
     """
+    path = directory / "dataset.json"
     try:
-        record = json.loads((directory / "dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_table(path, StageError, "run the preprocessing stage again")
+    except FileNotFoundError as error:
         raise StageError(f"{directory}: no dataset here (dataset.json); run the preprocessing stage first") from error
-    return sorted(record["stocks"])
+    named = record.get("stocks")
+    if not isinstance(named, dict) or any(name in ("", ".", "..") or {"/", "\0"} & set(name) for name in named):
+        raise StageError(f"{path}: damaged (stocks is no table of symbols); run the preprocessing stage again")
+    return sorted(named)
 
 
 def read_split(directory: Path, split: str) -> tuple[list[Window], list[Target]]:

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 from typing import Any
 
-import yaml
-
 from stonk_pipeline.config import AnyConfig, load_config, merge, recipe_names
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.untrusted import DEEPEST, shown
+from stonk_pipeline.untrusted_yaml import parse_yaml
 
 OPTIONS = {
     "stock": "data.stocks",
@@ -94,7 +94,10 @@ def _add_call_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _one_or_two(text: str) -> list[Any]:
-    values = [yaml.safe_load(part) for part in text.split(",")]
+    try:
+        values = [parse_yaml(part, "") for part in text.split(",")]
+    except ConfigError as error:
+        raise ValueError from error
     values = [float(value) if isinstance(value, str) else value for value in values]  # YAML reads 1e-5 as a text
     if len(values) > 2:
         raise ValueError
@@ -121,12 +124,9 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
             out = merge(out, _nested(key, given[min(place, len(given) - 1)]))
     for text in args.set:
         key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {text}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
-        try:
-            out = merge(out, _nested(key, yaml.safe_load(value)))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text}: the value is not readable as YAML: {error}") from error
+        if not equals or not all(key.split(".")) or key.count(".") >= DEEPEST:
+            raise ConfigError(f"--set {shown(text)}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
+        out = merge(out, _nested(key, parse_yaml(value, f"--set {shown(text)}")))
     return out
 
 
@@ -153,8 +153,9 @@ def resolve_config(args: argparse.Namespace) -> AnyConfig:
         recipe = "default" if tiny else "qwen-1.5b"
     changed = overrides(args)
     if load_config(recipe).contract == "direction":
-        lora = changed.pop("lora", {})  # each stage has an adapter of its own
-        return load_config(recipe, merge(changed, {stage: {"lora": lora} for stage in ("stage_one", "stage_two")}))
+        lora = changed.pop("lora", None)  # each stage has an adapter of its own
+        stages = {} if lora is None else {stage: {"lora": lora} for stage in ("stage_one", "stage_two")}
+        return load_config(recipe, merge(changed, stages))
     alien = [option.replace("_", "-") for option in CALLS if getattr(args, option) is not None]
     if alien:
         raise ConfigError(f"--{alien[0]} is an option of the direction recipe: add --recipe direction")

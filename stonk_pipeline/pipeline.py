@@ -28,6 +28,8 @@ from stonk_pipeline.runs import (
     verify,
     write_atomic,
 )
+from stonk_pipeline.untrusted import read_table
+
 
 CONFIG = "config.json"
 LOG = "pipeline.log"
@@ -227,9 +229,9 @@ def open_run(directory: Path) -> Run:
     """
     path = directory / CONFIG
     try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StageError(f"{path}: not readable ({error}); begin a run with the preprocess step") from error
+        settings = read_table(path, StageError, "begin a run with the preprocess step")
+    except FileNotFoundError as error:
+        raise StageError(f"{path}: no such file; begin a run with the preprocess step") from error
     return Run(directory.resolve(), make_config(settings, source=str(path)))
 
 

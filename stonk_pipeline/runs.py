@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline import locks
 from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.untrusted import read_model, shown
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
@@ -148,11 +149,9 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
+        return read_model(path, Manifest, StageError, "run this stage again")
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise StageError(f"{directory}: not finished (no {MANIFEST}); run this stage again") from error
-    except ValueError as error:
-        raise StageError(f"{path}: damaged; run this stage again") from error
 
 
 def verify(directory: Path) -> Manifest:
@@ -164,11 +163,19 @@ def verify(directory: Path) -> Manifest:
     manifest = read_manifest(directory)
     for name, digest in manifest.outputs.items():
         path = directory / name
+        if not _inside(name):
+            raise StageError(f"{directory / MANIFEST}: output {shown(name)!r} is no name; run the stage again")
         if not path.is_file():
             raise StageError(f"{path}: missing, though the stage finished; run stage {manifest.stage!r} again")
         if file_digest(path) != digest:
             raise StageError(f"{path}: changed since the stage finished; run stage {manifest.stage!r} again")
     return manifest
+
+
+def _inside(name: str) -> bool:
+    """Whether a manifest's name of an output is one of a file below its own directory."""
+    parts = name.split("/")
+    return "\0" not in name and not {"", ".", ".."} & set(parts) and max(len(part.encode()) for part in parts) < 256
 
 
 def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:

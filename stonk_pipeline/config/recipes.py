@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.untrusted import read_text, shown
+from stonk_pipeline.untrusted_yaml import parse_yaml
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 AnyConfig = PipelineConfig | DirectionConfig
@@ -17,6 +18,11 @@ CONTRACTS: dict[str, type[PipelineConfig] | type[DirectionConfig]] = {
     "forecast": PipelineConfig,
     "direction": DirectionConfig,
 }
+
+
+MOST_COMPLAINTS = 20
+LONGEST_CHAIN = 16
+"""Recipes of which each has the next as its base."""
 
 
 def recipe_names() -> list[str]:
@@ -63,23 +69,26 @@ def of_forecasts(config: AnyConfig, what: str) -> PipelineConfig:
 
 def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
     """A recipe's settings, laid on those of the recipe that its `base` names, and its file."""
-    path = RECIPES / f"{recipe}.yaml"
-    if not path.is_file():
-        path = Path(recipe)
-    if path.suffix not in (".yaml", ".yml") or not path.is_file():
-        raise ConfigError(f"no recipe {recipe!r}: give one of {', '.join(recipe_names())}, or a .yaml file")
+    path = Path(recipe)
+    if recipe in recipe_names():
+        path = RECIPES / f"{recipe}.yaml"
+    missing = f"no recipe {shown(recipe)!r}: give one of {', '.join(recipe_names())}, or a .yaml file"
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(missing)
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+        settings = parse_yaml(read_text(path, ConfigError, "give a recipe in YAML"), str(path)) or {}
+    except FileNotFoundError as error:
+        raise ConfigError(missing) from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
     base = settings.pop("base", None)
     if base is None:
         return settings, path
-    if base in (recipe, *above):
-        raise ConfigError(f"{path}: base: {base} leads back to itself")
-    return merge(_read_recipe(str(base), (recipe, *above))[0], settings), path
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base: {shown(base)} is no text; give a recipe's name or a .yaml file")
+    if base in (recipe, *above) or len(above) >= LONGEST_CHAIN:
+        raise ConfigError(f"{path}: base: {shown(base)} leads back to itself, or too far; name a recipe without a base")
+    return merge(_read_recipe(base, (recipe, *above))[0], settings), path
 
 
 def make_config(settings: dict[str, Any], *, source: str) -> AnyConfig:
@@ -89,13 +98,20 @@ def make_config(settings: dict[str, Any], *, source: str) -> AnyConfig:
         ConfigError: names each wrong field, its value and what is allowed.
     """
     contract = settings.get("contract", "forecast") if isinstance(settings, dict) else "forecast"
-    if contract not in CONTRACTS:
-        raise ConfigError(f"{source}: contract: {contract!r} is none of {', '.join(CONTRACTS)}")
+    if not isinstance(contract, str) or contract not in CONTRACTS:
+        raise ConfigError(f"{source}: contract: {shown(repr(contract), 80)} is none of {', '.join(CONTRACTS)}")
     try:
         return CONTRACTS[contract].model_validate(settings)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']} (got {item['input']!r:.80})"
-            for item in error.errors()
-        ]
-        raise ConfigError(f"{source}: wrong settings\n" + "\n".join(lines)) from error
+        raise ConfigError(f"{source}: wrong settings\n" + "\n".join(_complaints(error))) from error
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    """One line for each wrong setting: its name, what is allowed and what it is; of very many, the first ones."""
+    wrong = error.errors()
+    lines = [
+        f"  {shown('.'.join(map(str, item['loc']))) or 'settings'}: {shown(item['msg'], 300)} "
+        f"(got {shown(repr(item['input']), 80)})"
+        for item in wrong[:MOST_COMPLAINTS]
+    ]
+    return lines + ([f"  and {len(wrong) - MOST_COMPLAINTS} more"] if len(wrong) > MOST_COMPLAINTS else [])
