@@ -45,7 +45,8 @@ def read_companies(path: Path) -> dict[str, Company]:
             raise DataError(f"{path}, {shown(ticker)}: not a table; write {{name, description, facts}}")
         unknown = set(about) - {"name", "description", "facts"}
         if unknown:
-            raise DataError(f"{path}, {shown(ticker)}: unknown field {shown(sorted(unknown)[0])!r}; it has name, description, facts")
+            name = shown(sorted(unknown)[0])
+            raise DataError(f"{path}, {shown(ticker)}: unknown field {name!r}; it has name, description, facts")
         companies[ticker.upper()] = company(about.get("name"), about.get("description"), about.get("facts"))
     return companies
 

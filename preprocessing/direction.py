@@ -86,6 +86,9 @@ def _from_records(config: ExamplesStage, inputs: Mapping[str, Path]) -> tuple[di
     assert config.split is not None
     files = [path for name, path in inputs.items() if name.startswith(RECORDS)]
     examples, counts = read_records(files, config.examples, config.clock)
+    if not examples.decisions:
+        why = ", ".join(f"{name}: {count}" for name, count in counts.items() if count) or "they are empty"
+        raise DataError(f"{files[0]}: no example can be made of these records ({why}); give sessions in a row")
     return split_records(examples, config.split), {"records": counts, "informative_share": None}
 
 

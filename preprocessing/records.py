@@ -158,9 +158,6 @@ def read_records(
             window = _window(records, breaks, row, examples.fallback_volatility)
             decisions.append(Decision(window, record.company, record.headlines))
             movements.append(Movement(last.date, change, label(change, examples.flat_percent)))
-    if not decisions:
-        why = ", ".join(f"{name}: {count}" for name, count in counts.items() if count) or "it is empty"
-        raise DataError(f"{paths[0]}: no example can be made of these records ({why}); give several sessions of a stock")
     return ordered(decisions, movements), counts
 
 
@@ -220,7 +217,6 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     except (pa.ArrowException, ArithmeticError, ValueError, LookupError, OSError) as error:  # the first and the last
         # are Arrow's own; the others come from Python's dates, zones and text, of which Parquet holds more than Python
         raise DataError(f"{path}: not readable as JSONL or Parquet ({reason(error)}); write it again") from error
-
 
 
 def _record(place: str, raw: Any, news: NewsConfig) -> Record | None:

@@ -1,10 +1,12 @@
 """Reads the dataset that the preprocessing stage wrote."""
 
 import json
+import math
 import random
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,11 @@ from stonk_pipeline.schema import (
     Target,
     Window,
 )
+from stonk_pipeline.untrusted import is_name, read_table, reason
 
 TEXTS = ("stock", "date", "context_start", "target_start", "target_end", "sequence")
+FINITE = (CLOSE, "volatility", "price_offset", "price_unit")
+"""Numbers that cannot be missing; some statistics and indicators may be."""
 
 
 def stocks(directory: Path) -> list[str]:
@@ -40,7 +45,7 @@ def stocks(directory: Path) -> list[str]:
     except FileNotFoundError as error:
         raise StageError(f"{directory}: no dataset here (dataset.json); run the preprocessing stage first") from error
     named = record.get("stocks")
-    if not isinstance(named, dict) or any(name in ("", ".", "..") or {"/", "\0"} & set(name) for name in named):
+    if not isinstance(named, dict) or not all(map(is_name, named)):
         raise StageError(f"{path}: damaged (stocks is no table of symbols); run the preprocessing stage again")
     return sorted(named)
 
@@ -62,11 +67,11 @@ def read_split(directory: Path, split: str) -> tuple[list[Window], list[Target]]
         raise ValueError(f"no part {split!r} of the dataset; it has {', '.join(SPLITS)}")
     pairs: list[tuple[Window, Target]] = []
     for stock in stocks(directory):
-        x = _read(directory / f"{stock}_{split}_x.csv", X_COLUMNS)
-        y = _read(directory / f"{stock}_{split}_y.csv", Y_COLUMNS)
+        files = [directory / f"{stock}_{split}_{part}.csv" for part in "xy"]
+        x, y = _read(files[0], X_COLUMNS), _read(files[1], Y_COLUMNS)
         if x["date"] != y["date"]:
             raise StageError(f"{directory}: {stock}_{split}_x.csv and _y.csv do not match; run preprocessing again")
-        pairs += zip(_windows(x), _targets(y), strict=True)
+        pairs += zip(_windows(x, files[0]), _targets(y, files[1]), strict=True)
     pairs.sort(key=lambda pair: (pair[0].date, pair[0].stock))
     return [window for window, _ in pairs], [target for _, target in pairs]
 
@@ -97,7 +102,7 @@ def read_best_possible(directory: Path) -> dict[tuple[str, str], tuple[float, ..
         return None
     columns = _read(path, ("stock", "date", "sequence"))
     keys = zip(columns["stock"], columns["date"], strict=True)
-    return dict(zip(keys, _sequences(columns["sequence"]), strict=True))
+    return dict(zip(keys, _sequences(columns["sequence"], path), strict=True))
 
 
 def spread(windows: list[Window], targets: list[Target], count: int, seed: int) -> tuple[list[Window], list[Target]]:
@@ -155,16 +160,28 @@ def _read(path: Path, columns: tuple[str, ...]) -> dict[str, list[Any]]:
         )
     except FileNotFoundError as error:
         raise StageError(f"{path}: missing; run the preprocessing stage again") from error
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise StageError(f"{path}: damaged ({error}); run the preprocessing stage again") from error
-    return {name: table[name].to_pylist() if name in TEXTS else table[name].to_numpy().tolist() for name in columns}
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise StageError(f"{path}: damaged ({reason(error)}); run the preprocessing stage again") from error
+    found = {name: table[name].to_pylist() if name in TEXTS else table[name].to_numpy().tolist() for name in columns}
+    for name in columns:
+        missing = name in TEXTS and table[name].null_count
+        if missing or (name in FINITE and not all(map(math.isfinite, found[name]))):
+            raise StageError(f"{path}, column {name}: a value is missing; run the preprocessing stage again")
+    return found
 
 
-def _sequences(texts: list[str]) -> list[tuple[float, ...]]:
-    return [tuple(map(float, values)) for values in json.loads(f"[{','.join(texts)}]")]
+def _sequences(texts: list[str], path: Path) -> list[tuple[float, ...]]:
+    """Lists of numbers, all of one length, written as JSON; parsed at once, for there are many thousands."""
+    try:
+        rows = [tuple(map(float, values)) for values in json.loads(f"[{','.join(texts)}]")]
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise StageError(f"{path}: damaged ({reason(error)}); run the preprocessing stage again") from error
+    if len(rows) != len(texts) or len({len(row) for row in rows}) > 1 or not all(map(math.isfinite, chain(*rows))):
+        raise StageError(f"{path}, column sequence: no lists of equal length; run the preprocessing stage again")
+    return rows
 
 
-def _windows(columns: dict[str, list[Any]]) -> list[Window]:
+def _windows(columns: dict[str, list[Any]], path: Path) -> list[Window]:
     indicators = zip(*(columns[name] for name in INDICATORS), strict=True)
     statistics = zip(*(columns[name] for name in STATISTICS), strict=True)
     return [
@@ -181,7 +198,7 @@ def _windows(columns: dict[str, list[Any]]) -> list[Window]:
         for stock, date, context, of_indicators, of_statistics, volatility, offset, unit in zip(
             columns["stock"],
             columns["date"],
-            _sequences(columns["sequence"]),
+            _sequences(columns["sequence"], path),
             indicators,
             statistics,
             columns["volatility"],
@@ -192,6 +209,6 @@ def _windows(columns: dict[str, list[Any]]) -> list[Window]:
     ]
 
 
-def _targets(columns: dict[str, list[Any]]) -> list[Target]:
-    values = _sequences(columns["sequence"])
+def _targets(columns: dict[str, list[Any]], path: Path) -> list[Target]:
+    values = _sequences(columns["sequence"], path)
     return [Target(*row) for row in zip(columns["target_start"], columns["target_end"], values, strict=True)]

@@ -17,6 +17,7 @@ from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Company, Decision, Headline, Label, Movement, Window
+from stonk_pipeline.untrusted import LARGEST_TABLE, read_text, reason
 
 Read = TypeVar("Read")
 
@@ -128,12 +129,12 @@ def read_examples(directory: Path, name: str) -> Examples:
 
 def _read(path: Path, make: Callable[[dict[str, Any]], Read]) -> list[Read]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, StageError, "run the preprocessing stage again", largest=LARGEST_TABLE)
         return [make(json.loads(line)) for line in text.split("\n") if line]
     except FileNotFoundError as error:
         raise StageError(f"{path}: missing; run the preprocessing stage again") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise StageError(f"{path}: damaged ({error}); run the preprocessing stage again") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StageError(f"{path}: damaged ({reason(error)}); run the preprocessing stage again") from error
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,12 @@ from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.runs import file_digest, json_digest, read_manifest
+from stonk_pipeline.untrusted import MEGABYTE, parse_json, read_bytes, reason
 
 LOG = "ingest.jsonl"
 HISTORY = "history"
+REMEDY = "restore the file from a copy"
+LARGEST_LOG = 256 * MEGABYTE
 
 
 class Restatement(BaseModel):
@@ -126,20 +129,15 @@ def read(data_dir: Path) -> list[Ingest]:
     path = data_dir / LOG
     if not path.is_file():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    try:
-        return [Ingest.model_validate_json(line) for line in lines]
-    except ValueError as error:
-        number = next(number for number, line in enumerate(lines, start=1) if not _readable(line))
-        raise DataError(f"{path}, line {number}: not a record of an ingest; restore the file from a copy") from error
-
-
-def _readable(line: bytes) -> bool:
-    try:
-        Ingest.model_validate_json(line)
-    except ValueError:
-        return False
-    return True
+    found = []
+    for number, line in enumerate(read_bytes(path, DataError, REMEDY, LARGEST_LOG).split(b"\n")[:-1], start=1):
+        place = f"{path}, line {number}"
+        parse_json(line, place, DataError, REMEDY)  # for the bounds, and for names that are given twice
+        try:
+            found.append(Ingest.model_validate_json(line))
+        except ValueError as error:
+            raise DataError(f"{place}: not a record of an ingest ({reason(error)}); {REMEDY}") from error
+    return found
 
 
 def find(data_dir: Path, digest: str) -> Iterator[tuple[Ingest, Change | None]]:

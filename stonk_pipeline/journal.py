@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.untrusted import MEGABYTE, parse_json, read_bytes
 
 Record = dict[str, Any]
+REMEDY = "put back the line as it was"
+LARGEST_LOG = 256 * MEGABYTE
 
 
 class Line(NamedTuple):
@@ -66,15 +69,15 @@ def append(path: Path, record: Record) -> None:
 def _whole(path: Path) -> bytes:
     """A file's content without a torn last line; a last line that lacks nothing but its line feed is kept."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, LogError, REMEDY, LARGEST_LOG)
     except FileNotFoundError:
         return b""
     head, feed, tail = content.rpartition(b"\n")
     if not tail:
         return content
     try:
-        whole = isinstance(json.loads(tail), dict)
-    except ValueError:
+        whole = isinstance(parse_json(tail, path, LogError, REMEDY), dict)
+    except LogError:
         whole = False
     return content if whole else head + feed
 
@@ -82,12 +85,9 @@ def _whole(path: Path) -> bytes:
 def _parse(path: Path, content: bytes) -> list[Line]:
     lines = []
     for number, raw in enumerate(content.splitlines(), start=1):
-        try:
-            record = json.loads(raw)
-        except ValueError as error:
-            raise LogError(f"{path}, line {number}: not JSON ({error}); put back the line as it was") from error
+        record = parse_json(raw, f"{path}, line {number}", LogError, REMEDY)
         if not isinstance(record, dict):
-            raise LogError(f"{path}, line {number}: not a record; put back the line as it was")
+            raise LogError(f"{path}, line {number}: not a record; {REMEDY}")
         lines.append(Line(number, record))
     return lines
 

@@ -30,7 +30,6 @@ from stonk_pipeline.runs import (
 )
 from stonk_pipeline.untrusted import read_table
 
-
 CONFIG = "config.json"
 LOG = "pipeline.log"
 ADAPTER = "adapter"

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline import locks
 from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.untrusted import read_model, shown
+from stonk_pipeline.untrusted import is_name, read_model, shown
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
@@ -174,8 +174,7 @@ def verify(directory: Path) -> Manifest:
 
 def _inside(name: str) -> bool:
     """Whether a manifest's name of an output is one of a file below its own directory."""
-    parts = name.split("/")
-    return "\0" not in name and not {"", ".", ".."} & set(parts) and max(len(part.encode()) for part in parts) < 256
+    return all(map(is_name, name.split("/")))
 
 
 def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:

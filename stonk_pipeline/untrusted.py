@@ -1,8 +1,8 @@
 """Text and JSON that somebody else wrote, read within bounds of size, depth and digits (YAML: `untrusted_yaml`).
 
-The libraries read what is well meant. Of the rest, some ends in their own exceptions (a nesting of thousands, an integer
-of 5,000 digits, 30 February), some in none at all: a name given twice, where the last one wins; an alias that stands for
-a billion values; a pipe that is never written to. Each comes out of here as one error of this project.
+The libraries read what is well meant. Of the rest, some ends in their own exceptions (a nesting of thousands, an
+integer of 5,000 digits, 30 February), some in none at all: a name given twice, where the last one wins; an alias that
+stands for a billion values; a pipe that is never written to. Each comes out of here as one error of this project.
 """
 
 import json
@@ -17,6 +17,8 @@ from stonk_pipeline.errors import PipelineError
 MEGABYTE = 1_000_000
 LARGEST = 32 * MEGABYTE
 """Bytes of a file that is read as a whole. Of brackets alone, these become some 600 MB in memory."""
+LARGEST_TABLE = 1000 * MEGABYTE
+"""Bytes of a file of this project's own with one short record a line."""
 LONGEST_LINE = 4 * MEGABYTE
 """Characters of a line of JSONL."""
 DEEPEST = 64
@@ -106,7 +108,7 @@ def read_table(path: Path, fail: type[PipelineError], remedy: str) -> dict[str, 
     """The table (object) of a JSON file; errors as those of `read_json`, and `fail` where it is something else."""
     value = read_json(path, fail, remedy)
     if not isinstance(value, dict):
-        raise fail(f"{shown(path)}: a {type(value).__name__}, where a table is meant; {remedy}")
+        raise fail(f"{shown(path)}: no table of names and values; {remedy}")
     return value
 
 
@@ -117,6 +119,12 @@ def read_model(path: Path, model: type[Model], fail: type[PipelineError], remedy
         return model.model_validate_json(json.dumps(table))  # by way of text: a list there may be a tuple here
     except (ValueError, RecursionError) as error:
         raise fail(f"{shown(path)}: damaged ({reason(error)}); {remedy}") from error
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is the name of one file or directory, and no path to another place."""
+    wrong = text in ("", ".", "..") or "/" in text or "\0" in text or not text.isprintable()
+    return not wrong and len(text.encode(errors="replace")) < 256
 
 
 def finite(value: object) -> float | None:

@@ -13,6 +13,8 @@ MOST_VALUES = 20_000
 LONGEST_SETTING = 100_000
 """Characters of a text."""
 LARGEST_NUMBER = 2**63
+UNPRINTED = re.compile("[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+"""Controls, marks that turn the reading direction, and halves of surrogate pairs: no setting needs one."""
 
 
 def parse_yaml(text: str, place: str) -> Any:
@@ -93,5 +95,5 @@ def _check_scalars(value: Any) -> None:
             _check_scalars(part)
     elif isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
         raise ValueError("an integer of more than 64 bits")
-    elif isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+    elif isinstance(value, str) and UNPRINTED.search(value):
         raise ValueError("a character that text does not have")

@@ -1,6 +1,5 @@
 """The direction recipe's evaluation: the gate after stage I, the comparison at the end, and the test of any adapter."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from stonk_pipeline.report.calls_pictures import write_pictures
 from stonk_pipeline.runs import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training.models import ADAPTER
+from stonk_pipeline.untrusted import finite, read_table, reason
 
 TRAINING_LOG = "training_log.csv"
 PICTURES = "pictures"
@@ -204,15 +204,20 @@ def read_log(directory: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except FileNotFoundError as error:
         raise StageError(f"{path}: missing; run the training again") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise StageError(f"{path}: damaged ({error}); run the training again") from error
+    except (OSError, ValueError, MemoryError, RecursionError) as error:
+        raise StageError(f"{path}: damaged ({reason(error)}); run the training again") from error
+
+
+REMEDY = "run the preprocessing stage again"
 
 
 def informative_share(directory: Path) -> float | None:
     """Share of the generated headlines that tell of the next day, as the examples stage says; None for real ones."""
     path = directory / "examples.json"
-    share = json.loads(path.read_text(encoding="utf-8")).get("informative_share") if path.is_file() else None
-    return None if share is None else float(share)
+    share = read_table(path, StageError, REMEDY).get("informative_share") if path.is_file() else None
+    if share is not None and finite(share) is None:
+        raise StageError(f"{path}: informative_share is no number; {REMEDY}")
+    return finite(share)
 
 
 def name_of(adapter: Path | None) -> str:

@@ -16,6 +16,7 @@ from stonk_pipeline.evaluation.transition import GateFigures, Transition
 from stonk_pipeline.rewards.direction import Quality
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Label, Side
+from stonk_pipeline.untrusted import read_model
 
 Kind = Literal["good", "bad", "unreadable"]
 MODELS = ("base", "stage_one", "stage_two")
@@ -230,8 +231,6 @@ Read = TypeVar("Read", bound=BaseModel)
 
 def _read(path: Path, kind: type[Read]) -> Read:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return read_model(path, kind, StageError, "run this stage again")
     except FileNotFoundError as error:
         raise StageError(f"{path.parent}: no {path.name}; run this stage first") from error
-    except ValueError as error:
-        raise StageError(f"{path}: damaged; run this stage again") from error

@@ -18,9 +18,12 @@ import pandas as pd
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.untrusted import shown
+from stonk_pipeline.untrusted_tables import read_frame
 
 CONTEXT = HORIZON = 10
 TRAIN_SHARE, TEST_SHARE = 0.7, 0.2
+MOST_PRICE = 1e12
 COLUMNS = ("stock", "date", "values")
 Closes = Mapping[str, pd.Series]
 """Stock -> adjusted closes, (T,), by ISO date, oldest first."""
@@ -144,10 +147,7 @@ def read_forecasts(path: Path) -> dict[tuple[str, str], Floats]:
     Raises:
         DataError: names the file, and the column or the row.
     """
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as forecasts: {error}") from error
+    frame = read_frame(path, "give a CSV or Parquet file with columns " + ", ".join(COLUMNS))
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; forecasts have {', '.join(COLUMNS)}")
@@ -156,12 +156,24 @@ def read_forecasts(path: Path) -> dict[tuple[str, str], Floats]:
         prices = _prices(values)
         if prices is None:
             continue
-        if prices.shape != (HORIZON,) or not np.isfinite(prices).all():
+        if prices.shape != (HORIZON,) or not ((prices >= 0) & (prices < MOST_PRICE)).all():
             raise DataError(f"{path}, row {row}: values must be {HORIZON} prices, as in [101.2, 101.5, …]")
-        groups.setdefault((str(stock).upper(), str(date)[:10]), []).append(prices)
+        groups.setdefault(_key(stock, date, f"{path}, row {row}"), []).append(prices)
     if not groups:
         raise DataError(f"{path}: there are no forecasts in it")
     return {key: np.asarray(np.median(values, axis=0)) for key, values in groups.items()}
+
+
+def _key(stock: object, date: object, place: str) -> tuple[str, str]:
+    if not isinstance(stock, str) or not stock.strip() or not stock.isprintable():
+        raise DataError(f"{place}: stock is no text ({type(stock).__name__}) or empty; write a symbol, as a text")
+    try:
+        day = date if isinstance(date, str) else date.isoformat()  # type: ignore[attr-defined]
+    except (AttributeError, ValueError, NotImplementedError):  # the last: a time that pandas holds and Python does not
+        day = ""
+    if len(day) < len("2018-01-02") or not day.isprintable():
+        raise DataError(f"{place}: date is {shown(day or type(date).__name__, 40)!r}; write it as 2018-01-02")
+    return stock.strip().upper(), day[:10]
 
 
 def _prices(values: object) -> Floats | None:
@@ -170,7 +182,10 @@ def _prices(values: object) -> Floats | None:
         return None
     if isinstance(values, str):
         try:
-            return np.array([float(part) for part in values.strip().strip("[]").split(",")])
+            return np.array([float(part) for part in values.strip().removeprefix("[").removesuffix("]").split(",")])
         except ValueError:
             return np.array([])
-    return np.asarray(values, dtype=np.float64)
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):  # a struct, a list of texts, whole numbers beyond any float
+        return np.array([])

@@ -6,7 +6,9 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.untrusted import read_model
 
 Finding = Literal["evidence of skill", "no evidence of skill", "worse than persistence", "too little data to tell"]
 Kind = Literal["model", "baseline", "best possible"]
@@ -274,4 +276,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> None:
 
 def read_comparison(directory: Path) -> Comparison:
     """Reads `comparison.json` (without the records of `windows.csv`)."""
-    return Comparison.model_validate_json((directory / "comparison.json").read_bytes())
+    try:
+        return read_model(directory / "comparison.json", Comparison, StageError, "run the comparison again")
+    except FileNotFoundError as error:
+        raise StageError(f"{directory}: no comparison.json; run the comparison first") from error

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stonk_pipeline import journal
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.runs import json_digest
+from stonk_pipeline.untrusted import reason, shown
 
 LOG = "log.jsonl"
 GENESIS = "0" * 64
@@ -128,13 +129,13 @@ def verify_chain(directory: Path) -> tuple[Broken | None, list[LogEntry]]:
     entries: list[LogEntry] = []
     previous = GENESIS
     for number, record in journal.read(directory / LOG):
-        name = f"entry {record.get('n')}, {record.get('stock')} from {record.get('last_bar')}"
+        name = shown(f"entry {record.get('n')}, {record.get('stock')} from {record.get('last_bar')}")
         why = _why_broken(record, number, previous)
         if why is None:
             try:
                 entry = LogEntry.model_validate(record)
             except ValidationError as error:
-                why = f"not an entry ({str(error.errors()[0]['loc'])[1:-1]} {error.errors()[0]['msg']})"
+                why = f"not an entry ({reason(error)})"
             else:
                 entries.append(entry)
                 previous = entry.digest
@@ -145,15 +146,22 @@ def verify_chain(directory: Path) -> tuple[Broken | None, list[LogEntry]]:
 
 def _why_broken(record: dict[str, Any], number: int, previous: str) -> str | None:
     content = {name: value for name, value in record.items() if name != "digest"}
-    if record.get("digest") != json_digest(content):
+    if record.get("digest") != _digest(content):
         return "altered: its content does not give its digest"
     if record.get("n") != number or record.get("previous") != previous:
         return "does not follow the entry before it: one was removed, inserted, moved or written anew"
     try:
         late = datetime.fromisoformat(record["stamp"]) >= datetime.fromisoformat(record["first_close"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return "has no stamp or no closing time"
     return None if record.get("late") is late else "says about itself that it was in time, and was not"
+
+
+def _digest(content: dict[str, Any]) -> str | None:
+    try:
+        return json_digest(content)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can name and UTF-8 cannot hold
+        return None
 
 
 def holds(entries: Sequence[LogEntry], head: str) -> bool:

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.registry.entries import now
 from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.untrusted import is_name, read_model
 
 CHAMPION = "champion.json"
+REMEDY = "put back the file as it was, or delete it and promote a model"
 How = Literal["test", "person", "forced", "rollback"]
 """By the rule; by the rule and a person's yes; by a person alone; back to the one before."""
 
@@ -78,13 +80,12 @@ def read(directory: Path) -> Champions:
     """
     path = directory / CHAMPION
     try:
-        return Champions.model_validate_json(path.read_bytes())
+        found = read_model(path, Champions, RegistryError, REMEDY)
     except FileNotFoundError:
         return Champions()
-    except ValueError as error:
-        raise RegistryError(
-            f"{path}: damaged; put back the file as it was, or delete it and promote a model"
-        ) from error
+    if not all(map(is_name, found.line)):
+        raise RegistryError(f"{path}: damaged (line holds what is no entry's name); {REMEDY}")
+    return found
 
 
 def write(directory: Path, champions: Champions) -> None:

@@ -23,6 +23,7 @@ from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from stonk_pipeline.untrusted import read_model
 
 DECISION = "promotion/decision.json"
 Answers = Sequence[Sequence[Forecast | Unreadable]]
@@ -103,7 +104,7 @@ def _write(run: Run, entry: Entry, champion: str | None, decision: Decision) -> 
 def read_trial(run: Run) -> Trial | None:
     """What the comparison with the champion said of a run's model; None where there was none to compare with."""
     path = run.directory / DECISION
-    return Trial.model_validate_json(path.read_bytes()) if path.is_file() else None
+    return read_model(path, Trial, RegistryError, "register the run again") if path.is_file() else None
 
 
 def _known(registry: Registry, key: str, about: dict[str, Any]) -> Decision | None:

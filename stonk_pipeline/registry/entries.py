@@ -1,6 +1,5 @@
 """A registered model: what it was trained on and with, and its adapter under a name made from its content."""
 
-import json
 import os
 import shutil
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.runs import Manifest, json_digest, output_files, verify, write_atomic
+from stonk_pipeline.untrusted import is_name, read_model, read_table, shown
 
 ENTRY = "entry.json"
 DATA = {"forecast": "preprocess", "direction": "examples"}
@@ -133,8 +133,7 @@ def now() -> str:
 def _description(run: Run) -> dict[str, Any]:
     """What the dataset says of itself; of records, which stocks there are."""
     if "preprocess" in run.graph:
-        found: dict[str, Any] = json.loads((run.stage_dir("preprocess") / "dataset.json").read_text(encoding="utf-8"))
-        return found
+        return read_table(run.stage_dir("preprocess") / "dataset.json", StageError, "run the preprocessing stage again")
     decisions = read_examples(run.stage_dir("examples"), "natural").decisions
     return {"stocks": {stock: {} for stock in sorted({decision.window.stock for decision in decisions})}}
 
@@ -163,7 +162,7 @@ def _verdict(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
     if training.digest not in manifest.inputs.values():
         return None
     kind = Verdict if run.config.contract == "forecast" else CallVerdict
-    return kind.model_validate_json((directory / "verdict.json").read_bytes())
+    return read_model(directory / "verdict.json", kind, StageError, "run the comparison again")
 
 
 def store(entry: Entry, adapter: Path, directory: Path) -> None:
@@ -193,11 +192,12 @@ def load(directory: Path) -> Entry:
     """
     path = directory / ENTRY
     try:
-        return Entry.model_validate_json(path.read_bytes())
+        found = read_model(path, Entry, RegistryError, "register its run again")
     except FileNotFoundError as error:
-        raise RegistryError(f"{path}: no such entry") from error
-    except ValueError as error:
-        raise RegistryError(f"{path}: damaged ({str(error).splitlines()[0]}); register its run again") from error
+        raise RegistryError(f"{path}: no such entry; see `models list`") from error
+    if found.id != directory.name or not all(map(is_name, found.key.split("/"))):
+        raise RegistryError(f"{path}: says that it is {shown(found.key)}/{shown(found.id)}; register its run again")
+    return found
 
 
 def adapter_of(entry: Entry, directory: Path) -> Path:

@@ -1,6 +1,5 @@
 """What a run directory holds, as far as the report shows it; everything but the comparison may be missing."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
 from stonk_pipeline.pipeline import FOLDS
+from stonk_pipeline.untrusted import read_json
 
 STAGES = {step.directory: step.title for step in FORECAST.values()}
 """Directory of each stage, in the order they run, and its name for people."""
@@ -34,13 +34,7 @@ class RunFiles:
         Raises:
             StageError: there is no comparison, or it is damaged.
         """
-        directory = self.root / "model_comparison"
-        try:
-            return read_comparison(directory)
-        except FileNotFoundError as error:
-            raise StageError(f"{directory}: no comparison.json; run the comparison first") from error
-        except ValueError as error:
-            raise StageError(f"{directory / 'comparison.json'}: damaged; run the comparison again") from error
+        return read_comparison(self.root / "model_comparison")
 
     def record(self, *parts: str) -> dict[str, Any] | None:
         """A JSON file, or None where there is none.
@@ -52,9 +46,9 @@ class RunFiles:
         if not path.is_file():
             return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise StageError(f"{path}: damaged; run its stage again") from error
+            found = read_json(path, StageError, "run its stage again")
+        except FileNotFoundError:
+            return None
         return found if isinstance(found, dict) else None
 
     def manifest(self, stage: str) -> dict[str, Any] | None:
@@ -74,7 +68,7 @@ class RunFiles:
             frame = pd.read_csv(path)
         except pd.errors.EmptyDataError:
             return None
-        except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise StageError(f"{path}: damaged; run its stage again") from error
         return frame if len(frame) else None
 
@@ -97,7 +91,7 @@ class RunFiles:
         path = self.root / "model_comparison" / name
         try:
             return _iso(pd.read_parquet(path)) if path.is_file() else None
-        except ArrowException as error:
+        except (ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
             raise StageError(f"{path}: damaged; run the comparison again") from error
 
 

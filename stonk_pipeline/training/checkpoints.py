@@ -13,6 +13,7 @@ from typing import Any
 
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import CHECKPOINTS, file_digest, write_atomic
+from stonk_pipeline.untrusted import read_table
 
 SEAL = "sealed.json"
 STATE = "state"
@@ -56,9 +57,9 @@ def seal(checkpoint: Path) -> None:
 def is_whole(checkpoint: Path) -> bool:
     """Whether a checkpoint is sealed and its files are as they were then."""
     try:
-        files = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
+        files = read_table(checkpoint / SEAL, StageError, "")
         return all(file_digest(checkpoint / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, AttributeError):  # the last: JSON, but not a mapping
+    except (OSError, ValueError, StageError):
         return False
 
 

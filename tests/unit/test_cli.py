@@ -201,7 +201,7 @@ def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
         (("preprocess", "--recipe", "default", "--stock", "../../etc/passwd"), "is not a stock symbol"),
         (("preprocess", "--recipe", "default", "--stock", "XYZ"), "error: XYZ: no bars of this stock"),
         (("preprocess", "--recipe", "default", "--stock", ","), "data.stocks: "),
-        (("sft",), "config.json: not readable"),
+        (("sft",), "config.json: no such file"),
         (("report",), "error: "),
     ],
 )
@@ -264,7 +264,7 @@ def test_help_imports_nothing_heavy():
 def test_python_m_hands_on_the_exit_code(tmp_path):
     done = python("-m", "stonk_pipeline", "sft", "--run-dir", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {tmp_path}/config.json: not readable")
+    assert done.stderr.startswith(f"error: {tmp_path}/config.json: no such file")
     assert python("-m", "stonk_pipeline", "nonsense").returncode == 2
 
 

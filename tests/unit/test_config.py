@@ -232,7 +232,7 @@ def test_load_config_names_the_file_and_what_is_wrong_in_it(tmp_path, text, mess
 
 def test_load_config_refuses_a_file_that_is_no_text(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00seed: 3")
-    with pytest.raises(ConfigError, match="not readable as YAML"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         load_config(str(tmp_path / "mine.yaml"))
 
 

@@ -237,7 +237,7 @@ def test_write_report_names_what_is_missing_or_damaged(tmp_path):
         write_report(tmp_path)
     (tmp_path / "model_comparison").mkdir()
     (tmp_path / "model_comparison" / "comparison.json").write_text("{")
-    with pytest.raises(StageError, match="damaged"):
+    with pytest.raises(StageError, match="not JSON"):
         write_report(tmp_path)
 
 

@@ -303,7 +303,7 @@ def test_input_digest_names_what_is_missing_or_damaged(stage, inputs, out, tmp_p
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"stage": "copies"}', "\x00" * 100])
 def test_read_manifest_names_a_damaged_one(tmp_path, content):
     (tmp_path / MANIFEST).write_text(content)
-    with pytest.raises(StageError, match=r"manifest\.json: damaged; run this stage again"):
+    with pytest.raises(StageError, match=r"manifest\.json: .*; run this stage again"):
         read_manifest(tmp_path)
 
 

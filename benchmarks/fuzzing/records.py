@@ -1,0 +1,167 @@
+"""Malformed run directories of others, registries and logs."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline import dataset, ingest_log, journal
+from stonk_pipeline.config import load_config
+from stonk_pipeline.forward import log as forward_log
+from stonk_pipeline.pipeline import open_run
+from stonk_pipeline.registry import champions, entries
+from stonk_pipeline.runs import json_digest, verify
+from stonk_pipeline.schema import INDICATORS, STATISTICS, X_COLUMNS, Y_COLUMNS
+from stonk_pipeline.training.checkpoints import is_whole
+
+from .cases import NUMBERS, WHOLE, Case, Reader, damaged, of_json, of_lines, printable
+
+CONFIG = load_config("default").model_dump_json()
+OUTPUT = b"date,close\n2020-01-02,1.5\n"
+MANIFEST = json.dumps({
+    "stage": "sft", "fingerprint": "a" * 64, "config": {"rank": 8, "steps": [1, 2]}, "inputs": {"dataset": "b" * 64},
+    "outputs": {"log.csv": hashlib.sha256(OUTPUT).hexdigest()}, "digest": "c" * 64, "numbers": {"loss": 1.5, "steps": 3},
+    "versions": {"torch": "2.9"}, "git_commit": "abc", "code": {"stonk_pipeline/runs.py": "d" * 16}, "seed": 1,
+    "seconds": 1.5, "finished": "2026-01-01T00:00:00Z",
+})  # fmt: skip
+CHAMPION = json.dumps({
+    "line": ["0123456789ab", "ba9876543210"],
+    "history": [
+        {"stamp": "2026-01-01T00:00:00.000000+00:00", "model": name, "how": "test", "reason": "better"}
+        for name in ("0123456789ab", "ba9876543210")
+    ],
+})  # fmt: skip
+ENTRY = json.dumps({
+    "id": "0123456789ab", "key": "stonk-tiny/AAPL", "registered": "2026-01-01T00:00:00.000000+00:00", "run": "results/a",
+    "step": "grpo_second", "adapter": {"adapter_model.safetensors": "a" * 64},
+})  # fmt: skip
+SEAL = json.dumps({"adapter_model.safetensors": hashlib.sha256(b"weights").hexdigest()})
+INGESTS = [
+    json.dumps({
+        "time": f"2026-01-{day:02d}T22:00:00+00:00", "source": "folder bars", "files": {"AAPL": "a" * 64}, "digest": "b" * 64,
+        "changes": [{"symbol": "AAPL", "added": 1, "rows": 500 + day, "last": f"2026-01-{day:02d}", "after": "a" * 64}],
+    })
+    for day in (5, 6, 7)
+]  # fmt: skip
+TRIALS = [json.dumps({"stamp": f"2026-01-0{n}", "model": "x", "decision": {"outcome": "worse"}}) for n in (1, 2, 3)]
+
+
+def _chain() -> list[str]:
+    lines, previous = [], forward_log.GENESIS
+    for number in (1, 2, 3):
+        content: dict[str, Any] = {
+            "stock": "AAPL", "model": "base:stonk-tiny", "adapter_digest": None, "base_model": "stonk-tiny",
+            "data_digest": "d" * 64, "last_bar": f"2026-01-0{number}", "last_close": 100.5, "calendar": "XNYS",
+            "targets": ["2026-01-08", "2026-01-09"], "first_close": "2026-01-08T21:00:00+00:00", "answers": 8,
+            "readable": 1.0, "levels": [0.1, 0.5, 0.9], "quantiles": [[1.0, 2.0]] * 3, "n": number,
+            "stamp": f"2026-01-0{number}T22:00:00.000000+00:00", "late": False, "previous": previous,
+        }  # fmt: skip
+        content["digest"] = previous = json_digest(content)
+        lines.append(json.dumps(content, ensure_ascii=False))
+    return lines
+
+
+LOG = _chain()
+
+
+def _dataset() -> dict[str, bytes]:
+    sequence = "[1.0, 1.5, 2.0]"
+    texts = {"stock": "AAPL", "sequence": f'"{sequence}"'}
+    files = {"dataset.json": json.dumps({"stocks": {"AAPL": {"rows": 3}}}).encode()}
+    for part, columns in (("x", X_COLUMNS), ("y", Y_COLUMNS)):
+        rows = [
+            ",".join(texts.get(name, f"2020-01-0{row}" if "date" in name or "target" in name or "start" in name else "1.5") for name in columns)
+            for row in (2, 3, 6)
+        ]  # fmt: skip
+        files[f"AAPL_train_{part}.csv"] = "\n".join([",".join(columns), *rows, ""]).encode()
+    return files
+
+
+DATASET = _dataset()
+
+
+def _split_cases(rng: random.Random) -> Iterator[Case]:
+    for name in DATASET:
+        for content in WHOLE:
+            yield Case(f"whole {name}", DATASET | {name: content}, refused=content not in (b"{}",))
+    while True:
+        name = rng.choice(list(DATASET))
+        if name.endswith(".csv") and rng.random() < 0.5:
+            lines = DATASET[name].decode().split("\n")
+            row = rng.randrange(len(lines) - 1)
+            cells = lines[row].split(",")
+            cells[rng.randrange(len(cells))] = rng.choice((*NUMBERS, "", "x", '"[1]"', '"[[1]]"', '"]["', "\x00", "[1"))
+            lines[row] = ",".join(cells)
+            yield Case("cell", DATASET | {name: "\n".join(lines).encode()})
+        else:
+            yield Case("accident", DATASET | {name: damaged(rng, DATASET[name])})
+
+
+def _sound_split(found: Any) -> bool:
+    windows, targets = found
+    if any(len(window.context) != len(windows[0].context) for window in windows):
+        return False
+    numbers = [value for window in windows for value in (*window.context, window.volatility, window.price_unit)]
+    known = all(set(window.indicators) == set(INDICATORS) for window in windows)
+    assert STATISTICS
+    return known and printable(numbers) and printable([target.values for target in targets])
+
+
+def _log_cases(rng: random.Random) -> Iterator[Case]:
+    """A chain with entries gone, twice, swapped or changed: nothing but the first entries in order is right."""
+    for way in ([1, 2], [0, 2], [2, 1, 0], [0, 0, 1, 2], [1], [0, 1, 2, 2]):
+        yield Case("order", {"log.jsonl": "".join(LOG[row] + "\n" for row in way).encode()}, refused=True)
+    yield from of_lines(rng, "log.jsonl", LOG)
+
+
+def _sound_log(found: Any) -> bool:
+    """Whatever is taken must be a beginning of what was written, to the digest."""
+    return [entry.digest for entry in found] == [json.loads(line)["digest"] for line in LOG[: len(found)]]
+
+
+def _anything(found: Any) -> bool:
+    return printable(found.model_dump(mode="json") if hasattr(found, "model_dump") else found)
+
+
+def _manifest_cases(rng: random.Random) -> Iterator[Case]:
+    for name in ("../log.csv", "/etc/passwd", "a/../../b", "", ".", "\x00", "x" * 5_000, "/dev/zero"):
+        text = json.dumps(json.loads(MANIFEST) | {"outputs": {name: "a" * 64}})
+        yield Case("name", {"manifest.json": text.encode(), "log.csv": OUTPUT}, refused=True)
+    yield from of_json(rng, "manifest.json", MANIFEST, **{"log.csv": OUTPUT})
+
+
+def _sound_ingests(found: Any) -> bool:
+    return all(_anything(ingest) for ingest in found)
+
+
+READERS = [
+    Reader("run: config.json", lambda rng: of_json(rng, "config.json", CONFIG), lambda at, case: open_run(at).config, _anything),
+    Reader("run: manifest.json", _manifest_cases, lambda at, case: verify(at), _anything),
+    Reader("run: dataset", _split_cases, lambda at, case: dataset.read_split(at, "train"), _sound_split),
+    Reader(
+        "run: checkpoint seals",
+        lambda rng: of_json(rng, "seal", SEAL, **{"adapter_model.safetensors": b"weights"}),
+        lambda at, case: _seal(at),
+        lambda whole: True,
+    ),
+    Reader("registry: champion.json", lambda rng: of_json(rng, champions.CHAMPION, CHAMPION), lambda at, case: champions.read(at), _anything),
+    Reader(
+        "registry: entry.json",
+        lambda rng: of_json(rng, f"0123456789ab/{entries.ENTRY}", ENTRY),
+        lambda at, case: entries.load(at / "0123456789ab"),
+        _anything,
+    ),
+    Reader("registry: trials.jsonl", lambda rng: of_lines(rng, "t.jsonl", TRIALS), lambda at, case: journal.read(at / "t.jsonl"), lambda found: True),
+    Reader("forward log", _log_cases, lambda at, case: forward_log.read(at), _sound_log),
+    Reader("ingest log", lambda rng: of_lines(rng, ingest_log.LOG, INGESTS), lambda at, case: ingest_log.read(at), _sound_ingests),
+]  # fmt: skip
+
+
+def _seal(at: Path) -> bool:
+    """Whether the seal holds. It holds for nothing but the file's own digest."""
+    from stonk_pipeline.training import checkpoints
+
+    (at / "seal").rename(at / checkpoints.SEAL)
+    return is_whole(at)
