@@ -3,6 +3,7 @@
 Decisions and movements lie in two files, as windows and targets do: whoever reads decisions alone knows no future.
 """
 
+import datetime
 import json
 import math
 import random
@@ -12,12 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from pydantic import TypeAdapter
+
 from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import write_atomic
-from stonk_pipeline.schema import Company, Decision, Headline, Label, Movement, Window
-from stonk_pipeline.untrusted import LARGEST_TABLE, read_text, reason
+from stonk_pipeline.schema import Decision, Label, Movement
+from stonk_pipeline.untrusted import LARGEST_TABLE, parse_json, read_text, reason
 
 Read = TypeVar("Read")
 
@@ -121,16 +124,19 @@ def read_examples(directory: Path, name: str) -> Examples:
         StageError: a file is missing or damaged, or they do not match.
     """
     decisions = read_decisions(directory, name)
-    movements = _read(directory / f"{name}_movements.jsonl", lambda fields: Movement(**fields))
+    movements = _read(directory / f"{name}_movements.jsonl", _movement)
     if len(decisions) != len(movements):
         raise StageError(f"{directory}: {name}_decisions.jsonl and _movements.jsonl do not match; run the stage again")
     return Examples(decisions, movements)
 
 
+REMEDY = "run the preprocessing stage again"
+
+
 def _read(path: Path, make: Callable[[dict[str, Any]], Read]) -> list[Read]:
     try:
-        text = read_text(path, StageError, "run the preprocessing stage again", largest=LARGEST_TABLE)
-        return [make(json.loads(line)) for line in text.split("\n") if line]
+        text = read_text(path, StageError, REMEDY, largest=LARGEST_TABLE)
+        return [make(parse_json(line, path, StageError, REMEDY)) for line in text.split("\n") if line]
     except FileNotFoundError as error:
         raise StageError(f"{path}: missing; run the preprocessing stage again") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -146,13 +152,23 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decision(fields: dict[str, Any]) -> Decision:
-    window, company = fields["window"], fields["company"]
-    return Decision(
-        window=Window(
-            **window
-            | {"context": tuple(window["context"])}
-            | {"statistics": {k: math.nan if v is None else v for k, v in window["statistics"].items()}}
-        ),
-        company=Company(**company | {"facts": tuple((k, v) for k, v in company["facts"])}) if company else None,
-        headlines=tuple(Headline(**headline) for headline in fields["headlines"]),
-    )
+    window = fields["window"]
+    statistics = {key: math.nan if value is None else value for key, value in window["statistics"].items()}
+    decision = DECISION.validate_python(fields | {"window": window | {"statistics": statistics}})
+    close = decision.window
+    if not all(map(math.isfinite, (*close.context, close.volatility, close.price_offset, close.price_unit))):
+        raise ValueError("a window with an infinite number")
+    datetime.date.fromisoformat(close.date)
+    return decision
+
+
+def _movement(fields: dict[str, Any]) -> Movement:
+    movement = MOVEMENT.validate_python(fields)
+    datetime.date.fromisoformat(movement.end)
+    if not math.isfinite(movement.change):
+        raise ValueError("a move that is no number")
+    return movement
+
+
+DECISION, MOVEMENT = TypeAdapter(Decision), TypeAdapter(Movement)
+"""What a file of a run that somebody else made is checked against."""

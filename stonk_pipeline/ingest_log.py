@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.runs import file_digest, json_digest, read_manifest
-from stonk_pipeline.untrusted import MEGABYTE, parse_json, read_bytes, reason
+from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes, reason
 
 LOG = "ingest.jsonl"
 HISTORY = "history"
@@ -132,8 +132,9 @@ def read(data_dir: Path) -> list[Ingest]:
     found = []
     for number, line in enumerate(read_bytes(path, DataError, REMEDY, LARGEST_LOG).split(b"\n")[:-1], start=1):
         place = f"{path}, line {number}"
-        parse_json(line, place, DataError, REMEDY)  # for the bounds, and for names that are given twice
+        record = parse_json(line, place, DataError, REMEDY)  # for the bounds, and for names that are given twice
         try:
+            check_plain(record)
             found.append(Ingest.model_validate_json(line))
         except ValueError as error:
             raise DataError(f"{place}: not a record of an ingest ({reason(error)}); {REMEDY}") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline.errors import LogError
-from stonk_pipeline.untrusted import MEGABYTE, parse_json, read_bytes
+from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
 
 Record = dict[str, Any]
 REMEDY = "put back the line as it was"
@@ -88,6 +88,10 @@ def _parse(path: Path, content: bytes) -> list[Line]:
         record = parse_json(raw, f"{path}, line {number}", LogError, REMEDY)
         if not isinstance(record, dict):
             raise LogError(f"{path}, line {number}: not a record; {REMEDY}")
+        try:
+            check_plain(record)
+        except ValueError as error:
+            raise LogError(f"{path}, line {number}: {error}; {REMEDY}") from error
         lines.append(Line(number, record))
     return lines
 

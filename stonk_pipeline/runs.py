@@ -68,7 +68,7 @@ class StageResult(BaseModel):
 class Manifest(BaseModel):
     """The content of `manifest.json`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     stage: str
     fingerprint: str

@@ -6,6 +6,7 @@ stands for a billion values; a pipe that is never written to. Each comes out of 
 """
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,9 @@ DEEPEST = 64
 """Nested lists and tables; what this project reads has less than ten."""
 LONGEST_NUMBER = 400
 """Characters; Python reads up to 4,300 digits, and prints no longer ones."""
+LARGEST_NUMBER = 2**63
+UNPRINTED = re.compile("[\\0-\\x08\\x0b\\f\\x0e-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufeff]")
+"""Controls, marks that turn the reading direction, and halves of surrogate pairs: no setting or record needs one."""
 SHOWN = 160
 """Characters of somebody else's text, or of a library's complaint, that a message shows."""
 
@@ -109,6 +113,10 @@ def read_table(path: Path, fail: type[PipelineError], remedy: str) -> dict[str, 
     value = read_json(path, fail, remedy)
     if not isinstance(value, dict):
         raise fail(f"{shown(path)}: no table of names and values; {remedy}")
+    try:
+        check_plain(value)
+    except ValueError as error:
+        raise fail(f"{shown(path)}: damaged ({error}); {remedy}") from error
     return value
 
 
@@ -119,6 +127,26 @@ def read_model(path: Path, model: type[Model], fail: type[PipelineError], remedy
         return model.model_validate_json(json.dumps(table))  # by way of text: a list there may be a tuple here
     except (ValueError, RecursionError) as error:
         raise fail(f"{shown(path)}: damaged ({reason(error)}); {remedy}") from error
+
+
+def check_plain(value: Any) -> None:
+    """Looks for what settings and records cannot hold, in all that is within a value.
+
+    Raises:
+        ValueError: an infinite number, an integer beyond 64 bits, text with a control character or half a surrogate
+            pair.
+    """
+    if isinstance(value, dict):
+        check_plain([*value, *value.values()])
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            check_plain(part)
+    elif isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+        raise ValueError("an integer of more than 64 bits")
+    elif isinstance(value, float) and abs(value) == float("inf"):
+        raise ValueError("a number beyond any other")
+    elif isinstance(value, str) and UNPRINTED.search(value):
+        raise ValueError("a character that text does not have")
 
 
 def is_name(text: str) -> bool:

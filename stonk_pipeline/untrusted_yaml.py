@@ -1,20 +1,16 @@
 """YAML that somebody else wrote, read within bounds: settings in recipes and on command lines."""
 
-import re
 from typing import Any, NoReturn
 
 import yaml
 
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.untrusted import DEEPEST, LONGEST_NUMBER, reason, shown
+from stonk_pipeline.untrusted import DEEPEST, LONGEST_NUMBER, check_plain, reason, shown
 
 MOST_VALUES = 20_000
 """Values of a text, one behind an alias counted each time that the alias stands."""
 LONGEST_SETTING = 100_000
 """Characters of a text."""
-LARGEST_NUMBER = 2**63
-UNPRINTED = re.compile("[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
-"""Controls, marks that turn the reading direction, and halves of surrogate pairs: no setting needs one."""
 
 
 def parse_yaml(text: str, place: str) -> Any:
@@ -37,7 +33,7 @@ def parse_yaml(text: str, place: str) -> Any:
             return None
         _check_node(node)
         value = loader.construct_document(node)
-        _check_scalars(value)
+        check_plain(value)
         return value
     except yaml.YAMLError as error:
         _not_yaml(place, getattr(error, "problem", None) or error, _line(error))
@@ -84,16 +80,3 @@ def _check_node(root: yaml.Node) -> None:
             waiting += [(part, depth + 1) for pair in node.value for part in pair]
         else:
             waiting += [(part, depth + 1) for part in node.value]
-
-
-def _check_scalars(value: Any) -> None:
-    """Refuses numbers beyond 64 bits and text that cannot be written down."""
-    if isinstance(value, dict):
-        _check_scalars([*value, *value.values()])
-    elif isinstance(value, list | tuple | set):
-        for part in value:
-            _check_scalars(part)
-    elif isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
-        raise ValueError("an integer of more than 64 bits")
-    elif isinstance(value, str) and UNPRINTED.search(value):
-        raise ValueError("a character that text does not have")

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import dataset, ingest_log, journal
+from stonk_pipeline import dataset, ingest_log
 from stonk_pipeline.config import load_config
+from stonk_pipeline.examples import read_examples
 from stonk_pipeline.forward import log as forward_log
 from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.registry import champions, entries
+from stonk_pipeline.registry.store import DIRECTORY, Registry
+from stonk_pipeline.registry.store import TRIALS as TRIALS_FILE
 from stonk_pipeline.runs import json_digest, verify
 from stonk_pipeline.schema import INDICATORS, STATISTICS, X_COLUMNS, Y_COLUMNS
-from stonk_pipeline.training.checkpoints import is_whole
+from stonk_pipeline.training import checkpoints
 
 from .cases import NUMBERS, WHOLE, Case, Reader, damaged, of_json, of_lines, printable
 
@@ -22,7 +25,8 @@ CONFIG = load_config("default").model_dump_json()
 OUTPUT = b"date,close\n2020-01-02,1.5\n"
 MANIFEST = json.dumps({
     "stage": "sft", "fingerprint": "a" * 64, "config": {"rank": 8, "steps": [1, 2]}, "inputs": {"dataset": "b" * 64},
-    "outputs": {"log.csv": hashlib.sha256(OUTPUT).hexdigest()}, "digest": "c" * 64, "numbers": {"loss": 1.5, "steps": 3},
+    "outputs": {"log.csv": hashlib.sha256(OUTPUT).hexdigest()}, "digest": "c" * 64, "numbers": {"loss": 1.5,
+    "steps": 3},
     "versions": {"torch": "2.9"}, "git_commit": "abc", "code": {"stonk_pipeline/runs.py": "d" * 16}, "seed": 1,
     "seconds": 1.5, "finished": "2026-01-01T00:00:00Z",
 })  # fmt: skip
@@ -34,17 +38,23 @@ CHAMPION = json.dumps({
     ],
 })  # fmt: skip
 ENTRY = json.dumps({
-    "id": "0123456789ab", "key": "stonk-tiny/AAPL", "registered": "2026-01-01T00:00:00.000000+00:00", "run": "results/a",
+    "id": "0123456789ab", "key": "stonk-tiny/AAPL", "registered": "2026-01-01T00:00:00.000000+00:00",
+    "run": "results/a",
     "step": "grpo_second", "adapter": {"adapter_model.safetensors": "a" * 64},
+    "base_model": "stonk-tiny", "data_digest": "b" * 64, "data": {"stocks": {"AAPL": {"rows": 3}}}, "seed": 1,
+    "train_first": "2015-01-05", "train_last": "2018-01-05", "seen_until": "2019-01-04", "config": json.loads(CONFIG),
+    "versions": {"torch": "2.9"}, "git_commit": "abc", "verdict": None, "pruned": None,
 })  # fmt: skip
 SEAL = json.dumps({"adapter_model.safetensors": hashlib.sha256(b"weights").hexdigest()})
 INGESTS = [
     json.dumps({
-        "time": f"2026-01-{day:02d}T22:00:00+00:00", "source": "folder bars", "files": {"AAPL": "a" * 64}, "digest": "b" * 64,
+        "time": f"2026-01-{day:02d}T22:00:00+00:00", "source": "folder bars",
+        "files": {"AAPL": "a" * 64}, "digest": "b" * 64,
         "changes": [{"symbol": "AAPL", "added": 1, "rows": 500 + day, "last": f"2026-01-{day:02d}", "after": "a" * 64}],
     })
     for day in (5, 6, 7)
 ]  # fmt: skip
+KEY = "stonk-tiny/AAPL"
 TRIALS = [json.dumps({"stamp": f"2026-01-0{n}", "model": "x", "decision": {"outcome": "worse"}}) for n in (1, 2, 3)]
 
 
@@ -72,9 +82,9 @@ def _dataset() -> dict[str, bytes]:
     files = {"dataset.json": json.dumps({"stocks": {"AAPL": {"rows": 3}}}).encode()}
     for part, columns in (("x", X_COLUMNS), ("y", Y_COLUMNS)):
         rows = [
-            ",".join(texts.get(name, f"2020-01-0{row}" if "date" in name or "target" in name or "start" in name else "1.5") for name in columns)
+            ",".join(texts.get(name, f"2020-01-0{row}" if name in dataset.TEXTS else "1.5") for name in columns)
             for row in (2, 3, 6)
-        ]  # fmt: skip
+        ]
         files[f"AAPL_train_{part}.csv"] = "\n".join([",".join(columns), *rows, ""]).encode()
     return files
 
@@ -136,32 +146,91 @@ def _sound_ingests(found: Any) -> bool:
     return all(_anything(ingest) for ingest in found)
 
 
+def _examples() -> tuple[list[str], list[str]]:
+    close = {"context": [1.0, 1.5], "volatility": 1.5, "price_offset": 0.0, "price_unit": 1.5}
+    numbers = {"indicators": {"rsi": 50.0}, "statistics": {"mean": 1.0, "lag_1": None}}
+    company = {"name": "Apple", "description": "", "facts": [["EPS", "6.11"]]}
+    headline = {"time": "2020-01-01T14:30:00+00:00", "text": "Phones sell", "hours": 5.5}
+    decisions = [
+        json.dumps({
+            "window": {"stock": "AAPL", "date": f"2020-01-0{row}"} | close | numbers,
+            "company": company,
+            "headlines": [headline],
+        })
+        for row in (2, 3, 6)
+    ]  # fmt: skip
+    return decisions, [json.dumps({"end": f"2020-01-0{row}", "change": 1.5, "label": "up"}) for row in (3, 6, 7)]
+
+
+def _example_cases(rng: random.Random) -> Iterator[Case]:
+    names = ("val_decisions.jsonl", "val_movements.jsonl")
+    good = {
+        name: "".join(line + "\n" for line in lines).encode() for name, lines in zip(names, _examples(), strict=True)
+    }
+    supplies = [of_lines(rng, name, lines) for name, lines in zip(names, _examples(), strict=True)]
+    while True:
+        for supply in supplies:
+            case = next(supply)
+            yield Case(case.name, good | case.files)
+
+
+def _sound_examples(found: Any) -> bool:
+    windows = [decision.window for decision in found.decisions]
+    labels = {movement.label for movement in found.movements}
+    numbers = [value for window in windows for value in (*window.context, window.volatility)]
+    return labels <= {"up", "down", "flat"} and printable([numbers, [movement.change for movement in found.movements]])
+
+
+def _seal(at: Path, case: Case) -> tuple[bool, str]:
+    (at / "seal").rename(at / checkpoints.SEAL)
+    return checkpoints.is_whole(at), (at / checkpoints.SEAL).read_text(encoding="utf-8", errors="replace")
+
+
+def _sound_seal(found: Any) -> bool:
+    """A damaged seal makes a checkpoint count as not whole; nothing is refused."""
+    whole, text = found
+    return not whole or json.loads(text) == json.loads(SEAL)
+
+
 READERS = [
-    Reader("run: config.json", lambda rng: of_json(rng, "config.json", CONFIG), lambda at, case: open_run(at).config, _anything),
+    Reader(
+        "run: config.json",
+        lambda rng: of_json(rng, "config.json", CONFIG),
+        lambda at, case: open_run(at).config,
+        _anything,
+    ),
     Reader("run: manifest.json", _manifest_cases, lambda at, case: verify(at), _anything),
     Reader("run: dataset", _split_cases, lambda at, case: dataset.read_split(at, "train"), _sound_split),
+    Reader("run: examples", _example_cases, lambda at, case: read_examples(at, "val"), _sound_examples),
     Reader(
         "run: checkpoint seals",
         lambda rng: of_json(rng, "seal", SEAL, **{"adapter_model.safetensors": b"weights"}),
-        lambda at, case: _seal(at),
-        lambda whole: True,
+        _seal,
+        _sound_seal,
     ),
-    Reader("registry: champion.json", lambda rng: of_json(rng, champions.CHAMPION, CHAMPION), lambda at, case: champions.read(at), _anything),
+    Reader(
+        "registry: champion.json",
+        lambda rng: of_json(rng, champions.CHAMPION, CHAMPION),
+        lambda at, case: champions.read(at),
+        _anything,
+    ),
     Reader(
         "registry: entry.json",
         lambda rng: of_json(rng, f"0123456789ab/{entries.ENTRY}", ENTRY),
         lambda at, case: entries.load(at / "0123456789ab"),
         _anything,
     ),
-    Reader("registry: trials.jsonl", lambda rng: of_lines(rng, "t.jsonl", TRIALS), lambda at, case: journal.read(at / "t.jsonl"), lambda found: True),
+    Reader(
+        "registry: trials.jsonl",
+        lambda rng: of_lines(rng, f"{DIRECTORY}/{KEY}/{TRIALS_FILE}", TRIALS),
+        lambda at, case: (Registry(at).trials_since_promotion(KEY), Registry(at).trials(KEY)),
+        lambda found: 0 <= found[0] <= len(found[1]) and printable(found[1]),
+    ),
     Reader("forward log", _log_cases, lambda at, case: forward_log.read(at), _sound_log),
-    Reader("ingest log", lambda rng: of_lines(rng, ingest_log.LOG, INGESTS), lambda at, case: ingest_log.read(at), _sound_ingests),
-]  # fmt: skip
-
-
-def _seal(at: Path) -> bool:
-    """Whether the seal holds. It holds for nothing but the file's own digest."""
-    from stonk_pipeline.training import checkpoints
-
-    (at / "seal").rename(at / checkpoints.SEAL)
-    return is_whole(at)
+    Reader(
+        "ingest log",
+        lambda rng: of_lines(rng, ingest_log.LOG, INGESTS),
+        lambda at, case: ingest_log.read(at),
+        _sound_ingests,
+    ),
+]

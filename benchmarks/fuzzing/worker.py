@@ -25,7 +25,7 @@ SECONDS = 10
 MEGABYTES = 1_000
 """That one may add to the process's memory."""
 KINDS = ("refused", "read", "traceback", "silent", "vague", "slow", "large", "crash")
-"""Outcomes; the first two are right. `silent`: taken, though damaged. `vague`: refused without a place, or in a flood."""
+"""Outcomes; the first two are right. `silent`: damage was taken. `vague`: refused without a place, or at length."""
 
 
 class Slow(BaseException):
@@ -77,7 +77,8 @@ def _results(pipe: Connection) -> Iterator[Any]:
 
 
 def _work(pipe: Connection, reader: Reader, seed: int, begun: int, count: int) -> None:
-    soft = 6_000_000_000
+    present = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft = present + 4_000 * 1_000_000  # so that an input that fills the memory ends itself, and not the machine
     resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
     signal.signal(signal.SIGALRM, _alarm)
     for number, case in enumerate(islice(reader.cases(random.Random(seed)), count)):
@@ -108,11 +109,9 @@ def attempt(reader: Reader, case: Case) -> tuple[str, str, float, int]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         seconds, megabytes = time.monotonic() - start, _peak() - before
-        return (
-            ("large", f"{megabytes} MB")[:2] + (seconds, megabytes)
-            if megabytes > MEGABYTES
-            else (kind, why, seconds, megabytes)
-        )
+        if megabytes > MEGABYTES:
+            kind, why = "large", f"{megabytes} MB"
+        return kind, why, seconds, megabytes
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -125,13 +124,9 @@ def _judge(reader: Reader, case: Case, directory: Path) -> tuple[str, str]:
     except MemoryError:
         return "large", "memory ran out"
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        own = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if "/stonk_pipeline/" in frame.filename or "/preprocessing/" in frame.filename
-        ]
-        at = own[-1] if own else place
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if {"stonk_pipeline", "preprocessing"} & set(Path(frame.filename).parts)]
+        at = (own or frames)[-1]
         return "traceback", f"{type(error).__name__}: {str(error)[:100]} at {Path(at.filename).name}:{at.lineno}"
     if case.refused:
         return "silent", f"taken: {str(value)[:100]}"

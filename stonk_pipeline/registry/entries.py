@@ -161,7 +161,7 @@ def _verdict(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
         return None
     if training.digest not in manifest.inputs.values():
         return None
-    kind = Verdict if run.config.contract == "forecast" else CallVerdict
+    kind: type[Verdict] | type[CallVerdict] = Verdict if run.config.contract == "forecast" else CallVerdict
     return read_model(directory / "verdict.json", kind, StageError, "run the comparison again")
 
 

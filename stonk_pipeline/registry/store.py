@@ -149,8 +149,19 @@ class Registry:
         return old
 
     def trials(self, key: str) -> list[dict[str, Any]]:
-        """Every comparison of the key, oldest first."""
-        return [line.record for line in journal.read(self.directory(key) / TRIALS)]
+        """Every comparison of the key, oldest first.
+
+        Raises:
+            RegistryError: a record is none of a comparison.
+        """
+        path = self.directory(key) / TRIALS
+        lines = journal.read(path)
+        for number, trial in lines:
+            decision = trial.get("decision")
+            outcome = decision.get("outcome") if isinstance(decision, dict) else None
+            if not isinstance(trial.get("stamp"), str) or not isinstance(outcome, str):
+                raise RegistryError(f"{path}, line {number}: no stamp or no decision; put back the line as it was")
+        return [line.record for line in lines]
 
     def trials_since_promotion(self, key: str) -> int:
         """Comparisons since a model was last promoted by the rule: what raises the bar for the next one.

@@ -58,7 +58,7 @@ def is_whole(checkpoint: Path) -> bool:
     """Whether a checkpoint is sealed and its files are as they were then."""
     try:
         files = read_table(checkpoint / SEAL, StageError, "")
-        return all(file_digest(checkpoint / name) == digest for name, digest in files.items())
+        return bool(files) and all(file_digest(checkpoint / name) == digest for name, digest in files.items())
     except (OSError, ValueError, StageError):
         return False
 
