@@ -110,11 +110,11 @@ def test_write_run_reopens_a_directory_with_other_settings(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (None, StageError, r"config\.json: not readable.*begin a run with the preprocess step"),
-        ("", StageError, r"config\.json: not readable"),
-        ('{"seed": 1', StageError, r"config\.json: not readable"),
+        (None, StageError, r"config\.json: no such file; begin a run with the preprocess step"),
+        ("", StageError, r"config\.json: not JSON"),
+        ('{"seed": 1', StageError, r"config\.json: not JSON"),
         ('{"seeds": 1}', ConfigError, r"(?s)config\.json: wrong settings.*seeds"),
-        ("[]", ConfigError, r"config\.json: wrong settings"),
+        ("[]", StageError, r"config\.json: no table of names and values"),
     ],
 )
 def test_open_run_names_a_directory_that_is_none(tmp_path, content, error, message):
