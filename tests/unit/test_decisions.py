@@ -156,7 +156,8 @@ def test_examples_come_back_from_their_files(tmp_path):
     full = Decision(
         window(), Company("Alpha", "makes \u201cthings\u201d", (("eps", "1.2"),)), (Headline("t", "x\u2028y", 1.5),)
     )
-    kept = Examples([full, Decision(window("B"))], [Movement("2021-03-05", 2.0, "up"), Movement("2021-03-06", 0.0, "flat")])
+    movements = [Movement("2021-03-05", 2.0, "up"), Movement("2021-03-06", 0.0, "flat")]
+    kept = Examples([full, Decision(window("B"))], movements)
     write_examples(kept, tmp_path, "train")
     assert repr(read_examples(tmp_path, "train")) == repr(kept)  # repr, since NaN is not equal to itself
     assert "up" not in (tmp_path / "train_decisions.jsonl").read_text()
@@ -170,7 +171,7 @@ def test_examples_come_back_from_their_files(tmp_path):
 def test_read_examples_refuses_damaged_files(tmp_path, text):
     write_examples(MARKET, tmp_path, "val")
     (tmp_path / "val_decisions.jsonl").write_text(text)
-    with pytest.raises(StageError, match="damaged|not JSON"):
+    with pytest.raises(StageError, match=r"damaged|not JSON"):
         read_examples(tmp_path, "val")
     write_examples(MARKET.take([0]), tmp_path, "other")
     (tmp_path / "other_movements.jsonl").write_text("")
