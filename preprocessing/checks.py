@@ -42,6 +42,8 @@ PRICES = (OPEN, HIGH, LOW, CLOSE)
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""
 FIRST_DAY = np.datetime64("1800-01-01")
+LEAST_PRICE, MOST_PRICE = 1e-9, 1e12
+"""Between the smallest coins and any index; adjusted prices too."""
 
 
 def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, ...], bool]:
@@ -69,6 +71,7 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     if adjusted:
         factor = table.columns[ADJUSTED] / table.columns[CLOSE]
         table = table.having({name: table.columns[name] * factor for name in PRICES})
+        _check_positive(table, PRICES)
     _check_jumps(table, data)
     table = _check_volume(table, repairs)
     _report_gaps(table, data, repairs)
@@ -119,12 +122,17 @@ def _check_days(table: Table) -> None:
 def _check_positive(table: Table, used: Sequence[str]) -> None:
     for name in used:
         values = table.columns[name]
-        bad = ~(np.isfinite(values) & (values > 0))
+        bad = ~((values >= LEAST_PRICE) & (values <= MOST_PRICE))
         if bad.any():
             remedy = "correct it, or empty the row's prices so that it is dropped"
             if name == ADJUSTED:
                 remedy += ", or set data.adjust to false"
-            _refuse(table, bad, f"{LABELS.get(name, name)} is {values[bad][0]:g}, not a price above zero", remedy)
+            _refuse(
+                table,
+                bad,
+                f"{LABELS.get(name, name)} is {values[bad][0]:g}, not a price above zero{_bound(values[bad][0])}",
+                remedy,
+            )
 
 
 def _order(table: Table, repairs: list[Repair]) -> Table:
@@ -163,6 +171,11 @@ def _widen(table: Table, repairs: list[Repair]) -> Table:
     what = f"with a high or low within open and close, by less than {ROUNDING:.1%}; widened"
     _note(repairs, table.columns[DATE][narrow], "range", what)
     return table.having({HIGH: np.maximum(high, top), LOW: np.minimum(low, bottom)})
+
+
+def _bound(price: float) -> str:
+    """For a price that is one, but of a size that no stock has and that arithmetic makes 0 or infinite."""
+    return f" that can be: {LEAST_PRICE:g} to {MOST_PRICE:g}" if 0 < price < np.inf else ""
 
 
 def _check_jumps(table: Table, data: DataConfig) -> None:

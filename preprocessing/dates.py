@@ -10,6 +10,7 @@ from preprocessing.table import Table
 from preprocessing.values import cell_text
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.schema import DATE
+from stonk_pipeline.untrusted import shown
 
 CLOCK = (
     r"(?:[T ,]\s*(?P<h>[0-9]{1,2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?:[.,][0-9]+)?)?(?:\s*(?P<half>[AaPp])[Mm])?)?"
@@ -80,7 +81,7 @@ def read_stamps(table: Table, data: DataConfig) -> tuple[Stamps, list[str]]:
         stamps, said = _written(table, text, form, data)
     bad = np.isnat(stamps.local) & there
     if bad.any():
-        refuse(table, bad, f"date {str(text[bad].iloc[0])!r} cannot be read", "write dates as 2016-06-29")
+        refuse(table, bad, f"date {shown(text[bad].iloc[0], 60)!r} cannot be read", "write dates as 2016-06-29")
     return stamps, said
 
 
@@ -168,12 +169,14 @@ def _day_first(table: Table, text: pd.Series, a: np.ndarray, b: np.ndarray, data
         return data.dates == "day_first"
     first, second = bool((a > 12).any()), bool((b > 12).any())
     if first == second:
-        shown = str(text[(a > 0)].iloc[0])
+        example = shown(text[(a > 0)].iloc[0], 60)
         why = (
             "in some dates the day can only be first, in others only second" if first else "day and month may be either"
         )
         bad = np.arange(len(text)) == int((a > 0).argmax())
-        refuse(table, bad, f"date {shown!r}: {why}", "set data.dates to day_first or month_first, or write 2016-06-29")
+        refuse(
+            table, bad, f"date {example!r}: {why}", "set data.dates to day_first or month_first, or write 2016-06-29"
+        )
     return first
 
 

@@ -10,6 +10,7 @@ from preprocessing.files import MOST_BYTES
 from preprocessing.names import name_columns, plain
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE
+from stonk_pipeline.untrusted import reason
 
 MOST_ROWS = 20_000_000
 """A column of one repeated value takes no room in a file, and much in memory."""
@@ -30,8 +31,8 @@ def read_parquet(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None, p
     except DataError:
         raise
     except Exception as error:  # a damaged file makes pyarrow and pandas raise nearly anything
-        reason = f"{type(error).__name__}: {error}"[:150]
-        raise DataError(f"{path}: not readable as Parquet ({reason}); write it again") from error
+        why = f"{type(error).__name__}: {reason(error)}"
+        raise DataError(f"{path}: not readable as Parquet ({why}); write it again") from error
     header, tickers = _levels(frame)
     if frame.index.nlevels > 1 or DATE not in name_columns(header).found:
         header, tickers, frame = _index_too(frame, header, tickers)

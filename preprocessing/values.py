@@ -32,6 +32,13 @@ def _mirrored(pattern: str) -> str:
 COMMA, ONE_COMMA, GROUPED_BY_POINTS = _mirrored(POINT), _mirrored(ONE_POINT), _mirrored(GROUPED)
 
 
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except NotImplementedError:  # a time that pandas holds and the calendar of Python does not
+        return "a time outside the calendar"
+
+
 def cell_text(column: np.ndarray) -> pd.Series:
     """Cells as stripped text, missing ones as NA; numbers without a needless `.0`."""
     if column.dtype.kind == "f":
@@ -40,7 +47,7 @@ def cell_text(column: np.ndarray) -> pd.Series:
             str(int(v)) if w else str(v) for v, w in zip(column.tolist(), whole.tolist(), strict=True)
         ]
     else:
-        cells = [None if value is None else str(value) for value in column.tolist()]
+        cells = [None if value is None else _text(value) for value in column.tolist()]
     text = pd.Series(cells, dtype="string").str.strip()
     return text.mask(text.isin(MISSING))
 

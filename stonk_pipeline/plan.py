@@ -60,12 +60,10 @@ def describe(config: AnyConfig, console: Console) -> None:
 
 
 def _describe_calls(config: DirectionConfig, console: Console) -> None:
-    from transformers import AutoTokenizer
-
     from stonk_pipeline import direction
     from stonk_pipeline.examples import read_decisions
     from stonk_pipeline.sampling.prompts import check_lengths, render
-    from stonk_pipeline.training.models import base_location
+    from stonk_pipeline.training.models import base_location, load_tokenizer
 
     with TemporaryDirectory() as scratch:
         run = Run(Path(scratch), config)
@@ -73,7 +71,7 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
             console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
         decisions = read_decisions(run.stage_dir("examples"), "natural")
     asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
-    tokenizer = AutoTokenizer.from_pretrained(base_location(config.model), trust_remote_code=False)
+    tokenizer = load_tokenizer(base_location(config.model))
     stages = (config.stage_one, config.stage_two)
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
@@ -88,20 +86,21 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
         PromptError: a prompt does not fit.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     from stonk_pipeline.sampling.prompts import check_lengths, questions
-    from stonk_pipeline.training.models import base_location
+    from stonk_pipeline.training.models import base_location, load_tokenizer
+    from stonk_pipeline.training.weights import told
 
     location = base_location(config.model)
-    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+    tokenizer = load_tokenizer(location)
     some = windows[:: max(1, len(windows) // 500)]
     rooms = [grpo.max_completion_length for grpo in (config.grpo_first, config.grpo_second)]
     rooms += [asking.max_tokens for asking in (config.sampling, config.comparison)]
     least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
     prompts = questions(tokenizer, some, config.prompt, horizon, room=least, limit=limit)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit)
-    with torch.device("meta"):  # shapes without weights
+    with told(location), torch.device("meta"):  # shapes without weights
         network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(location, trust_remote_code=False))
     return Sizes(sum(p.numel() for p in network.parameters()), longest, torch.cuda.is_available())
 

@@ -5,7 +5,6 @@ settings that it followed from. As long as both are the same, there is nothing t
 """
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
 from stonk_pipeline.runs import MANIFEST, SCRATCH, file_digest, finished, json_digest, write_atomic
+from stonk_pipeline.untrusted import read_table
 
 BARS = "bars"
 """Directory below the results directory that keeps the bars of each training."""
@@ -149,11 +149,13 @@ def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineC
     Raises:
         ConfigError: there is no adapter, or it belongs to another model than the settings'.
     """
+    path = adapter / "adapter_config.json"
     try:
-        text = (adapter / "adapter_config.json").read_text(encoding="utf-8")
-    except OSError as error:
+        base = read_table(path, ConfigError, "give start_from another adapter").get("base_model_name_or_path")
+    except FileNotFoundError as error:
         raise ConfigError(f"start_from: {adapter}: no adapter there (it has no adapter_config.json)") from error
-    base = str(json.loads(text)["base_model_name_or_path"])
+    if not isinstance(base, str) or not base:
+        raise ConfigError(f"start_from: {path}: base_model_name_or_path names no model; give another adapter")
     if _with_model(config, base).model_name != config.model_name:
         raise ConfigError(f"start_from: {adapter}: an adapter of {base}, not of {config.model.name}; give one of those")
     weights = json_digest({path.name: file_digest(path) for path in sorted(adapter.glob("adapter_*"))})

@@ -33,6 +33,8 @@ class Reader:
     """What the project does with the files; raises what the project raises."""
     sound: Check
     """Whether what came out can be used: finite numbers, dates in order, text that can be printed."""
+    prepare: Callable[[], Any] = lambda: None
+    """Loads a library that takes its time, before the first input is timed."""
 
 
 DEEP = 3_000

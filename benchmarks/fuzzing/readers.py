@@ -1,5 +1,5 @@
 """Every reader that is fuzzed."""
 
-from . import records, settings, texts
+from . import bars, models, records, settings, texts
 
-READERS = [*settings.READERS, *texts.READERS, *records.READERS]
+READERS = [*bars.READERS, *settings.READERS, *texts.READERS, *records.READERS, *models.READERS]

@@ -70,7 +70,7 @@ def run(reader: Reader, seed: int, count: int) -> Outcome:
 
 def _results(pipe: Connection) -> Iterator[Any]:
     try:
-        while pipe.poll(3 * SECONDS):
+        while pipe.poll(6 * SECONDS):
             yield pipe.recv()
     except EOFError:
         return
@@ -81,6 +81,7 @@ def _work(pipe: Connection, reader: Reader, seed: int, begun: int, count: int) -
     soft = present + 4_000 * 1_000_000  # so that an input that fills the memory ends itself, and not the machine
     resource.setrlimit(resource.RLIMIT_AS, (soft, soft))
     signal.signal(signal.SIGALRM, _alarm)
+    reader.prepare()
     for number, case in enumerate(islice(reader.cases(random.Random(seed)), count)):
         if number >= begun:
             pipe.send((number, case.name, *attempt(reader, case)))

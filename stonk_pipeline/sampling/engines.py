@@ -11,6 +11,7 @@ from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import EngineError, StartError
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.training import models
+from stonk_pipeline.training.adapters import read_adapter
 
 Answers = list[list[str]]
 """For each prompt, its answers."""
@@ -180,9 +181,10 @@ class VllmEngine:
         location, self._lora = models.base_location(model), None
         on_cuda = models.cuda()
         if adapter is not None and on_cuda:
+            rank = read_adapter(adapter, Path(location) if Path(location).is_dir() else None, model.name).rank
             options |= {
                 "enable_lora": True,
-                "max_lora_rank": max(8, 1 << (_rank(adapter) - 1).bit_length()),
+                "max_lora_rank": max(8, 1 << (rank - 1).bit_length()),
                 "max_loras": 1,
             }
         elif adapter is not None:
@@ -233,9 +235,3 @@ class VllmEngine:
             answers += [[choice.text for choice in output.outputs] for output in outputs]
             progress(len(answers), len(prompts), "windows answered")
         return answers
-
-
-def _rank(adapter: Path) -> int:
-    import json
-
-    return int(json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"])

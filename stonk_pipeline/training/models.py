@@ -14,6 +14,9 @@ from typing import Any
 from stonk_pipeline import tiny, tiny_calls
 from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
+from stonk_pipeline.training.adapters import read_adapter
+from stonk_pipeline.training.templates import check_tokenizer
+from stonk_pipeline.training.weights import check_loaded, check_model, told
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """All linear layers of Llama-like models; attention alone underperforms in RL (TRL, "LoRA without regret")."""
@@ -39,12 +42,13 @@ def base_location(model: ModelConfig) -> str:
     """Where the base model's weights are: a local directory or a Hugging Face name.
 
     Raises:
-        ConfigError: a name that looks like a path is not a model directory.
+        ConfigError: a name that looks like a path is not a model directory, or its files are damaged.
     """
     if model.name in EMBEDDED_MODELS:
         return str(EMBEDDED_MODELS[model.name])
     path = Path(model.name).expanduser()
     if (path / "config.json").is_file():
+        check_model(path)
         return str(path.resolve())
     if path.exists() or model.name.startswith((".", "/", "~")):
         raise ConfigError(f"model.name: {model.name}: not a model directory (it has no config.json)")
@@ -196,7 +200,7 @@ def _load_peft(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: 
 
 def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
     """The unmodified base model and its tokenizer, through transformers alone; safetensors only, no remote code."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     options: dict[str, Any] = {}
     if quantise:
@@ -204,15 +208,41 @@ def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute_dtype()
         )
     location = base_location(model)
-    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
-    network = AutoModelForCausalLM.from_pretrained(
-        location, dtype=compute_dtype(), use_safetensors=True, trust_remote_code=False, **options
-    )
-    _prepare_tokenizer(tokenizer)
+    tokenizer = load_tokenizer(location)
+    with told(location):
+        network, info = AutoModelForCausalLM.from_pretrained(
+            location,
+            dtype=compute_dtype(),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
+        check_loaded(location, info)
     return (network.to("cuda") if cuda() and not quantise else network), tokenizer
 
 
+def load_tokenizer(location: str) -> Any:
+    """The tokenizer of a model, its chat template tried.
+
+    Args:
+        location: what `base_location` gives.
+
+    Raises:
+        ConfigError: a local one cannot be read.
+        PromptError: its chat template does not end, or cannot be rendered.
+    """
+    from transformers import AutoTokenizer
+
+    with told(location):
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+        tokenizer(["100.00"])  # some settings of a wrong type are first met here
+    _prepare_tokenizer(tokenizer)
+    return tokenizer
+
+
 def _prepare_tokenizer(tokenizer: Any) -> None:
+    check_tokenizer(tokenizer)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -222,7 +252,7 @@ def _load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    rank = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"]
+    rank = read_adapter(adapter).rank
     if rank != lora.rank:
         raise ConfigError(f"lora.rank is {lora.rank}, but {adapter} has rank {rank}; use the same rank in every stage")
     set_peft_model_state_dict(network, load_file(adapter / "adapter_model.safetensors"))
@@ -281,7 +311,14 @@ def join_adapters(first: Path, second: Path) -> None:
 
 
 def load_merged(model: ModelConfig, adapter: Path | None) -> tuple[Any, Any]:
-    """The base model with an adapter's weights added to its own, and the tokenizer."""
+    """The base model with an adapter's weights added to its own, and the tokenizer.
+
+    Raises:
+        ConfigError: the adapter is damaged, or belongs to another model; see `adapters.read_adapter`.
+    """
+    if adapter is not None:  # before anything heavy is loaded
+        base = Path(base_location(model))
+        read_adapter(adapter, base if base.is_dir() else None, model.name)
     network, tokenizer = load_base(model)
     if adapter is None:
         return network, tokenizer

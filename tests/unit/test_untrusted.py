@@ -11,8 +11,9 @@ import pytest
 
 from preprocessing.companies import read_companies
 from preprocessing.news import read_news
+from preprocessing.ohlcv import read_bars
 from preprocessing.records import read_records
-from stonk_pipeline.config import load_config
+from stonk_pipeline.config import DataConfig, load_config
 from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation.protocol import HORIZON, read_forecasts
@@ -155,3 +156,14 @@ def test_verify_refuses_a_manifest_that_names_files_elsewhere(tmp_path, name):
     assert read_manifest(tmp_path).seconds == 1.0
     with pytest.raises(StageError, match=r"manifest\.json: output .* is no name; run the stage again"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["1e-300", "5e-324", "1e300"])
+@pytest.mark.parametrize("column", ["Close", "Adj Close"])
+def test_read_bars_refuses_prices_that_arithmetic_makes_zero_or_infinite(tmp_path, column, value):
+    names = ["Date", "Open", "High", "Low", "Close", "Adj Close", "Volume"]
+    rows = [[f"2020-01-0{day}", "10", "11", "9", "10", "9.5", "100"] for day in (2, 3, 6, 7)]
+    rows[2][names.index(column)] = value
+    (tmp_path / "KO.csv").write_text("\n".join(",".join(row) for row in [names, *rows]) + "\n")
+    with pytest.raises(DataError, match=r"KO\.csv, line 4: .* is .*, not a price above zero that can be: 1e-09 to"):
+        read_bars(tmp_path / "KO.csv", DataConfig())

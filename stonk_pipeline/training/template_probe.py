@@ -1,0 +1,78 @@
+"""Renders a chat template in a process of its own, which has little time and memory; run as a script by `templates`.
+
+A model directory of somebody else holds a program in Jinja. The sandbox keeps it from Python's insides, and lets it
+loop and grow as it likes. The environment is the one of transformers (`utils/chat_template_utils.py`), so that what
+renders here renders there.
+"""
+
+import json
+import resource
+import sys
+from datetime import datetime
+from typing import Any
+
+from jinja2 import ext, nodes, parser
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+SECONDS, MEGABYTES = 3, 1_000
+LONGEST = 200_000
+"""Characters of a rendered conversation."""
+
+
+class Generation(ext.Extension):
+    """The tag `generation`, which marks a model's own words; here it shows them."""
+
+    tags = {"generation"}  # noqa: RUF012 (Jinja declares it so)
+
+    def parse(self, parser: parser.Parser) -> list[nodes.Node]:
+        """What stands between the tags."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def render(template: str, messages: list[dict[str, str]], ask: bool) -> str:
+    """A conversation through a template, as transformers renders it."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    tokens = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
+    return environment.from_string(template).render(messages=messages, tools=None, add_generation_prompt=ask, **tokens)
+
+
+def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **more: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **more)
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
+def main() -> int:
+    """Reads {template, messages} from standard input; ends with 1 and the reason where it cannot be rendered."""
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES * 1_000_000, MEGABYTES * 1_000_000))
+    given = json.load(sys.stdin)
+    messages = given["messages"]
+    try:
+        asked, told = (render(given["template"], part, ask) for part, ask in ((messages[:-1], True), (messages, False)))
+    except MemoryError:
+        sys.stdout.write(f"takes more than {MEGABYTES:,} MB")
+        return 1
+    except Exception as error:  # whatever a stranger's program ends in
+        sys.stdout.write(f"{type(error).__name__}: {error}"[:300])
+        return 1
+    if max(len(asked), len(told)) > LONGEST:
+        sys.stdout.write(f"gives more than {LONGEST:,} characters for a short conversation")
+        return 1
+    if messages[-2]["content"] not in asked:
+        sys.stdout.write("leaves out what the user says")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Weights of others, looked at before anything loads them: safetensors alone, and what they say of themselves."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.untrusted import MEGABYTE, is_name, parse_json, read_table, reason, shown
+
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
+SIZES |= {"U8": 1, "U16": 2, "U32": 4, "U64": 8, "BOOL": 1}
+"""Bytes of a number of each type."""
+LARGEST_HEADER = 32 * MEGABYTE
+PIECE = 16 * MEGABYTE
+"""Numbers that are looked at together."""
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+REMEDY = "copy the file again, or save the model anew as safetensors"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a file says of one tensor."""
+
+    kind: str
+    shape: tuple[int, ...]
+    start: int
+    """Place of its first byte in the file."""
+    stop: int
+
+
+def read_header(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; their numbers are not read.
+
+    Raises:
+        ConfigError: it is no such file, or its header does not agree with its length.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not path.is_file() or not 2 <= length <= min(size - 8, LARGEST_HEADER):
+                raise ConfigError(f"{path}: no safetensors file, or cut off; {REMEDY}")
+            header = parse_json(stream.read(length), path, ConfigError, REMEDY)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no weights there that can be read; {_hint(path)}") from error
+    if not isinstance(header, dict):
+        raise ConfigError(f"{path}: its header is no table; {REMEDY}")
+    tensors = {name: _tensor(path, name, said, 8 + length) for name, said in header.items() if name != "__metadata__"}
+    end = 8 + length
+    for tensor in sorted(tensors.values(), key=lambda tensor: tensor.start):
+        if tensor.start != end:
+            raise ConfigError(f"{path}: its tensors overlap or leave gaps; {REMEDY}")
+        end = tensor.stop
+    if end != size:
+        raise ConfigError(f"{path}: has {size:,} bytes, and its header says {end:,}; {REMEDY}")
+    return tensors
+
+
+def _hint(path: Path) -> str:
+    """A remedy; where there are pickles instead, that they are not read."""
+    found = (
+        sorted(item.name for item in path.parent.glob("*") if item.suffix in PICKLES) if path.parent.is_dir() else []
+    )
+    why = f"{shown(found[0])} is a pickle, which can run commands when it is read, so it never is; " if found else ""
+    return why + "save the model anew as safetensors"
+
+
+def _tensor(path: Path, name: str, said: Any, offset: int) -> Tensor:
+    said = said if isinstance(said, dict) else {}
+    shape, places, kind = (said.get(part) for part in ("shape", "data_offsets", "dtype"))
+    if not _counts(shape) or not _counts(places) or len(places) != 2 or kind not in list(SIZES):
+        raise ConfigError(f"{path}: {shown(name, 60)!r} has no type, shape or place; {REMEDY}")
+    if places[1] - places[0] != SIZES[kind] * math.prod(shape):
+        raise ConfigError(f"{path}: {shown(name, 60)!r} has a shape that its bytes do not have; {REMEDY}")
+    return Tensor(kind, tuple(shape), offset + places[0], offset + places[1])
+
+
+def _counts(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(part) is int and 0 <= part < 2**40 for part in value)
+
+
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Reads the numbers of a safetensors file.
+
+    Raises:
+        ConfigError: names the first tensor with NaN or an infinite number.
+    """
+    for name, tensor in tensors.items():
+        if tensor.kind not in ("F64", "F32", "F16", "BF16"):
+            raise ConfigError(f"{path}: {shown(name, 60)!r} is of type {tensor.kind}, and no plain numbers; {REMEDY}")
+        form = {"F64": "<f8", "F32": "<f4"}.get(tensor.kind, "<f2" if tensor.kind == "F16" else "<u2")
+        count = math.prod(tensor.shape)
+        if not count:
+            continue
+        numbers = np.memmap(path, dtype=form, mode="r", offset=tensor.start, shape=(count,))
+        for start in range(0, count, PIECE):
+            piece = np.asarray(numbers[start : start + PIECE])
+            # bfloat16: all bits of the exponent set, which NumPy has no type for
+            wrong = (piece & 0x7F80) == 0x7F80 if tensor.kind == "BF16" else ~np.isfinite(piece)
+            if wrong.any():
+                raise ConfigError(
+                    f"{path}: {shown(name, 100)!r} has NaN or infinite numbers; take another checkpoint, or train again"
+                )
+
+
+def check_model(directory: Path) -> None:
+    """Looks at a directory of a whole model: its config, and whether its weights are whole safetensors.
+
+    Raises:
+        ConfigError: names the file and what is wrong with it.
+    """
+    config = read_table(directory / "config.json", ConfigError, REMEDY)
+    if not isinstance(config.get("model_type"), str):
+        raise ConfigError(f"{directory / 'config.json'}: no model_type; {REMEDY}")
+    if config.get("auto_map"):
+        raise ConfigError(
+            f"{directory / 'config.json'}: auto_map names code of its own, which is never run; choose a model that "
+            "transformers knows"
+        )
+    tensors: dict[str, Tensor] = {}
+    for path in weight_files(directory):
+        tensors |= read_header(path)
+    embedding = tensors.get("model.embed_tokens.weight")
+    said = (config.get("vocab_size"), config.get("hidden_size"))
+    if embedding is not None and embedding.shape != said:
+        raise ConfigError(
+            f"{directory / 'config.json'}: vocab_size and hidden_size are {shown(said, 60)}, and the weights have "
+            f"{list(embedding.shape)}; {REMEDY}"
+        )
+    layers = {name.split(".")[2] for name in tensors if name.startswith("model.layers.")}
+    if layers and config.get("num_hidden_layers") != len(layers):
+        raise ConfigError(
+            f"{directory / 'config.json'}: num_hidden_layers is {shown(config.get('num_hidden_layers'), 40)}, and the "
+            f"weights have {len(layers)}; {REMEDY}"
+        )
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The safetensors files of a model: one, or those that its index names.
+
+    Raises:
+        ConfigError: the index is damaged, or names a file that is elsewhere.
+    """
+    index = directory / "model.safetensors.index.json"
+    if (directory / "model.safetensors").exists() or not index.is_file():
+        return [directory / "model.safetensors"]
+    named = read_table(index, ConfigError, REMEDY).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise ConfigError(f"{index}: no weight_map; {REMEDY}")
+    for name in named.values():
+        if not isinstance(name, str) or not is_name(name) or not name.endswith(".safetensors"):
+            raise ConfigError(f"{index}: {shown(name, 60)!r} is no safetensors file beside it; {REMEDY}")
+    return [directory / name for name in sorted(set(named.values()))]
+
+
+def check_loaded(location: str, info: Mapping[str, Any]) -> None:
+    """What transformers says of the weights that it put into a model: those that were not there, it makes up at random.
+
+    Raises:
+        ConfigError: some were missing or of another shape.
+    """
+    missing = [str(name) for name in info.get("missing_keys") or ()]
+    missing += [str(name[0] if isinstance(name, tuple) else name) for name in info.get("mismatched_keys") or ()]
+    if missing or info.get("error_msgs"):
+        said = sorted(missing)[0] if missing else "some of them"
+        raise ConfigError(f"{location}: its weights do not fit its config.json (no {shown(said, 80)}); {REMEDY}")
+
+
+@contextmanager
+def told(location: str) -> Iterator[None]:
+    """Tells what a library says of a model directory as this project does; of a name on the hub, says nothing.
+
+    Raises:
+        ConfigError: whatever the library raises, but for a lack of memory.
+    """
+    try:
+        yield
+    except (PipelineError, MemoryError):
+        raise
+    except Exception as error:  # tokenizers raise Exception itself, transformers whatever a wrong setting leads to
+        if not Path(location).is_dir() or "out of memory" in str(error).lower():
+            raise
+        why = f"{type(error).__name__}: {reason(error)}"
+        raise ConfigError(f"{location}: not readable as a model ({shown(why)}); {REMEDY}") from error
