@@ -42,6 +42,7 @@ def _text(value: object) -> str:
 def cell_text(column: np.ndarray) -> pd.Series:
     """Cells as stripped text, missing ones as NA; numbers without a needless `.0`."""
     if column.dtype.kind == "f":
+        column = column.astype(np.float64)  # half precision, for one, has no room for the bound
         whole = np.isfinite(column) & (np.abs(column) < 2**53) & (column == np.floor(column))
         cells: list[str | None] = [
             str(int(v)) if w else str(v) for v, w in zip(column.tolist(), whole.tolist(), strict=True)

@@ -133,8 +133,8 @@ def check_plain(value: Any) -> None:
     """Looks for what settings and records cannot hold, in all that is within a value.
 
     Raises:
-        ValueError: an infinite number, an integer beyond 64 bits, text with a control character or half a surrogate
-            pair.
+        ValueError: NaN, an infinite number, an integer beyond 64 bits; text with a control character or half a pair of
+            surrogates.
     """
     if isinstance(value, dict):
         check_plain([*value, *value.values()])
@@ -143,8 +143,8 @@ def check_plain(value: Any) -> None:
             check_plain(part)
     elif isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
         raise ValueError("an integer of more than 64 bits")
-    elif isinstance(value, float) and abs(value) == float("inf"):
-        raise ValueError("a number beyond any other")
+    elif isinstance(value, float) and not abs(value) < float("inf"):
+        raise ValueError("a number that is none, or beyond any other")
     elif isinstance(value, str) and UNPRINTED.search(value):
         raise ValueError("a character that text does not have")
 

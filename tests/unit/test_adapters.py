@@ -67,7 +67,7 @@ def test_read_adapter_refuses_bfloat16_numbers_that_are_none(tmp_path):
     [
         ({"r": 8}, r"has the shape \[4, .*says rank 8"),
         ({"r": 2**40}, "no rank from 1 to 1024"),
-        ({"lora_alpha": float("inf")}, "a number beyond any other"),
+        ({"lora_alpha": float("inf")}, "a number that is none, or beyond any other"),
         (
             {"base_model_name_or_path": "Qwen/Qwen2.5-7B"},
             "an adapter of Qwen/Qwen2.5-7B, not of stonk-tiny; give --model",
