@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import yaml
 from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
 from stonk_pipeline.config import Settings
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.untrusted_yaml import parse_yaml
 
 LISTS = {"symbols", "stocks"}
 """Settings that are written with commas."""
@@ -24,11 +25,11 @@ def main(flow: Callable[..., Any], settings: type[Settings], description: str, a
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     for name in LISTS & given.keys():
         given[name] = [part.strip() for part in given[name].split(",")]
-    if "overrides" in given:
-        given["overrides"] = yaml.safe_load(given["overrides"])
     try:
+        if "overrides" in given:
+            given["overrides"] = parse_yaml(given["overrides"], "--overrides")
         config = settings.model_validate(given)
-    except ValidationError as error:
+    except (ConfigError, ValidationError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     state: State[Any] = flow(config, return_state=True)

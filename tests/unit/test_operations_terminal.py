@@ -30,6 +30,11 @@ def test_main_reads_every_kind_of_option(capsys):
     assert capsys.readouterr().out == "Completed: done\n"
 
 
+def test_main_refuses_overrides_that_are_no_yaml(capsys):
+    assert main(lambda config, **_: None, RetrainConfig, "", ["--overrides", "{seed: 2019-02-30"]) == 1
+    assert capsys.readouterr().err.startswith("error: --overrides: the value is not readable as YAML")
+
+
 def test_main_reads_nested_overrides():
     seen = Seen(Completed(message="done"))
     assert main(seen, RetrainConfig, "", ["--overrides", "{comparison: {windows: 5}}", "--stocks", "A,B"]) == 0
