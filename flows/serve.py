@@ -28,7 +28,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline import locks, options
@@ -110,6 +110,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run_pipeline.sh serve", description=__doc__.split("\n")[0])
     parser.add_argument("--host", default=server.LOOPBACK, help="interface of the server (default: loopback alone)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the server (default: {PORT})")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name by which browsers may call the server, as stonk.example.org or box:4200; repeatable",
+    )
     parser.add_argument("--limit", type=int, help="most runs at once (default: no limit)")
     options.add_config_options(parser)
     args = parser.parse_args(argv)
@@ -119,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
-        with _server(args.host, args.port) as url, _alone(url):
+        with _server(args.host, args.port, args.allowed_host) as url, _alone(url):
             _serve(config, chosen, url, args.limit)
     except PipelineError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -135,7 +142,7 @@ def _alone(url: str) -> AbstractContextManager[int]:
 
 
 @contextmanager
-def _server(host: str, port: int) -> Iterator[str]:
+def _server(host: str, port: int, allowed: list[str]) -> Iterator[str]:
     named = PREFECT_API_URL.value()
     if named:
         if not server.is_healthy(named):
@@ -145,7 +152,7 @@ def _server(host: str, port: int) -> Iterator[str]:
     log = Path(PREFECT_HOME.value()) / "stonk-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.write(f"starting a Prefect server; its log: {log}\n")
-    with server.running(host, port, ui=True, log=log) as url, temporary_settings({PREFECT_API_URL: url}):
+    with server.running(host, port, ui=True, log=log, allowed=allowed) as url, server.used(url):
         yield url
 
 

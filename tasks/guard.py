@@ -137,7 +137,7 @@ def _report(run_id: str, run_count: int, api_url: str | None) -> None:
     from tasks import server
 
     if api_url is None:
-        with server.running(server.LOOPBACK, server.free_port(), ui=False) as own:
+        with server.running(server.LOOPBACK, server.free_port(), ui=False) as own, server.used(own):
             crash(run_id, run_count, own)
         return
     until = time.monotonic() + PATIENCE_SECONDS

@@ -9,8 +9,9 @@ from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
 from stonk_pipeline.config import Settings
-from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.errors import PipelineError
 from stonk_pipeline.untrusted_yaml import parse_yaml
+from tasks import server
 
 LISTS = {"symbols", "stocks"}
 """Settings that are written with commas."""
@@ -29,9 +30,10 @@ def main(flow: Callable[..., Any], settings: type[Settings], description: str, a
         if "overrides" in given:
             given["overrides"] = parse_yaml(given["overrides"], "--overrides")
         config = settings.model_validate(given)
-    except (ConfigError, ValidationError) as error:
+        with server.for_this_run(lambda line: sys.stderr.write(f"{line}\n")):
+            state: State[Any] = flow(config, return_state=True)
+    except (PipelineError, ValidationError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    state: State[Any] = flow(config, return_state=True)
     sys.stdout.write(f"{state.name}: {state.message or state.result(raise_on_failure=False)}\n")
     return 0 if state.is_completed() else 1

@@ -1,25 +1,30 @@
 """A Prefect server of this project's own: on the loopback interface, and gone with the process that started it.
 
-python -m tasks.server HOST PORT [--without-ui]
+python -m tasks.server HOST PORT [--without-ui] [--allowed-host NAME]
+
+Foreign web pages are refused (`tasks.gate`), and other machines unless they know a password.
 """
 
 import argparse
 import contextlib
+import ipaddress
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
 
 from stonk_pipeline import process
 from stonk_pipeline.errors import StartError
+from tasks import gate
 
 LOOPBACK = "127.0.0.1"
+PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 START_SECONDS = 180
 """The first start on a busy machine also makes the database."""
 SHORT_LIFE_SECONDS = 10
@@ -36,14 +41,24 @@ def free_port(host: str = LOOPBACK) -> int:
 
 
 @contextlib.contextmanager
-def running(host: str, port: int, *, ui: bool, log: Path | None = None) -> Iterator[str]:
+def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed: Sequence[str] = ()) -> Iterator[str]:
     """Runs a server while the block does; gives the address of its API.
 
+    Args:
+        host: interface to listen on.
+        port: to listen on.
+        ui: whether it has pages for a browser.
+        log: what it prints.
+        allowed: names besides its own by which it may be called.
+
     Raises:
-        StartError: the port is taken, or the server did not answer in time.
+        StartError: the port is taken, other machines could use the server without a password, or it did not answer in
+            time.
     """
+    require_password(host)
     _require_free(host, port)
     command = [sys.executable, "-m", "tasks.server", host, str(port), *([] if ui else ["--without-ui"])]
+    command += [f"--allowed-host={name}" for name in allowed]
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("ab")) if log else subprocess.DEVNULL
 
@@ -63,15 +78,89 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None) -> Itera
         stack.callback(keeper.join)
         stack.callback(ended.set)
         keeper.start()
-        url = f"http://{LOOPBACK if host in ('', '0.0.0.0') else host}:{port}/api"
+        url = f"http://{_local_name(host)}:{port}/api"
         _wait(server, url, log)
         own.add(url)
         stack.callback(own.discard, url)
         yield url
 
 
+def _local_name(host: str) -> str:
+    """By which this machine calls a server that listens at a host."""
+    if host in ("", "0.0.0.0"):
+        return LOOPBACK
+    return f"[{'::1' if host == '::' else host}]" if ":" in host else host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens at a host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def password() -> str | None:
+    """What a client has to show to a server of this process (`user:password`); None if nothing."""
+    from prefect.settings import get_current_settings
+
+    secret = get_current_settings().server.api.auth_string
+    return secret.get_secret_value() if secret else None
+
+
+def require_password(host: str) -> None:
+    """Refuses to open a server to other machines without a password.
+
+    Raises:
+        StartError: there is none.
+    """
+    if password() is None and not is_loopback(host):
+        raise StartError(
+            f"--host {host}: other machines could start runs, and so read and write files as you; set a password "
+            f'first: export {PASSWORD}="admin:a-long-password" (who uses the server sets PREFECT_API_AUTH_STRING to it)'
+        )
+
+
+@contextlib.contextmanager
+def used(url: str) -> Iterator[None]:
+    """Makes this process and its children clients of a server that it has started."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    names = {"PREFECT_API_URL": url} | ({"PREFECT_API_AUTH_STRING": secret} if (secret := password()) else {})
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= names
+    settings = {PREFECT_API_URL: url} | ({PREFECT_API_AUTH_STRING: secret} if secret else {})
+    try:
+        with temporary_settings(settings):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def for_this_run(say: Callable[[str], object]) -> Iterator[None]:
+    """Runs a flow of this process with the server that the settings name or, where they name none, one of its own.
+
+    Without a server Prefect 3.7 would start one by itself, which every web page could use.
+    """
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    say("starting a Prefect server for this run (set PREFECT_API_URL to use your own)")
+    with running(LOOPBACK, free_port(), ui=False) as url, used(url):
+        yield
+        APILogHandler().flush()  # the last lines are sent in the background, and soon nobody will be there
+
+
 def _require_free(host: str, port: int) -> None:
-    with socket.socket() as found:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as found:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((host, port))
@@ -133,11 +222,13 @@ def main() -> None:
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--without-ui", action="store_true")
+    parser.add_argument("--allowed-host", action="append", default=[])
     args = parser.parse_args()
     os.environ["PREFECT_UI_ENABLED"] = "0" if args.without_ui else "1"
     os.environ["PREFECT_SERVER_API_HOST"] = args.host
     os.environ["PREFECT_SERVER_API_PORT"] = str(args.port)
     os.environ.pop("PREFECT_API_URL", None)
+    os.environ |= gate.settings(args.host, args.port, args.allowed_host)
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.settings import PREFECT_HOME
@@ -145,7 +236,7 @@ def main() -> None:
     PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # SQLite makes the database, but no directory for it
 
     uvicorn.run(
-        create_app(ephemeral=args.without_ui, final=True),
+        gate.Gate(create_app(ephemeral=args.without_ui, final=True), args.port, args.allowed_host),
         host=args.host,
         port=args.port,
         log_level="error",

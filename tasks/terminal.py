@@ -2,15 +2,12 @@
 
 import argparse
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
@@ -93,7 +90,7 @@ def _run(flow: Callable[[Any], str], config: AnyConfig, console: Console) -> int
     begun = time.monotonic()
     _quiet(console)
     try:
-        with _server(console), board.shown(console, config):
+        with server.for_this_run(partial(console.print, style="dim")), board.shown(console, config):
             directory = Path(flow(config))
     except KeyboardInterrupt:
         _say_how_to_go_on(console)
@@ -106,23 +103,6 @@ def _run(flow: Callable[[Any], str], config: AnyConfig, console: Console) -> int
     finish(pipeline.open_run(directory), console)
     console.print(f"{minutes:.0f} min {seconds:.0f} s", style="dim")
     return 0
-
-
-@contextmanager
-def _server(console: Console) -> Iterator[None]:
-    """The server that the settings name, or one for this run."""
-    if PREFECT_API_URL.value():
-        yield
-        return
-    console.print("starting a Prefect server for this run (set PREFECT_API_URL to use your own)", style="dim")
-    with server.running(server.LOOPBACK, server.free_port(), ui=False) as url:
-        os.environ["PREFECT_API_URL"] = url
-        try:
-            with temporary_settings({PREFECT_API_URL: url}):
-                yield
-                APILogHandler().flush()  # the last lines are sent in the background, and soon nobody will be there
-        finally:
-            del os.environ["PREFECT_API_URL"]
 
 
 def _quiet(console: Console) -> None:

@@ -50,7 +50,8 @@ class Page:
 
     def ask(self, script: str) -> Any:
         """The value of an expression in the page."""
-        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        return answer["result"].get("value")
 
     def wait(self, script: str, seconds: float = 60) -> None:
         """Waits until an expression is true."""
@@ -84,11 +85,11 @@ class Page:
 
 
 @contextmanager
-def page(command: str, directory: Path) -> Iterator[Page]:
-    """A browser with a profile of its own, ended with the block."""
+def page(command: str, directory: Path, *flags: str) -> Iterator[Page]:
+    """A browser with a profile of its own and perhaps more flags, ended with the block."""
     with (directory / "chromium.log").open("wb") as log:
         browser = subprocess.Popen(
-            [command, *FLAGS, f"--user-data-dir={directory / 'profile'}", "about:blank"],
+            [command, *FLAGS, *flags, f"--user-data-dir={directory / 'profile'}", "about:blank"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -48,9 +48,9 @@ def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
     identity = served.deployment()["id"]
     schedule = {"schedule": {"cron": "0 5 * * 1-5", "timezone": "America/New_York"}, "active": True}
     served.post(f"/deployments/{identity}/schedules", [schedule])  # type: ignore[arg-type]
-    served.api.patch(f"/deployments/{identity}", json={"paused": True}).raise_for_status()
+    served.send("PATCH", f"/deployments/{identity}", {"paused": True}).raise_for_status()
     edited = served.deployment()["parameters"]["config"] | {"seed": 77}
-    served.api.patch(f"/deployments/{identity}", json={"parameters": {"config": edited}}).raise_for_status()
+    served.send("PATCH", f"/deployments/{identity}", {"parameters": {"config": edited}}).raise_for_status()
     assert served.stop() == 130
     assert of_home(str(tmp_path / "prefect")) == {}  # the server is gone as well
     served.start()
@@ -93,7 +93,7 @@ def test_slot_that_a_killed_run_left_taken_is_freed(served: Served, undisturbed:
     limit = accelerator_limit(served)
     assert (limit["limit"], limit["active_slots"]) == (1, 0)
     path = f"/v2/concurrency_limits/{limit['id']}"
-    served.api.patch(path, json={"active_slots": 1}).raise_for_status()  # as a killed run leaves it
+    served.send("PATCH", path, {"active_slots": 1}).raise_for_status()  # as a killed run leaves it
     (served.directory(run) / "model_comparison" / "manifest.json").unlink()
     served.retry(run)
     assert served.wait(run) == "COMPLETED"

@@ -1,12 +1,21 @@
 """Options of the operations flows."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 
 from stonk_pipeline.settings_operations import IngestConfig, RetrainConfig
 from tasks.operations_terminal import main
+
+
+@pytest.fixture(autouse=True)
+def named_server() -> Iterator[None]:
+    """A server is named, so that none is started; no flow of these tests calls it."""
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        yield
 
 
 class Seen:
