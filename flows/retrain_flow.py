@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.train_flow import train_flow
-from stonk_pipeline import retraining
+from stonk_pipeline import retraining, roots
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.retrain import announce_newer_bars, prepare, take_over
@@ -25,7 +25,9 @@ def retrain_flow(config: RetrainConfig = DEFAULT) -> str | State[None]:
     Args:
         config: what to train, and from where; the form in the UI is drawn from it.
     """
+    roots.check(config)
     wanted = config.pipeline_config()
+    roots.check(wanted)
     settings = retraining.settings_digest(wanted, config.start_from)
     with retraining.alone(wanted) as free:
         if not free:

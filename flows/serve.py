@@ -11,6 +11,7 @@ again: what was switched, added or edited in the UI stays.
 import argparse
 import asyncio
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -31,13 +32,14 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
-from stonk_pipeline import locks, options
+from stonk_pipeline import locks, options, roots
 from stonk_pipeline.config import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError
 from tasks import guard, server, slots
 from tasks.automations import ensure_retrain_automation
 
 PORT = 4200
+CHECKOUT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,22 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME",
         help="another name by which browsers may call the server, as stonk.example.org or box:4200; repeatable",
     )
+    parser.add_argument(
+        "--root",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder that runs may read and write; repeatable (default: the checkout and what the options name)",
+    )
+    parser.add_argument(
+        "--private-addresses", action="store_true", help="let ingests fetch bars from private networks and this machine"
+    )
     parser.add_argument("--limit", type=int, help="most runs at once (default: no limit)")
     options.add_config_options(parser)
     args = parser.parse_args(argv)
     try:
         config = options.resolve_config(args)
+        _confine(config, args.root, private=args.private_addresses)
         chosen = bool(args.recipe or options.overrides(args))
         # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -134,6 +147,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _confine(config: AnyConfig, chosen: list[str], *, private: bool) -> None:
+    """Confines the paths and the addresses of all runs that are started from here; see `stonk_pipeline.roots`.
+
+    Raises:
+        ConfigError: the settings of the form themselves lead elsewhere.
+    """
+    os.environ[roots.VARIABLE] = roots.named(chosen or [CHECKOUT, *roots.folders(config)])
+    os.environ[roots.PRIVATE] = str(int(private))
+    roots.check(config)
 
 
 def _alone(url: str) -> AbstractContextManager[int]:

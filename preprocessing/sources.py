@@ -9,10 +9,9 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
-import httpx
-
+from preprocessing.fetching import download, public
 from preprocessing.files import bars_stem
 from preprocessing.ohlcv import Bars, clean_symbol, find_files, read_bars, symbols_in
 from stonk_pipeline.config import DataConfig
@@ -22,11 +21,8 @@ from stonk_pipeline.settings_operations import IngestConfig
 Fetch = Callable[[str, date | None], Bars]
 """(symbol, day after which bars are wanted or None for all) -> clean bars. Raises DataError."""
 
-TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP status codes after which another attempt may succeed."""
 SETTLED = 1.0
 """Seconds a file must not have changed before it is read: a shorter time may find it half written."""
-MOST_PAUSE = 60.0
 
 
 def make_source(config: IngestConfig) -> Fetch:
@@ -48,7 +44,7 @@ def make_source(config: IngestConfig) -> Fetch:
 def source_name(config: IngestConfig) -> str:
     """How the record names the source: without a password, a query or what else an address may hide."""
     if config.source == "http":
-        return _public(config.address)
+        return public(config.address)
     return f"folder {Path(config.folder).name}" if config.source == "folder" else "yahoo"
 
 
@@ -96,58 +92,9 @@ def http_source(config: IngestConfig, reading: DataConfig) -> Fetch:
         symbol = clean_symbol(symbol)
         address = config.address.replace("{symbol}", quote(symbol, safe=""))
         address = address.replace("{after}", after.isoformat() if after else config.start)
-        return _read_text(download(address, config), symbol, _public(address), reading)
+        return _read_text(download(address, config), symbol, public(address), reading)
 
     return fetch
-
-
-def download(address: str, config: IngestConfig) -> bytes:
-    """Reads an address.
-
-    Raises:
-        DataError: names the address (without its query) and the fault; the last one if it is a transient one.
-    """
-    for attempt in range(1, config.attempts + 1):
-        try:
-            return _attempt(address, config)
-        except httpx.HTTPError as error:
-            again = isinstance(error, httpx.TransportError) or (
-                isinstance(error, httpx.HTTPStatusError) and error.response.status_code in TRANSIENT
-            )
-            if not again or attempt == config.attempts:
-                tries = f" ({attempt} attempts)" if attempt > 1 else ""
-                raise DataError(f"{_public(address)}: {_fault(error)}{tries}") from error
-            time.sleep(min(config.pause_seconds * 2 ** (attempt - 1), MOST_PAUSE))
-    raise AssertionError("no attempt was made")
-
-
-def _attempt(address: str, config: IngestConfig) -> bytes:
-    limit = int(config.max_megabytes * 1e6)
-    deadline = time.monotonic() + config.timeout_seconds
-    content = bytearray()
-    with httpx.stream("GET", address, timeout=config.timeout_seconds, follow_redirects=True) as response:
-        response.raise_for_status()
-        for chunk in response.iter_bytes():
-            content += chunk
-            if len(content) > limit:
-                raise DataError(f"{_public(address)}: larger than {config.max_megabytes:g} MB; raise max_megabytes")
-            # The client's own time-out is one between two packets: a server that drips would never meet it.
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout(f"not whole after {config.timeout_seconds:g} s")
-    return bytes(content)
-
-
-def _fault(error: httpx.HTTPError) -> str:
-    if isinstance(error, httpx.HTTPStatusError):
-        return f"status {error.response.status_code} {error.response.reason_phrase}".strip()
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _public(address: str) -> str:
-    """An address without user, password, query and fragment: those may be secrets, and logs are shared."""
-    parts = urlsplit(address)
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def yahoo_source(config: IngestConfig, reading: DataConfig) -> Fetch:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from stonk_pipeline.config import IsoDate, PipelineConfig, Settings, load_config, merge, of_forecasts
+from stonk_pipeline.roots import PathOrName, PathText
 
 MARKET_ZONE = "America/New_York"
 """Time zone of the schedules below: they follow the exchange through daylight-saving changes."""
@@ -22,12 +23,12 @@ class IngestConfig(Settings):
     source: Literal["folder", "http", "yahoo"] = "folder"
     """`folder`: files that something else puts into `folder`. `http`: the address template in `address`. `yahoo`:
     yfinance (pip install 'stonk_pipeline[yahoo]')."""
-    folder: str = "incoming"
+    folder: PathText = "incoming"
     """For `folder`: directory with one CSV or Parquet file a stock (`AAPL.csv`). Files are read and left there."""
     address: str = ""
     """For `http`: address of one stock's CSV, such as `https://host/{symbol}.csv?from={after}`. `{after}` is optional:
     the day after which bars are wanted (ISO), `start` for all of them."""
-    data_dir: str = "bars"
+    data_dir: PathText = "bars"
     """Folder that receives the bars, one CSV a stock: what a training reads as `data.data_dir`."""
     symbols: list[str] = Field(["all"], min_length=1)
     """Stocks to ask for; `all`: the files of the watched folder, else the stocks that the data folder has."""
@@ -84,15 +85,15 @@ def _check_address(address: str) -> None:
 class RetrainConfig(Settings):
     """What to train again when bars changed."""
 
-    data_dir: str = "bars"
+    data_dir: PathOrName = "bars"
     """Folder of bars, as the ingest flow fills it; `embedded`: the generated market, which never changes."""
     stocks: list[str] = Field(["all"], min_length=1)
     """Symbols to train on; `all` takes every file of the folder."""
-    recipe: str = "default"
+    recipe: PathOrName = "default"
     """A recipe's name, or a .yaml file."""
     overrides: dict[str, Any] = Field({})
     """Settings laid on the recipe, nested: `{"grpo_first": {"steps": 50}, "results_dir": "results"}`."""
-    start_from: str = "base"
+    start_from: PathOrName = "base"
     """`base`: the recipe's model. `champion`: the champion of the registry, or the recipe's model while there is none.
     Otherwise the directory of an adapter (`models/stonk-tiny/ALL/grpo_lora_2nd`). An adapter is merged into the
     recipe's model, and the training goes on from there."""

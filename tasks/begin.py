@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline import locks, pipeline, process
+from stonk_pipeline import locks, pipeline, process, roots
 from stonk_pipeline.config import AnyConfig
 from stonk_pipeline.runs import LOCK
 from tasks import guard, server
@@ -33,6 +33,7 @@ def begin_run(config: AnyConfig) -> pipeline.Run:
     Raises:
         BusyError: another process works on this run.
     """
+    roots.check(config)
     guard_run()
     start = flow_run.scheduled_start_time
     if config.run_dir:

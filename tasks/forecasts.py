@@ -6,7 +6,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import process
+from stonk_pipeline import process, roots
 from stonk_pipeline.config import RunConfig
 from stonk_pipeline.forward.request import ForecastRequest
 
@@ -16,6 +16,7 @@ LOG = "forecasts.log"
 @task
 def mark_outcomes(request: ForecastRequest) -> None:
     """Marks logged forecasts whose outcome is there; nothing to do without a log or without real bars."""
+    roots.check(request)
     directory = Path(request.forecasts_dir)
     if request.data_dir is None or not (directory / "log.jsonl").is_file():
         get_run_logger().info("nothing to mark: no forecasts logged yet, or no data_dir given")

@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed
 from preprocessing import store
 from preprocessing.sessions import last_final_day
 from preprocessing.sources import make_source, source_name
+from stonk_pipeline import roots
 from stonk_pipeline.ingest_log import Change, Ingest
 from stonk_pipeline.settings_operations import IngestConfig
 from tasks.automations import DATA_CHANGED, RESOURCE
@@ -21,6 +22,7 @@ from tasks.automations import DATA_CHANGED, RESOURCE
 
 def ingest(config: IngestConfig) -> Ingest:
     """Brings every stock up to date and records it; a stock that fails does not stop the others."""
+    roots.check(config)
     now = datetime.now(UTC)
     with store.alone(Path(config.data_dir)):
         final = last_final_day(config.calendar, now, timedelta(minutes=config.close_delay_minutes))

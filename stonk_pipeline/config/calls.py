@@ -22,6 +22,7 @@ from stonk_pipeline.config.direction import (
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
+from stonk_pipeline.roots import PathOrName, PathText
 
 
 class CallPolicyConfig(PolicyConfig):
@@ -57,12 +58,12 @@ class DirectionConfig(RunConfig):
     """What the models are asked: up or down, by how much, how sure, and why."""
     model: ModelConfig = ModelConfig(name="stonk-tiny-calls")
     """The language model."""
-    news: str | None = None
+    news: PathText | None = None
     """JSONL file of headlines, or a folder of them; not given: those of the generated market, or none."""
-    records: str | None = None
+    records: PathOrName | None = None
     """Records of the deepstock form, in place of bars, news and facts: a JSONL or Parquet file, or the name of a
     dataset on the Hugging Face hub."""
-    companies: str | None = None
+    companies: PathText | None = None
     """JSON file of company facts; they must have been known before the first date."""
     clock: NewsConfig = NewsConfig()
     """Which headlines are known at a decision."""

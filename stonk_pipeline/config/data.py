@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Seed, Settings
+from stonk_pipeline.roots import PathOrName
 
 EMBEDDED = "embedded"
 """Value of `DataConfig.data_dir` that stands for the generated market."""
@@ -59,7 +60,7 @@ class IndicatorPeriods(Settings):
 class DataConfig(Settings):
     """Which bars, and how they become windows."""
 
-    data_dir: str = EMBEDDED
+    data_dir: PathOrName = EMBEDDED
     """Folder with one CSV or Parquet file a stock (`AAPL.csv`), or one such file; `embedded`: the generated market."""
     stocks: list[str] = Field(["all"], min_length=1)
     """Symbols to use; `all` takes every file of the folder."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from stonk_pipeline.config.base import PositiveInt, Settings
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.roots import PathOrName
 
 
 class ComparisonConfig(Settings):
@@ -34,7 +35,7 @@ class ComparisonConfig(Settings):
     """Cost of one trade in basis points, in the back-test."""
     conformal: bool = False
     """Calibrate the forecast intervals on as many validation windows, and show their coverage before and after."""
-    chronos: str | None = None
+    chronos: PathOrName | None = None
     """A Chronos-Bolt model as one more baseline: a local directory or a Hugging Face name (extra `chronos`)."""
     slippage_bps: Annotated[float, Field(ge=0)] = 5.0
     """What the price moves against a trade, in basis points, in the back-test."""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.roots import confined
 from stonk_pipeline.untrusted import read_text, shown
 from stonk_pipeline.untrusted_yaml import parse_yaml
 
@@ -75,6 +76,11 @@ def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, An
     missing = f"no recipe {shown(recipe)!r}: give one of {', '.join(recipe_names())}, or a .yaml file"
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(missing)
+    if path.parent != RECIPES:
+        try:
+            confined(path)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
     try:
         settings = parse_yaml(read_text(path, ConfigError, "give a recipe in YAML"), str(path)) or {}
     except FileNotFoundError as error:

@@ -10,6 +10,7 @@ from stonk_pipeline.config.base import Seed, Settings
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.roots import PathText
 
 
 class RunConfig(Settings):
@@ -23,9 +24,9 @@ class RunConfig(Settings):
     """How the models are compared."""
     seed: Seed = 0
     """Seed of everything that is drawn at random, the generated bars excepted."""
-    results_dir: str = "results"
+    results_dir: PathText = "results"
     """Where the directories of runs are made; a relative path counts from the checkout."""
-    models_dir: str = "models"
+    models_dir: PathText = "models"
     """Where adapters are published, below the model's and the stock's name, and where the registry lies."""
     promotion: Literal["off", "auto", "ask"] = "auto"
     """What becomes of a finished run's last model. `auto`: it is registered, compared with the champion, and takes its
@@ -34,7 +35,7 @@ class RunConfig(Settings):
     """Value of CUDA_VISIBLE_DEVICES for every stage; not given: as the shell has it."""
     wait_minutes: Annotated[float, Field(ge=0, le=100_000)] = 1440.0
     """Longest wait for an accelerator that another run's stage is using."""
-    run_dir: str | None = None
+    run_dir: PathText | None = None
     """Directory of a run to continue with these settings; not given: a new directory in `results_dir`."""
 
     @property

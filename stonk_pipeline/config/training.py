@@ -6,12 +6,13 @@ from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Settings, Share
 from stonk_pipeline.config.data import PromptConfig
+from stonk_pipeline.roots import PathOrName
 
 
 class ModelConfig(Settings):
     """The language model, and how it is loaded."""
 
-    name: str = "stonk-tiny"
+    name: PathOrName = "stonk-tiny"
     """`stonk-tiny`, `stonk-tiny-calls` (both in the package), a local directory, or a Hugging Face name."""
     backend: Literal["auto", "unsloth", "peft"] = "auto"
     """Who loads it for training; `auto` takes Unsloth where it can be imported."""

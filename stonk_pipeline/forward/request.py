@@ -5,6 +5,10 @@ from typing import Annotated
 from pydantic import Field
 
 from stonk_pipeline.config import Seed, Settings
+from stonk_pipeline.roots import PathOrName, PathText
+
+KEY = r"^[^/\\*?\[\].][^/\\*?\[\]]*/[^/\\*?\[\].][^/\\*?\[\]]*$"
+"""A model and a stock: two plain names of folders."""
 
 
 class ForecastRequest(Settings):
@@ -12,17 +16,17 @@ class ForecastRequest(Settings):
 
     stocks: list[str] = Field(default=["all"], min_length=1)
     """Symbols to forecast; `all`: every stock that the champion was trained on."""
-    data_dir: str | None = None
+    data_dir: PathOrName | None = None
     """Folder of bars; not given: the one that the model was trained on."""
-    models_dir: str = "models"
+    models_dir: PathText = "models"
     """Where the registry with the champions lies."""
-    key: str | None = None
+    key: Annotated[str, Field(pattern=KEY)] | None = None
     """`{MODEL}/{STOCK}` of the champion to ask, where several champions know a stock."""
     calendar: str = "XNYS"
     """Exchange calendar of `exchange_calendars` (ISO 10383 code); the generated market has every weekday."""
     samples: Annotated[int, Field(ge=2, le=1000)] = 64
     """Answers that the quantiles are taken from."""
-    forecasts_dir: str = "forecasts"
+    forecasts_dir: PathText = "forecasts"
     """Where forecasts and the forward log lie."""
     seed: Seed = 0
     """Of the answers."""

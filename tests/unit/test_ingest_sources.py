@@ -1,8 +1,12 @@
 """Sources of bars, each through the interface that the store calls; the address template against a real server."""
 
+import contextlib
+import gzip
 import os
 import sys
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +15,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from preprocessing import fetching
+from preprocessing.fetching import download
 from preprocessing.sources import make_source, source_name, source_symbols
 from stonk_pipeline.errors import DataError, EngineError
 from stonk_pipeline.settings_operations import IngestConfig
@@ -206,3 +212,142 @@ def test_yahoo_source_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "yfinance", None)  # as where it is not installed
     with pytest.raises(EngineError, match=r"stonk_pipeline\[yahoo\]"):
         make_source(IngestConfig(source="yahoo"))
+
+
+def test_download_stops_a_header_that_drips(site):
+    def drip(handler, number):
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                handler.wfile.write(b"X" if _ else b"HTTP/1.1 200 OK\r\nX-Long: ")
+                handler.wfile.flush()
+                threading.Event().wait(0.05)
+
+    site.answer = drip
+    with pytest.raises(DataError, match=r"not whole after 0.4 s"):
+        download(f"{site.address}/AAPL.csv", config(site, attempts=1, timeout_seconds=0.4))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_download_counts_what_a_packed_answer_unpacks_to(site, encoding):
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding]
+
+    def answer(handler, number):
+        body = pack(b"a" * (1000 if number == 1 else 300_000_000))
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", encoding)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            handler.wfile.write(body)
+
+    site.answer = answer
+    assert download(f"{site.address}/a", config(site)) == b"a" * 1000
+    tracemalloc.start()
+    with pytest.raises(DataError, match="larger than 1 MB; raise max_megabytes"):
+        download(f"{site.address}/a", config(site, max_megabytes=1.0))
+    client_and_server = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert client_and_server < 320e6  # the server's 300 MB, and a few of the client's
+
+
+def test_download_refuses_another_packing_and_a_damaged_one(site):
+    def answer(handler, number):
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", ["br", "gzip", "gzip"][number - 1])
+        body = [b"abc", b"abc", gzip.compress(b"a" * 1000)[:-12]][number - 1]
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    site.answer = answer
+    for told in ("packed as 'br'", "damaged gzip", "end too early"):
+        with pytest.raises(DataError, match=told):
+            download(f"{site.address}/a", config(site))
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    monkeypatch.setenv("STONK_ROOTS", str(tmp_path))
+    monkeypatch.delenv("STONK_PRIVATE_ADDRESSES", raising=False)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"]
+)
+def test_download_asks_nothing_of_this_machine_when_served(site, served, host):
+    address = f"http://{host}:{site.server.server_port}/AAPL.csv"
+    with pytest.raises(DataError, match=r"--private-addresses|ConnectError"):
+        download(address, config(site, attempts=1))
+    assert site.asked == []
+
+
+def test_download_reads_private_addresses_if_serve_allows_them(site, served, monkeypatch):
+    monkeypatch.setenv("STONK_PRIVATE_ADDRESSES", "1")
+    site.answer = lambda handler, number: say(handler, 200, b"x")
+    assert download(f"{site.address}/a", config(site)) == b"x"
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1/a"])
+def test_download_follows_no_redirect_to_another_scheme(site, target):
+    def answer(handler, number):
+        handler.send_response(302)
+        handler.send_header("Location", target)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    site.answer = answer
+    with pytest.raises(DataError, match="UnsupportedProtocol"):
+        download(f"{site.address}/a", config(site))
+
+
+def test_download_checks_redirects_and_ends_their_circle(site, monkeypatch, tmp_path):
+    def answer(handler, number):
+        handler.send_response(302)
+        handler.send_header("Location", "http://127.0.0.1:9/inner" if number == 1 else "/again")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    site.answer = answer
+    allowed = fetching.is_public
+    # The first hop stands for a public server: this machine has no other address to offer.
+    monkeypatch.setenv("STONK_ROOTS", str(tmp_path))
+    hops: list[str] = []
+
+    def first_passes(address):
+        hops.append(address)
+        return len(hops) == 1 or allowed(address)
+
+    monkeypatch.setattr(fetching, "is_public", first_passes)
+    with pytest.raises(DataError, match=r"127.0.0.1: 127.0.0.1 is an address of a private network"):
+        download(f"{site.address}/a", config(site))
+    assert site.asked == ["/a"] and len(hops) == 2
+    monkeypatch.delenv("STONK_ROOTS")
+    with pytest.raises(DataError, match="TooManyRedirects"):
+        download(f"{site.address}/a", config(site))
+    assert len(site.asked) == 1 + 1 + fetching.MOST_REDIRECTS
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:0a00:0001::", False),
+    ],
+)
+def test_is_public_knows_private_and_wrapped_addresses(address, public):
+    assert fetching.is_public(address) is public
