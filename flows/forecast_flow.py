@@ -23,4 +23,9 @@ def forecast_flow(request: ForecastRequest = ForecastRequest()) -> str:  # noqa:
 
 
 if __name__ == "__main__":
-    forecast_flow()
+    import sys
+
+    from tasks import server
+
+    with server.for_this_run(lambda line: sys.stderr.write(f"{line}\n")):
+        forecast_flow()

@@ -161,3 +161,25 @@ def test_browser_keeps_foreign_pages_out(served: Served, foreign_port: int, tmp_
         assert (own_site["read"], own_site["write"], own_site["sockets"]) == (403, 403, ["refused"] * 3)
     assert kept(served) == before
     assert served.post("/flow_runs/count", {}) == runs
+
+
+def test_served_run_leaves_other_folders_alone(served: Served, tmp_path: Path) -> None:
+    run = served.run(results_dir=str(tmp_path / "results"))
+    assert served.wait(run, seconds=120) in ("FAILED", "CRASHED")
+    assert "lies outside of the folders that are served" in str(served.api.get(f"/flow_runs/{run}").json()["state"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_on_another_interface_needs_a_password_and_takes_it(tmp_path: Path) -> None:
+    served = Served(tmp_path, "--host", "0.0.0.0")
+    with pytest.raises(AssertionError, match="PREFECT_SERVER_API_AUTH_STRING"):
+        served.start()
+    served.start(PREFECT_SERVER_API_AUTH_STRING="admin:long")
+    try:
+        assert served.api.get("/deployments/name/train/train").status_code == 401
+        served.api.auth = ("admin", "long")
+        assert served.deployment()["name"] == "train"
+        foreign = served.api.get("/deployments/name/train/train", headers={"Origin": f"http://{EVIL}"})
+        assert foreign.status_code == 403
+    finally:
+        assert served.stop() == 130
