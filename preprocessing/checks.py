@@ -7,7 +7,10 @@
 | two different rows of one day | refused |
 | the newest day first | turned round, said |
 | dates out of order otherwise | sorted, reported |
-| a time of day | removed, the date kept as written, reported |
+| times that are midnight of an exchange in another zone | the date there taken, reported (`preprocessing.zones`) |
+| another time of day | removed, the date kept as written, reported |
+| several bars a day; sessions on weekends of a five-day market | refused |
+| bars that are not those of `data.bars` | refused (`preprocessing.spacing`) |
 | midnight with a time zone | the date taken as written, said |
 | a date that is none, before 1800 or in the future | refused |
 | another dialect of numbers and dates (`preprocessing.values`, `preprocessing.dates`) | read, said in one line |
@@ -27,13 +30,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from preprocessing.dates import read_stamps, session_days, tell_times
+from preprocessing.dates import read_stamps, tell_times
 from preprocessing.repairs import Repair, remark
 from preprocessing.repairs import listed as _list
 from preprocessing.repairs import note as _note
 from preprocessing.repairs import refuse as _refuse
+from preprocessing.spacing import STRAY, check_spacing, refuse_several_a_day, weekend_sessions
 from preprocessing.table import ADJUSTED, Table
 from preprocessing.values import LABELS, read_numbers
+from preprocessing.zones import session_days
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
@@ -67,6 +72,8 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     _check_days(table)
     _check_positive(table, used)
     table = _order(table, repairs)
+    check_spacing(table.path, table.columns[DATE], data.bars)
+    _check_weekends(table, repairs)
     table = _widen(table, repairs)
     if adjusted:
         factor = table.columns[ADJUSTED] / table.columns[CLOSE]
@@ -84,7 +91,8 @@ def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: 
     """The table with days and numbers in place of text; how they were written is told in one line."""
     stamps, dates_said = read_stamps(table, data)
     numbers, numbers_said = read_numbers(table, names, data)
-    days = session_days(stamps)
+    days, zone = session_days(table.path, stamps)
+    refuse_several_a_day(table.path, days)
     said = [*table.dialect, *dates_said, *numbers_said]
     if said:
         remark(repairs, table, "dialect", f"read as: {'; '.join(said)}")
@@ -92,7 +100,7 @@ def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: 
         columns = ", ".join(repr(name) for name in table.unused)
         what = f"not used, though it looks like an adjusted price: {columns}; call it Adj Close to have it used"
         remark(repairs, table, "not_used", what)
-    tell_times(stamps, days, repairs)
+    tell_times(stamps, days, zone, repairs)
     return replace(table, columns={DATE: days, **numbers})
 
 
@@ -155,6 +163,15 @@ def _order(table: Table, repairs: list[Repair]) -> Table:
         _refuse(table, clash, what, "keep the right one (several bars a day are not supported)")
     _note(repairs, table.columns[DATE][same], "duplicate", "repeated without a difference; one copy dropped")
     return table.take(~same)
+
+
+def _check_weekends(table: Table, repairs: list[Repair]) -> None:
+    days = table.columns[DATE]
+    bad = weekend_sessions(days)
+    if bad.sum() > STRAY * len(days):
+        what = f"{days[bad][0]} is on a weekend, and this market trades on weekdays"
+        _refuse(table, bad, what, "write the date of each session (times in UTC belong to the day before or after)")
+    _note(repairs, days[bad], "weekend", "on a Saturday or Sunday, though the market rests then; kept", changed=False)
 
 
 def _widen(table: Table, repairs: list[Repair]) -> Table:

@@ -85,15 +85,20 @@ def read_stamps(table: Table, data: DataConfig) -> tuple[Stamps, list[str]]:
     return stamps, said
 
 
-def session_days(stamps: Stamps) -> np.ndarray:
-    """The day of each bar, (T,) datetime64[D]: the date as it is written, without clock and zone."""
-    return stamps.local.astype("datetime64[D]")
+def tell_times(stamps: Stamps, days: np.ndarray, zone: str | None, repairs: list[Repair]) -> None:
+    """Notes what of the stamps is no part of the day: that of midnight alone changes nothing.
 
-
-def tell_times(stamps: Stamps, days: np.ndarray, repairs: list[Repair]) -> None:
-    """Notes what of the stamps is no part of the day: that of midnight alone changes nothing."""
+    Args:
+        stamps: as they are written.
+        days: (T,) datetime64[D], the sessions they belong to.
+        zone: in which they are at midnight; None if the dates are those written.
+        repairs: what is known so far.
+    """
     there = ~np.isnat(stamps.local)
     clock = there & (stamps.local != stamps.local.astype("datetime64[D]"))
+    if zone is not None:
+        note(repairs, days[there], "time_of_day", f"at midnight in {zone}; the date there taken")
+        return
     what = "with a time of day; removed, the date kept as written"
     note(repairs, days[clock], "time_of_day", what)
     zoned = there & ~np.isnan(stamps.offset) & ~clock

@@ -71,6 +71,10 @@ class DataConfig(Settings):
     stale_windows: Annotated[int, Field(ge=0)] = 0
     """Show the indicators and statistics of so many windows earlier, for controls: the form stays, what they tell is
     long over."""
+    bars: Literal["daily", "weekly"] = "daily"
+    """What one bar spans; others are refused. With `weekly`, the horizon and all that is said of it count weeks."""
+    market_days: Literal["auto", "five", "seven"] = "auto"
+    """Days of a week that the market trades: found from the bars, or set. Seven makes a year of 365 days."""
     adjust: bool = True
     """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
     decimal: Literal["auto", "point", "comma"] = "auto"
