@@ -27,6 +27,12 @@ MOST_PAUSE = 60.0
 MOST_REDIRECTS = 5
 GZIP_OR_ZLIB = 47
 """zlib's `wbits` that takes either header."""
+INTERNET = ipaddress.ip_network("2000::/3")
+"""All that is given to the internet at large in IPv6; the rest is local, wrapped, outdated or not given to anybody."""
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+CLOUD = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")))
+"""Where clouds tell a machine its own secrets, besides the link-local 169.254.169.254: Alibaba, Azure, Oracle, Amazon."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def download(address: str, config: IngestConfig) -> bytes:
@@ -89,6 +95,8 @@ def _unpacked(response: httpx.Response, most: int) -> Iterator[bytes]:
             yield unpack.decompress(chunk, most)
             if unpack.unconsumed_tail:
                 yield bytes(most)  # more than may come: whoever counts refuses it
+            if unpack.unused_data:  # of gzip files put one behind the other, all but the first would be lost unseen
+                raise DataError(f"{public(str(response.url))}: {encoding} in several parts; give the bars as one")
     except zlib.error as error:
         raise DataError(f"{public(str(response.url))}: damaged {encoding} ({error}); try again") from error
     if not unpack.eof:
@@ -110,10 +118,15 @@ class _Network(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        if not roots.private_addresses():
-            host = _checked(host, port)
-        left = self.left(timeout, httpcore.ConnectTimeout)
-        return _Timed(super().connect_tcp(host, port, left, local_address, socket_options), self)
+        addresses = [host] if roots.roots() is None else _checked(host, port)
+        for behind, address in reversed(list(enumerate(reversed(addresses)))):
+            share = self.left(timeout, httpcore.ConnectTimeout) / (behind + 1)
+            try:
+                return _Timed(super().connect_tcp(address, port, share, local_address, socket_options), self)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not behind:
+                    raise
+        raise AssertionError("no address was tried")
 
     def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.NetworkStream:
         raise httpcore.ConnectError("no address of the internet")
@@ -154,36 +167,52 @@ class _Timed(httpcore.NetworkStream):
         return self.stream.get_extra_info(info)
 
 
-def _checked(host: str, port: int) -> str:
-    """The first address that a name has, if none of them is private.
+def _checked(host: str, port: int) -> list[str]:
+    """The addresses that a name has, if a served ingest may read all of them.
 
     Raises:
-        DataError: one is.
+        DataError: it may not.
         httpcore.ConnectError: the name has none.
     """
     try:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(f"{host}: {error}") from error
     for address in found:
-        if not is_public(address):
+        if is_never_read(address):
+            raise DataError(
+                f"{host}: {address} is link-local or no address of one machine (a cloud's secrets are to be had from "
+                "such), which no served ingest reads; give an address of the machine that has the bars"
+            )
+        if not roots.private_addresses() and not is_public(address):
             raise DataError(
                 f"{host}: {address} is an address of a private network or of this machine, which a served ingest does "
                 "not read; start serve with --private-addresses if it should"
             )
-    return found[0]
+    return found
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the internet at large; those that hold an IPv4 address are judged by it."""
+    """Whether an IP address belongs to the internet at large."""
+    ip = _meant(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in INTERNET:
+        return False
+    return ip.is_global and not ip.is_multicast and ip not in CLOUD
+
+
+def is_never_read(address: str) -> bool:
+    """Whether an IP address is refused even where private ones are allowed."""
+    ip = _meant(address)
+    return ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in CLOUD
+
+
+def _meant(address: str) -> Address:
+    """The address that an IPv6 address stands for, if it holds one of IPv4; else the address itself."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
-        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+        return inner or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else ip)
+    return ip
 
 
 def _fault(error: httpx.HTTPError) -> str:

@@ -45,7 +45,10 @@ def confined(path: str | Path) -> str:
     """
     allowed = roots()
     if allowed is not None:
-        there = Path(path).expanduser().resolve()
+        try:
+            there = Path(path).expanduser().resolve()
+        except (OSError, RuntimeError) as error:  # a link that leads to itself, the home of a user who is none
+            raise ValueError(f"{path}: leads nowhere ({error}); give another path") from error
         if not any(there.is_relative_to(root) for root in allowed):
             shown = ", ".join(map(str, allowed)) or "none"
             raise ValueError(f"{path} lies outside of the folders that are served ({shown}); serve --root adds one")

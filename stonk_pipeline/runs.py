@@ -258,8 +258,17 @@ def _result(manifest: Manifest, out: Path) -> StageResult:
 
 
 def _prepare(out: Path, key: str) -> None:
-    """Empties the stage's directory; checkpoints stay if they belong to the same fingerprint."""
+    """Empties the stage's directory; checkpoints stay if they belong to the same fingerprint.
+
+    Raises:
+        StageError: it holds files that no stage has left: a run in the checkout would empty `preprocessing/` there.
+    """
     mark = out / ".fingerprint"
+    if not mark.is_file():
+        foreign = sorted(path.name for path in out.glob("[!.]*"))
+        if foreign and not {MANIFEST, CHECKPOINTS, "stage.log"} & set(foreign):
+            raise StageError(f"{out}: holds {foreign[0]}, which is no stage's; give the run a directory of its own")
+        write_atomic(mark, "")  # before the manifest goes: killed in between, the rest is still known for a stage's
     resumable = mark.is_file() and mark.read_text(encoding="utf-8") == key
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from stonk_pipeline import pipeline, process
+from stonk_pipeline import pipeline, process, roots
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.runs import StageResult
 
@@ -34,6 +34,7 @@ def count_trials(config: PipelineConfig) -> PipelineConfig:
     from stonk_pipeline.evaluation.evidence import MODELS
     from stonk_pipeline.registry.store import strategies_tried
 
+    roots.check(config)  # the registry is read before the run begins
     before = flow_run.scheduled_start_time.astimezone(UTC).isoformat(timespec="microseconds")
     tried = strategies_tried(config, before)
     if config.comparison.trials is not None or not tried:

@@ -276,7 +276,7 @@ def served(monkeypatch, tmp_path):
 )
 def test_download_asks_nothing_of_this_machine_when_served(site, served, host):
     address = f"http://{host}:{site.server.server_port}/AAPL.csv"
-    with pytest.raises(DataError, match=r"--private-addresses|ConnectError"):
+    with pytest.raises(DataError, match=r"--private-addresses|ConnectError|no served ingest"):
         download(address, config(site, attempts=1))
     assert site.asked == []
 
@@ -347,7 +347,47 @@ def test_download_checks_redirects_and_ends_their_circle(site, monkeypatch, tmp_
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:0a00:0001::", False),
+        ("64:ff9b::5db8:d70e", True),
+        ("64:ff9b:1::a00:1", False),
+        ("fec0::1", False),
+        ("::127.0.0.1", False),
+        ("168.63.129.16", False),
+        ("192.0.0.192", False),
     ],
 )
 def test_is_public_knows_private_and_wrapped_addresses(address, public):
     assert fetching.is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "[fe80::1]", "0.0.0.0", "[::]", "224.0.0.1", "[::ffff:169.254.169.254]", "100.100.100.200"],
+)
+def test_download_never_reads_where_clouds_keep_their_secrets(site, served, monkeypatch, host):
+    monkeypatch.setenv("STONK_PRIVATE_ADDRESSES", "1")
+    with pytest.raises(DataError, match=r"link-local or no address of one machine .* which no served ingest reads"):
+        download(f"http://{host}:{site.server.server_port}/latest", config(site, attempts=1))
+    assert site.asked == []
+
+
+def test_download_tries_each_address_of_a_name(site, served, monkeypatch):
+    monkeypatch.setenv("STONK_PRIVATE_ADDRESSES", "1")
+    site.answer = lambda handler, number: say(handler, 200, b"x")
+    # A name cannot be given two addresses without a name server; the second stands for an IPv4 behind a dead IPv6.
+    monkeypatch.setattr(fetching, "_checked", lambda host, port: ["127.1.2.3", "127.0.0.1"])
+    assert download(f"http://two.example:{site.server.server_port}/a", config(site, attempts=1)) == b"x"
+    monkeypatch.setattr(fetching, "_checked", lambda host, port: ["127.1.2.3"])
+    with pytest.raises(DataError, match="ConnectError"):
+        download(f"http://two.example:{site.server.server_port}/a", config(site, attempts=1))
+
+
+def test_download_loses_no_part_of_packed_bars(site):
+    def answer(handler, number):
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        handler.wfile.write(gzip.compress(b"first") + gzip.compress(b"second"))
+
+    site.answer = answer
+    with pytest.raises(DataError, match="gzip in several parts"):
+        download(f"{site.address}/a", config(site))

@@ -88,6 +88,13 @@ def test_confined_refuses_what_leads_elsewhere(root: Path, path: str) -> None:
         roots.confined(path.format(root=root))
 
 
+def test_confined_refuses_what_leads_nowhere(root: Path) -> None:
+    (root / "circle").symlink_to(root / "circle")
+    for path in (f"{root}/circle", "~no-such-user-here/x", f"{root}/a\0b"):
+        with pytest.raises(ValueError):  # and never a traceback: a form's mistake is told as one
+            roots.confined(path)
+
+
 def test_settings_of_a_form_are_confined(root: Path) -> None:
     secret = str(root.parent / "secret")
     for make in (

@@ -338,3 +338,17 @@ def test_execute_refuses_a_directory_that_another_process_works_in(stage, inputs
         execute(stage, Config(), inputs, out)
     holder.communicate("")
     assert execute(stage, Config(), inputs, out).digest
+
+
+def test_execute_empties_no_directory_that_is_not_a_stages(stage, inputs, out):
+    out.mkdir(parents=True)
+    (out / "code.py").write_text("x")
+    with pytest.raises(StageError, match=r"holds code\.py, which is no stage's; give the run a directory of its own"):
+        execute(stage, Config(), inputs, out)
+    assert (out / "code.py").read_text() == "x"
+    (out / "code.py").unlink()
+    execute(stage, Config(), inputs, out)
+    (out / ".fingerprint").unlink()  # as in a stage that a retraining has taken over
+    (out / MANIFEST).write_text("{}")
+    execute(stage, Config(), inputs, out)
+    assert outputs(out) == WHOLE
