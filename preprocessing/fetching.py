@@ -31,7 +31,7 @@ INTERNET = ipaddress.ip_network("2000::/3")
 """All that is given to the internet at large in IPv6; the rest is local, wrapped, outdated or not given to anybody."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 CLOUD = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")))
-"""Where clouds tell a machine its own secrets, besides the link-local 169.254.169.254: Alibaba, Azure, Oracle, Amazon."""
+"""Where clouds tell a machine its secrets, besides the link-local 169.254.169.254: Alibaba, Azure, Oracle, Amazon."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
