@@ -71,8 +71,10 @@ def find_spacing(days: np.ndarray) -> Spacing | None:
     if len(found) > 1:
         parts = []
         for kind in found:
-            first, last = np.flatnonzero(pure[kind])[[0, -1]]
-            parts.append((first, f"{kind} from {days[first]} to {days[last + stretches.shape[1]]}"))
+            starts = np.flatnonzero(pure[kind])
+            mine = np.flatnonzero((steps >= KINDS[kind][0]) & (steps <= KINDS[kind][1]))
+            mine = mine[(mine >= starts[0]) & (mine < starts[-1] + stretches.shape[1])]
+            parts.append((starts[0], f"{kind} from {days[mine[0]]} to {days[mine[-1] + 1]}"))
         return Spacing("mixed", ", ".join(said for _, said in sorted(parts)))
     for kind in KINDS:
         if _is_kind(steps[None], kind)[0]:
