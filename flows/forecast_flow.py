@@ -1,6 +1,6 @@
 """The champion's forecast of the next sessions as a Prefect flow, to be served with a schedule after the close.
 
-    python -m flows.forecast_flow           # once, now; `python -m stonk_pipeline forecast` does it without Prefect
+    python -m flows.forecast_flow --help    # once, now; `python -m stonk_pipeline forecast` does it without Prefect
 
 Outcomes of earlier forecasts are marked first. Every forecast is logged before its outcome exists.
 """
@@ -23,9 +23,6 @@ def forecast_flow(request: ForecastRequest = ForecastRequest()) -> str:  # noqa:
 
 
 if __name__ == "__main__":
-    import sys
+    from tasks.operations_terminal import main
 
-    from tasks import server
-
-    with server.for_this_run(lambda line: sys.stderr.write(f"{line}\n")):
-        forecast_flow()
+    raise SystemExit(main(forecast_flow, ForecastRequest, "Marks what came, forecasts what comes."))

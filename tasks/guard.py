@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,8 @@ PATIENCE_SECONDS = 3600
 """How long a guard tries to reach a server that is away."""
 OTHERS_FIRST_SECONDS = 2.0
 """`serve` and workers report a crash themselves, and know the signal."""
+GOODBYE_SECONDS = 1.0
+"""How long a process that ends waits for its guard to end first."""
 _watched: set[tuple[str, int]] = set()
 _held: set[str] = set()
 
@@ -56,7 +58,8 @@ def watch(run_id: str, run_count: int, api_url: str | None) -> None:
             guard.stdin.close()
         except OSError:
             return  # the guard is gone
-        guard.wait()
+        with suppress(subprocess.TimeoutExpired):
+            guard.wait(GOODBYE_SECONDS)
 
     atexit.register(goodbye)
 

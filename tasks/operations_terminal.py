@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from pydantic import ValidationError
 
 from stonk_pipeline.config import Settings
@@ -32,7 +34,9 @@ def main(flow: Callable[..., Any], settings: type[Settings], description: str, a
         config = settings.model_validate(given)
         with server.for_this_run(lambda line: sys.stderr.write(f"{line}\n")):
             state: State[Any] = flow(config, return_state=True)
-    except (PipelineError, ValidationError) as error:
+    except KeyboardInterrupt:
+        return 130
+    except (PipelineError, ValidationError, PrefectException, httpx.HTTPError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{state.name}: {state.message or state.result(raise_on_failure=False)}\n")

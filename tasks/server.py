@@ -21,7 +21,7 @@ import httpx
 
 from stonk_pipeline import process
 from stonk_pipeline.errors import StartError
-from tasks import gate
+from tasks import contact, gate
 
 LOOPBACK = "127.0.0.1"
 PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
@@ -146,17 +146,21 @@ def for_this_run(say: Callable[[str], object]) -> Iterator[None]:
     """Runs a flow of this process with the server that the settings name or, where they name none, one of its own.
 
     Without a server Prefect 3.7 would start one by itself, which every web page could use.
+
+    Raises:
+        StartError: the server that is named does not answer, or one of its own does not start.
     """
-    from prefect.logging.handlers import APILogHandler
     from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value():
+    contact.listen()
+    with contextlib.ExitStack() as stack:
+        if PREFECT_API_URL.value():
+            contact.require_answer()
+        else:
+            say("starting a Prefect server for this run (set PREFECT_API_URL to use your own)")
+            stack.enter_context(used(stack.enter_context(running(LOOPBACK, free_port(), ui=False))))
+        stack.callback(contact.take_leave)  # however the run ends, and before its own server does
         yield
-        return
-    say("starting a Prefect server for this run (set PREFECT_API_URL to use your own)")
-    with running(LOOPBACK, free_port(), ui=False) as url, used(url):
-        yield
-        APILogHandler().flush()  # the last lines are sent in the background, and soon nobody will be there
 
 
 def _require_free(host: str, port: int) -> None:

@@ -15,6 +15,7 @@ from stonk_pipeline import dag, options, pipeline
 from stonk_pipeline.config import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
+from stonk_pipeline.training.names import require_model
 from tasks import begin, board, server
 
 Flows = Mapping[str, Callable[[Any], str]]
@@ -40,12 +41,13 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         config = _config(args)
         if config.contract not in flows:
             raise ConfigError(f"contract: {config.contract}: this flow is for another; use ./run_pipeline.sh")
+        require_model(config.model)  # this, a wrong folder or symbol: said before a server is started
         if args.dry_run:
             from stonk_pipeline.plan import describe
 
             describe(config, console)
             return 0
-        pipeline.bar_files(config)  # a wrong folder or symbol is said before a server is started
+        pipeline.bar_files(config)
         pipeline.news_files(config)
         discard(config, args.force)
         return _run(flows[config.contract], config, console)

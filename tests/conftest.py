@@ -1,10 +1,15 @@
 """What all tests share. A test's folder says its tier: `unit`, `integration` (real libraries, minutes) or `gpu`."""
 
 import functools
+import json
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -52,6 +57,34 @@ def why_no_gpu() -> str | None:
     import torch
 
     return None if torch.cuda.is_available() else f"torch {torch.__version__} finds no CUDA"
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[str, list[Any]]]:
+    """The address of something that answers where a Prefect server would, and what was written to it."""
+    bodies: list[Any] = []
+
+    class Keeper(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(200 if self.path == "/api/health" else 404)  # it has no CSRF tokens
+
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self._answer(201)
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Keeper) as keeper:
+        threading.Thread(target=keeper.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{keeper.server_port}/api", bodies
+        keeper.shutdown()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from tasks.operations_terminal import main
 
 
 @pytest.fixture(autouse=True)
-def named_server() -> Iterator[None]:
+def named_server(answering: tuple[str, list[Any]]) -> Iterator[None]:
     """A server is named, so that none is started; no flow of these tests calls it."""
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+    with temporary_settings({PREFECT_API_URL: answering[0]}):
         yield
 
 

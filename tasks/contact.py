@@ -1,0 +1,81 @@
+"""A run's contact with its server: asked for before the run begins, ended in time when it ends.
+
+Prefect sends log lines and events in the background. When the process ends, it waits until all of them are sent, and
+tries for about a minute to reach a server that is gone by then. So they are sent while the server is still there,
+within a set time; what cannot be sent is dropped. A run's own `pipeline.log` has every line all the same.
+"""
+
+import asyncio
+import concurrent.futures
+from typing import Any
+
+import httpx
+
+from stonk_pipeline.errors import StartError
+
+PATIENCE_SECONDS = 2.0
+"""For a server that answers slowly, or no longer."""
+LETTING_GO_SECONDS = 0.5
+
+
+def require_answer() -> None:
+    """Checks that somebody answers at PREFECT_API_URL, before Prefect itself tries for a minute.
+
+    Raises:
+        StartError: nobody does.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
+        trouble = client.api_healthcheck()
+    if isinstance(trouble, httpx.TransportError):  # any answer, a refusal too, is the server's own to give
+        raise StartError(
+            f"PREFECT_API_URL={PREFECT_API_URL.value()}: no server answers there ({trouble}); start it, or unset "
+            "PREFECT_API_URL (prefect config unset PREFECT_API_URL) and the run starts one for itself"
+        )
+
+
+def listen() -> None:
+    """Sends log lines to the server again, after a run before this one in the same process took its leave."""
+    from prefect.logging.handlers import set_api_log_sink
+
+    set_api_log_sink(None)
+
+
+def take_leave(patience: float = PATIENCE_SECONDS) -> int:
+    """Sends what waits to be sent, and nothing from then on; tells how many senders had to be stopped before the end.
+
+    Args:
+        patience: seconds for the sending.
+    """
+    from prefect.logging.handlers import set_api_log_sink
+
+    set_api_log_sink(lambda line: None)
+    senders = awaited()
+    tasks = [sender._task for sender in senders]  # a sender that is told to end forgets its own
+    ends = [sender._drain(at_exit=True) for sender in senders]
+    concurrent.futures.wait(ends, timeout=patience)
+    stopped = 0
+    for sender, task, end in zip(senders, tasks, ends, strict=True):
+        if not end.done() and task is not None:
+            stopped += 1
+            sender._loop.call_soon_threadsafe(_stop, task)
+    if stopped:
+        concurrent.futures.wait(ends, timeout=LETTING_GO_SECONDS)
+    return stopped
+
+
+def _stop(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+
+
+def awaited() -> list[Any]:
+    """The senders that Python would wait for at the end of this process.
+
+    Prefect 3.7 has no public list of them; `test_take_leave_*` notice if a later version keeps them elsewhere.
+    """
+    from prefect._internal.concurrency import services
+
+    started: list[Any] = [one for one in list(services._active_services) if one._started]
+    return [one for one in started if not one._done_event.is_set()]

@@ -1,0 +1,58 @@
+"""The end of a run: its last words are sent, and nobody waits for a server that does not answer."""
+
+import socket
+import time
+
+import pytest
+from prefect.events import emit_event
+from prefect.logging.handlers import emit_api_log
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from stonk_pipeline.errors import StartError
+from tasks import contact, server
+
+LINE = {"name": "test", "level": 20, "timestamp": "2026-01-02T00:00:00Z", "message": "the last words"}
+
+
+@pytest.fixture
+def silent():
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+
+
+def test_take_leave_stops_senders_whose_server_does_not_answer(silent):
+    contact.listen()
+    with temporary_settings({PREFECT_API_URL: silent}):
+        emit_api_log(dict(LINE))
+        emit_event("test", {"prefect.resource.id": "test"})
+        assert len(contact.awaited()) == 2  # one for log lines, one for events
+        begun = time.monotonic()
+        assert contact.take_leave(patience=0.3) == 2
+    assert time.monotonic() - begun < 3
+    assert contact.awaited() == []
+
+
+def test_take_leave_sends_what_waits_and_nothing_afterwards(answering):
+    url, bodies = answering
+    contact.listen()
+    with temporary_settings({PREFECT_API_URL: url}):
+        emit_api_log(dict(LINE))
+        assert contact.take_leave(patience=20) == 0
+        assert [line["message"] for body in bodies for line in body] == ["the last words"]
+        emit_api_log(dict(LINE))
+        assert contact.awaited() == []
+        contact.listen()
+        emit_api_log(dict(LINE))
+        assert contact.take_leave(patience=20) == 0
+    assert len(bodies) == 2
+
+
+def test_for_this_run_refuses_a_named_server_that_is_gone():
+    port = server.free_port()
+    with (
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
+        pytest.raises(StartError, match=rf"^PREFECT_API_URL=http://127.0.0.1:{port}/api: no server answers there"),
+        server.for_this_run(lambda line: None),
+    ):
+        raise AssertionError("nothing is run")
