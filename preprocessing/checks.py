@@ -4,7 +4,8 @@
 | --- | --- |
 | a row without open, high, low or close (or Adj Close, when it is used) | dropped, reported |
 | the same row twice | one dropped, reported |
-| two different rows of one day | refused |
+| two rows of one day with the same prices and two volumes | the larger volume kept, reported |
+| two rows of one day with different prices | refused |
 | the newest day first | turned round, said |
 | dates out of order otherwise | sorted, reported |
 | times that are midnight of an exchange in another zone | the date there taken, reported (`preprocessing.zones`) |
@@ -15,10 +16,13 @@
 | a date that is none, before 1800 or in the future | refused |
 | another dialect of numbers and dates (`preprocessing.values`, `preprocessing.dates`) | read, said in one line |
 | a value that is no number, or not finite | refused |
-| a price of zero or below | refused |
+| a price of zero or below, or outside of 1e-9 to 1e12, also after adjustment | refused |
+| prices 100 or 1,000 times as large or small for a time (`preprocessing.units`) | refused, or repaired and reported |
+| an open, high or low far from its bar and the close before (`preprocessing.outliers`) | the same |
 | high below open or close, low above them, by less than 0.5 % (rounding) | widened, reported |
 | the same by more | refused |
 | closes that jump by more than `data.split_ratio` | refused: a split that is not adjusted for |
+| a jump as after a small split, in this stock alone (`preprocessing.suspicions`) | reported |
 | no volume in a row, or in the file | taken as 0, reported |
 | volume of 0; more than `data.max_gap_days` days without a bar | reported |
 """
@@ -31,12 +35,14 @@ import numpy as np
 import pandas as pd
 
 from preprocessing.dates import read_stamps, tell_times
+from preprocessing.outliers import check_outliers
 from preprocessing.repairs import Repair, remark
 from preprocessing.repairs import listed as _list
 from preprocessing.repairs import note as _note
 from preprocessing.repairs import refuse as _refuse
 from preprocessing.spacing import STRAY, check_spacing, refuse_several_a_day, weekend_sessions
 from preprocessing.table import ADJUSTED, Table
+from preprocessing.units import check_units
 from preprocessing.values import LABELS, read_numbers
 from preprocessing.zones import session_days
 from stonk_pipeline.config import DataConfig
@@ -56,7 +62,7 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
 
     Args:
         table: a file's content.
-        data: `adjust`, `max_gap_days`, `split_ratio`.
+        data: `adjust`, `max_gap_days`, `split_ratio`, `outlier_factor`, `repair_outliers`, `repair_units`.
 
     Returns:
         (bars with `schema.BAR_COLUMNS`, what was repaired or is remarkable, whether Adj Close was applied)
@@ -74,11 +80,13 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     table = _order(table, repairs)
     check_spacing(table.path, table.columns[DATE], data.bars)
     _check_weekends(table, repairs)
-    table = _widen(table, repairs)
     if adjusted:
         factor = table.columns[ADJUSTED] / table.columns[CLOSE]
         table = table.having({name: table.columns[name] * factor for name in PRICES})
         _check_positive(table, PRICES)
+    # Adjusted bars: a split that Adj Close makes good is no jump in them.
+    table = check_outliers(check_units(table, data, repairs), data, repairs)
+    table = _widen(table, repairs)
     _check_jumps(table, data)
     table = _check_volume(table, repairs)
     _report_gaps(table, data, repairs)
@@ -157,12 +165,23 @@ def _order(table: Table, repairs: list[Repair]) -> Table:
     table = table.take(np.argsort(days, kind="stable"))
     frame = pd.DataFrame(table.columns)
     same = frame.duplicated().to_numpy()
-    clash = frame.duplicated(DATE).to_numpy() & ~same
+    priced = frame.duplicated([name for name in frame if name != VOLUME]).to_numpy()
+    clash = frame.duplicated(DATE).to_numpy() & ~priced
     if clash.any():
         what = f"a second, different row of {table.columns[DATE][clash][0]}"
         _refuse(table, clash, what, "keep the right one (several bars a day are not supported)")
     _note(repairs, table.columns[DATE][same], "duplicate", "repeated without a difference; one copy dropped")
-    return table.take(~same)
+    return _larger_volumes(table.take(~same), repairs)
+
+
+def _larger_volumes(table: Table, repairs: list[Repair]) -> Table:
+    """Of rows of one day with the same prices, the one with the larger volume: a session's volume only grows."""
+    days = table.columns[DATE]
+    volume = np.nan_to_num(table.columns[VOLUME], nan=-np.inf)
+    table = table.take(np.lexsort((-volume, days)))
+    second = np.append(False, np.diff(days).astype(int) == 0)
+    _note(repairs, days[second], "two_volumes", "repeated with another volume; the larger one kept")
+    return table.take(~second)
 
 
 def _check_weekends(table: Table, repairs: list[Repair]) -> None:

@@ -12,6 +12,7 @@ from preprocessing.formatting import bar_columns, csv_lines, sequences, write_li
 from preprocessing.indicators import add_indicators, first_defined
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol, unnamed_files
 from preprocessing.splits import SplitDates, members, share_bounds, split_dates
+from preprocessing.suspicions import suspect_splits
 from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit_scale, shuffle_targets
 from stonk_pipeline.config import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
@@ -118,7 +119,7 @@ def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars],
             refused[stock] = str(error)
     if refused and (data.stocks != ["all"] or not bars):
         raise DataError("\n".join(refused.values()))
-    return bars, refused | unnamed_files(data)
+    return suspect_splits(bars), refused | unnamed_files(data)
 
 
 def _generated(data: DataConfig) -> list[Bars]:

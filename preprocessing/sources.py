@@ -31,14 +31,23 @@ def make_source(config: IngestConfig) -> Fetch:
     Raises:
         EngineError: yfinance is asked for and not installed.
     """
-    reading = DataConfig(
-        adjust=config.adjust, split_ratio=config.split_ratio, decimal=config.decimal, dates=config.dates
-    )
+    reading = checks_of(config).model_copy(update={"decimal": config.decimal, "dates": config.dates})
     if config.source == "http":
         return http_source(config, reading)
     if config.source == "yahoo":
         return yahoo_source(config, reading)
     return folder_source(Path(config.folder), reading)
+
+
+def checks_of(config: IngestConfig) -> DataConfig:
+    """The checks that an ingest applies, both to what a source gives and to the bars that are there."""
+    return DataConfig(
+        adjust=config.adjust,
+        split_ratio=config.split_ratio,
+        outlier_factor=config.outlier_factor,
+        repair_outliers=config.repair_outliers,
+        repair_units=config.repair_units,
+    )
 
 
 def source_name(config: IngestConfig) -> str:

@@ -21,9 +21,8 @@ from preprocessing.files import bars_stem
 from preprocessing.formatting import bar_columns, csv_lines, write_lines
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars
 from preprocessing.restatement import compare, merged
-from preprocessing.sources import Fetch, source_symbols
+from preprocessing.sources import Fetch, checks_of, source_symbols
 from stonk_pipeline import ingest_log
-from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError, PipelineError, StageError
 from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
 from stonk_pipeline.runs import file_digest
@@ -131,15 +130,11 @@ def _final(bars: Bars, final: date) -> tuple[Bars, pd.DataFrame, int]:
 
 def _known(path: Path, config: IngestConfig) -> pd.DataFrame | None:
     if path.is_file():
-        return read_bars(path, _reading(config)).frame
+        return read_bars(path, checks_of(config)).frame
     for other in path.parent.iterdir():
         if (bars_stem(other) or "").upper() == path.stem:
             raise DataError(f"{other}: an ingest writes {path.name}; rename the file, or move it to the source")
     return None
-
-
-def _reading(config: IngestConfig) -> DataConfig:
-    return DataConfig(adjust=config.adjust, split_ratio=config.split_ratio)
 
 
 def _write(path: Path, frame: pd.DataFrame, config: IngestConfig) -> str:
@@ -152,7 +147,7 @@ def _write(path: Path, frame: pd.DataFrame, config: IngestConfig) -> str:
         new = Path(scratch) / path.name
         write_lines(new, *csv_lines(bar_columns(frame)))
         try:
-            read_bars(new, _reading(config))
+            read_bars(new, checks_of(config))
         except DataError as error:
             raise DataError(str(error).replace(str(new), f"{path} with the new bars")) from None
         with new.open("rb") as stream:

@@ -49,6 +49,12 @@ class IngestConfig(Settings):
     """Order of the source's dates such as 04/01/2021, as `data.dates`."""
     split_ratio: Annotated[float, Field(gt=1.0)] = 1.8
     """A jump between two closes by more than this factor is taken for an unadjusted split and refused."""
+    outlier_factor: Annotated[float, Field(gt=1.0)] = 2.0
+    """An open, high or low further than this factor from its bar and the close before is refused, as in a training."""
+    repair_outliers: bool = False
+    """Pull such a price back to the rest of its bar, and record it, where it would be refused."""
+    repair_units: bool = False
+    """Give all bars the currency unit of the last one (pence or pounds), and record it, where they would be refused."""
     calendar: Annotated[str, Field(min_length=1, max_length=20)] = "XNYS"
     """Exchange calendar (exchange_calendars: XNYS, XLON, XETR, 24/7): bars of an unfinished session are not taken."""
     close_delay_minutes: Annotated[int, Field(ge=0, le=1440)] = 20

@@ -93,7 +93,9 @@ def closes_of(data: DataConfig, stocks: list[str]) -> dict[str, pd.Series]:
     """Adjusted closes of the stocks that the folder has, by ISO date."""
     from pkgutil import resolve_name
 
-    everything = data.model_copy(update={"stocks": ["all"], "split_ratio": ANY_JUMP})
+    # Closes alone are read here, so neither a jump nor a wrong high may stop the scoring.
+    update = {"stocks": ["all"], "split_ratio": ANY_JUMP, "outlier_factor": ANY_JUMP}
+    everything = data.model_copy(update=update)
     files = resolve_name("preprocessing.ohlcv:find_files")(everything)
     return read_closes({stock: path for stock, path in files.items() if stock in stocks}, everything)
 

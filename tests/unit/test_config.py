@@ -41,6 +41,7 @@ OUT_OF_BOUNDS = [
     ("data.normalisation", "log"),
     ("data.val_start", "2020-01-01"),  # without test_start
     ("data.split_ratio", 1.0),
+    ("data.outlier_factor", 1.0),
     ("data.periods.macd_fast", 26),  # not faster than the slow one
     ("data.market.days", 299),
     ("data.market.daily_sd", 0.2),

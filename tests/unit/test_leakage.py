@@ -45,6 +45,7 @@ def settings(mode: str = "rebased", data_dir: str = EMBEDDED) -> PreprocessStage
         test_start=TEST_START,
         warm_up=50,
         split_ratio=1e9,
+        outlier_factor=1e9,
     )
     return PreprocessStage(data=data, seed=0)
 
