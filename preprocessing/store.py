@@ -24,6 +24,7 @@ from preprocessing.restatement import compare, merged
 from preprocessing.sources import Fetch, checks_of, source_symbols
 from stonk_pipeline import ingest_log
 from stonk_pipeline.errors import DataError, PipelineError, StageError
+from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
 from stonk_pipeline.runs import file_digest
 from stonk_pipeline.schema import DATE
@@ -166,8 +167,10 @@ def _keep(path: Path, scratch: Path) -> None:
     os.replace(copy, history / f"{path.stem}.{file_digest(path)}.csv")
 
 
-def record(data_dir: Path, source: str, changes: list[Change], now: datetime) -> Ingest:
-    """Writes the record of an ingest, and returns it.
+def record(
+    data_dir: Path, source: str, changes: list[Change], now: datetime, forecasts_dir: str = "forecasts"
+) -> Ingest:
+    """Writes the record of an ingest, with what the forward log is now, and returns it.
 
     A file that is neither as the last record says nor changed by this ingest was changed by something else, such as an
     ingest that was killed before its record: that is recorded too, and counts as a change.
@@ -182,6 +185,7 @@ def record(data_dir: Path, source: str, changes: list[Change], now: datetime) ->
         changes=tuple(changes),
         files=files,
         digest=ingest_log.bars_digest(files),
+        forward=head_of(forecasts_dir, data_dir),
     )
     ingest_log.append(data_dir, ingest)
     return ingest

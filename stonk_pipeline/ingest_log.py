@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.runs import file_digest, json_digest, read_manifest
 from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes, reason
 
@@ -90,6 +91,8 @@ class Ingest(BaseModel):
     """Symbol -> SHA-256 of every file of bars after the ingest."""
     digest: str
     """SHA-256 over `files`: names the whole folder."""
+    forward: LogHead | None = None
+    """What the forward log was then; None: there was none, or the record is from before such were kept."""
 
     @property
     def changed(self) -> list[str]:

@@ -30,6 +30,8 @@ class IngestConfig(Settings):
     the day after which bars are wanted (ISO), `start` for all of them."""
     data_dir: PathText = "bars"
     """Folder that receives the bars, one CSV a stock: what a training reads as `data.data_dir`."""
+    forecasts_dir: PathText = "forecasts"
+    """Where forecasts and the forward log lie: each ingest records the log's length and head, for `verify`."""
     symbols: list[str] = Field(["all"], min_length=1)
     """Stocks to ask for; `all`: the files of the watched folder, else the stocks that the data folder has."""
     start: IsoDate = "2010-01-01"

@@ -28,7 +28,7 @@ def ingest(config: IngestConfig) -> Ingest:
         final = last_final_day(config.calendar, now, timedelta(minutes=config.close_delay_minutes))
         symbols = store.wanted_symbols(config)
         changes = [ingest_symbol.with_options(name=f"ingest-{symbol}")(config, symbol, final) for symbol in symbols]
-        return store.record(Path(config.data_dir), source_name(config), changes, now)
+        return store.record(Path(config.data_dir), source_name(config), changes, now, config.forecasts_dir)
 
 
 # The source has its own retries, for transient faults alone.

@@ -128,7 +128,7 @@ def crown(run_dir: str, trial: str, asked: bool) -> str:
     from stonk_pipeline.registry.store import Registry
 
     won, config = Trial.model_validate_json(trial), pipeline.open_run(Path(run_dir)).config
-    registry = Registry(config.models_dir)
+    registry = Registry(config.models_dir, config.forecasts_dir)
     how: How = "person" if asked else "test"
     registry.promote(registry.find(won.model), how, won.decision.sentence, instead_of=won.champion)
     get_run_logger().info("model %s is champion of %s now", won.model, won.key)

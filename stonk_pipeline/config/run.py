@@ -28,6 +28,8 @@ class RunConfig(Settings):
     """Where the directories of runs are made; a relative path counts from the checkout."""
     models_dir: PathText = "models"
     """Where adapters are published, below the model's and the stock's name, and where the registry lies."""
+    forecasts_dir: PathText = "forecasts"
+    """Where forecasts and the forward log lie: each promotion records the log's length and head, for `verify`."""
     promotion: Literal["off", "auto", "ask"] = "auto"
     """What becomes of a finished run's last model. `auto`: it is registered, compared with the champion, and takes its
     place if the rule allows. `ask`: then a person decides in the UI. `off`: it is not registered."""

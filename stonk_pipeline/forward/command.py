@@ -2,13 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stonk_pipeline.config import EMBEDDED, AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.process import report_progress
+
+if TYPE_CHECKING:
+    from stonk_pipeline.forward.log import LogEntry
 
 NAMES = ("forecast", "score", "verify")
 CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "window", "results_dir")
@@ -31,6 +34,13 @@ def add_commands(commands: Any, add_config_options: Callable[[argparse.ArgumentP
     verified = commands.add_parser("verify", help="prove that no logged forecast was changed afterwards")
     verified.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
     verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
+    for option, what, default in (("data", "that ingests fill", "bars"), ("models", "with a registry", "models")):
+        verified.add_argument(
+            f"--{option}-dir",
+            type=Path,
+            action="append",
+            help=f"folder {what}, whose record is compared with the log; repeatable (default: {default})",
+        )
 
 
 def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
@@ -138,6 +148,7 @@ def _verify(args: argparse.Namespace) -> int:
     from stonk_pipeline.forward.score import strangers
 
     entries = read(args.forecasts_dir)
+    compared = _compare_heads(args, entries)
     lost = strangers(args.forecasts_dir, entries)
     if lost:
         raise LogError(
@@ -152,9 +163,38 @@ def _verify(args: argparse.Namespace) -> int:
     late = sum(entry.late for entry in entries)
     sys.stdout.write(f"{len(entries)} entries, unbroken, {late} of them late; since {entries[0].stamp[:10]}\n")
     sys.stdout.write(f"head of the log: {entries[-1].digest}\n")
+    sys.stdout.write(f"{compared}\n")
     if args.head is None:
         sys.stdout.write(
             "A chain alone cannot show that its end was cut off or that all of it was written anew: publish the head "
             "where you cannot change it, and verify later with --head.\n"
         )
     return 0
+
+
+def _compare_heads(args: argparse.Namespace, entries: Sequence["LogEntry"]) -> str:
+    """Compares the log with what ingests and promotions recorded of it; says how many did.
+
+    Raises:
+        LogError: names the first record that the log does not hold, or a folder without any that was asked for.
+    """
+    from stonk_pipeline import ingest_log
+    from stonk_pipeline.forward import witness
+    from stonk_pipeline.registry import store
+
+    data, models = args.data_dir or [Path("bars")], args.models_dir or [Path("models")]
+    for path in [
+        *(one / ingest_log.LOG for one in args.data_dir or []),
+        *(one / store.DIRECTORY for one in args.models_dir or []),
+    ]:
+        if not path.exists():
+            raise LogError(f"{path}: there is none; give --data-dir a folder of an ingest, --models-dir one of models")
+    found = witness.witnesses(data, models)
+    own = witness.of_log(found, args.forecasts_dir)
+    witness.require(entries, own)
+    others = sorted({str(one.log) for one in found} - {str(one.log) for one in own})
+    told = f"; of other logs, not compared: {', '.join(others)}" if others else ""
+    count = len({one.journal for one in own})
+    if not own:
+        return f"no ingest and no promotion has recorded a head of this log{told}"
+    return f"heads that ingests and promotions recorded: {len(own)}, in {count} of their journals, all held{told}"

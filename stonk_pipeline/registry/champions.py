@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.registry.entries import now
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.untrusted import is_name, read_model
@@ -27,6 +28,8 @@ class Change(BaseModel):
     """Entry that became champion."""
     how: How
     reason: str
+    forward: LogHead | None = None
+    """What the forward log was then; None: there was none, or the change is from before such were kept."""
 
 
 class Champions(BaseModel):
@@ -52,11 +55,11 @@ class Champions(BaseModel):
         """
         return max((change.stamp for change in self.history if change.how in ("test", "person")), default="")
 
-    def with_next(self, model: str, how: How, reason: str) -> "Champions":
+    def with_next(self, model: str, how: How, reason: str, forward: LogHead | None = None) -> "Champions":
         """The champion replaced."""
-        return Champions(line=(*self.line, model), history=(*self.history, _change(model, how, reason)))
+        return Champions(line=(*self.line, model), history=(*self.history, _change(model, how, reason, forward)))
 
-    def without_last(self, reason: str) -> "Champions":
+    def without_last(self, reason: str, forward: LogHead | None = None) -> "Champions":
         """The champion before, in use again.
 
         Raises:
@@ -65,11 +68,11 @@ class Champions(BaseModel):
         if len(self.line) < 2:
             raise RegistryError("there is no champion before this one to go back to")
         line = self.line[:-1]
-        return Champions(line=line, history=(*self.history, _change(line[-1], "rollback", reason)))
+        return Champions(line=line, history=(*self.history, _change(line[-1], "rollback", reason, forward)))
 
 
-def _change(model: str, how: How, reason: str) -> Change:
-    return Change(stamp=now(), model=model, how=how, reason=reason)
+def _change(model: str, how: How, reason: str, forward: LogHead | None) -> Change:
+    return Change(stamp=now(), model=model, how=how, reason=reason, forward=forward)
 
 
 def read(directory: Path) -> Champions:

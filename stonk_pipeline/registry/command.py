@@ -18,6 +18,10 @@ def add_command(commands: Any) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--models-dir", default="models", help="where the registry lies (default: models)")
+    changing = argparse.ArgumentParser(add_help=False)
+    changing.add_argument(
+        "--forecasts-dir", default="forecasts", help="where the forward log lies (default: forecasts)"
+    )
     keyed = argparse.ArgumentParser(add_help=False, parents=[common])
     keyed.add_argument("--key", metavar="MODEL/STOCK", help="which champion; needed where there are several")
 
@@ -29,10 +33,12 @@ def add_command(commands: Any) -> None:
     register = actions.add_parser("register", help="register a run's last model, and compare it with the champion")
     register.add_argument("--run-dir", type=Path, required=True)
     register.add_argument("--compare-only", action="store_true", help="compare and record, but promote nobody")
-    promote = actions.add_parser("promote", parents=[common], help="compare a model with the champion, and promote it")
+    promote = actions.add_parser(
+        "promote", parents=[common, changing], help="compare a model with the champion, and promote it"
+    )
     promote.add_argument("model", help="its id, or the first characters of it")
     promote.add_argument("--force", metavar="REASON", help="promote it whatever the comparison would say")
-    back = actions.add_parser("rollback", parents=[keyed], help="put the champion before in use again")
+    back = actions.add_parser("rollback", parents=[keyed, changing], help="put the champion before in use again")
     back.add_argument("--reason", default="rolled back by hand")
     prune = actions.add_parser("prune", parents=[keyed], help="delete adapters of old models, never the champion's")
     prune.add_argument("--keep", type=_count, default=None, help="latest models to keep (default: 5)")
@@ -92,7 +98,7 @@ def _register(args: argparse.Namespace) -> int:
     from stonk_pipeline.registry.store import Registry
 
     run = pipeline.open_run(args.run_dir)
-    registry = Registry(run.config.models_dir)
+    registry = Registry(run.config.models_dir, run.config.forecasts_dir)
     entry = registry.register(run)
     sys.stdout.write(f"registered {entry.id} ({entry.key})\n")
     _compare(registry, entry, run, promote=not args.compare_only)
@@ -102,7 +108,7 @@ def _register(args: argparse.Namespace) -> int:
 def _promote(args: argparse.Namespace) -> int:
     from stonk_pipeline.registry.store import Registry
 
-    registry = Registry(args.models_dir)
+    registry = Registry(args.models_dir, args.forecasts_dir)
     entry = registry.find(args.model)
     if args.force:
         registry.promote(entry, "forced", args.force)
@@ -129,7 +135,7 @@ def _compare(registry: Any, entry: Any, run: pipeline.Run, *, promote: bool) -> 
 def _rollback(args: argparse.Namespace) -> int:
     from stonk_pipeline.registry.store import Registry, require_key
 
-    registry = Registry(args.models_dir)
+    registry = Registry(args.models_dir, args.forecasts_dir)
     key = require_key(registry, args.key)
     changed = registry.rollback(key, args.reason)
     sys.stdout.write(f"{changed.current} is champion of {key} again\n")

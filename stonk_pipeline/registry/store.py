@@ -7,6 +7,7 @@ from typing import Any
 from stonk_pipeline import journal
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.champions import Champions, How
@@ -23,8 +24,10 @@ KEEP = 5
 class Registry:
     """Models below `{models_dir}/registry`."""
 
-    def __init__(self, models_dir: str | Path) -> None:
+    def __init__(self, models_dir: str | Path, forecasts_dir: str | Path = "forecasts") -> None:
+        """`forecasts_dir`: where the forward log lies, whose length and head each change of a champion records."""
         self.root = Path(models_dir) / DIRECTORY
+        self.forecasts_dir = forecasts_dir
 
     def directory(self, key: str) -> Path:
         """Where the models of a key lie."""
@@ -108,7 +111,7 @@ class Registry:
                     f"model {entry.id} was compared with {instead_of or 'no champion'}, but {present.current} is "
                     "champion now; compare again"
                 )
-            changed = present.with_next(entry.id, how, reason)
+            changed = present.with_next(entry.id, how, reason, head_of(self.forecasts_dir, directory))
             champions.write(directory, changed)
         return changed
 
@@ -120,7 +123,7 @@ class Registry:
         """
         directory = self.directory(key)
         with journal.locked(directory):
-            changed = champions.read(directory).without_last(reason)
+            changed = champions.read(directory).without_last(reason, head_of(self.forecasts_dir, directory))
             assert changed.current is not None
             entries.adapter_of(
                 entries.load(directory / "entries" / changed.current), directory / "entries" / changed.current

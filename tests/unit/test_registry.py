@@ -11,6 +11,8 @@ from stonk_pipeline import dataset, pipeline
 from stonk_pipeline.cli import main
 from stonk_pipeline.config import GRPOStage, load_config
 from stonk_pipeline.errors import RegistryError, StageError
+from stonk_pipeline.forward.heads import LogHead
+from stonk_pipeline.forward.log import LOG
 from stonk_pipeline.registry import contest as contests
 from stonk_pipeline.registry.contest import contest, read_trial
 from stonk_pipeline.registry.store import Registry, strategies_tried
@@ -165,14 +167,19 @@ def test_contest_shows_the_champion_windows_of_its_own_shape(tmp_path, answering
 
 
 def test_rollback_leads_back_and_no_further(tmp_path):
-    registry = Registry(tmp_path / "models")
+    registry = Registry(tmp_path / "models", tmp_path / "forecasts")
     first, second = (registry.register(trained_run(tmp_path, name, 0.5)) for name in ("a", "b"))
     with pytest.raises(RegistryError, match="no champion before this one"):
         registry.rollback(first.key, "x")
     registry.promote(first, "forced", "first")
+    (tmp_path / "forecasts").mkdir()
+    (tmp_path / "forecasts" / LOG).write_text(json.dumps({"digest": "0" * 64}) + "\n")
     registry.promote(second, "forced", "second")
     assert registry.rollback(first.key, "it was bad").current == first.id
-    assert [change.how for change in registry.champions(first.key).history] == ["forced", "forced", "rollback"]
+    history = registry.champions(first.key).history
+    assert [change.how for change in history] == ["forced", "forced", "rollback"]
+    seen = LogHead(log="../../../../forecasts/log.jsonl", length=1, head="0" * 64)
+    assert [change.forward for change in history] == [None, seen, seen]
     with pytest.raises(RegistryError, match="no champion before this one"):
         registry.rollback(first.key, "x")
 

@@ -1,0 +1,89 @@
+"""What the journals of ingests and promotions know of the forward log, against what it is now."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from stonk_pipeline import ingest_log
+from stonk_pipeline.errors import LogError
+from stonk_pipeline.forward.heads import LogHead
+from stonk_pipeline.forward.log import LOG, LogEntry
+from stonk_pipeline.registry import champions, store
+
+
+class Witness(NamedTuple):
+    """A journal's word on a forward log."""
+
+    journal: Path
+    place: str
+    """Which entry of the journal, in words."""
+    log: Path
+    """The log that it speaks of."""
+    said: LogHead
+
+
+def witnesses(data_dirs: Sequence[Path], models_dirs: Sequence[Path]) -> list[Witness]:
+    """All heads of forward logs that ingests and promotions have recorded, in the order of their journals.
+
+    Args:
+        data_dirs: folders that ingests fill.
+        models_dirs: folders with a registry.
+
+    Raises:
+        PipelineError: a journal is damaged.
+    """
+    return [*(found for one in data_dirs for found in _of_ingests(one)), *_of_promotions(models_dirs)]
+
+
+def _of_ingests(data_dir: Path) -> Iterator[Witness]:
+    path = data_dir / ingest_log.LOG
+    for number, ingest in enumerate(ingest_log.read(data_dir), start=1):
+        if ingest.forward is not None:
+            yield _witness(path, f"line {number}, of {ingest.time}", ingest.forward)
+
+
+def _of_promotions(models_dirs: Sequence[Path]) -> Iterator[Witness]:
+    for models_dir in models_dirs:
+        for path in sorted((models_dir / store.DIRECTORY).glob(f"*/*/{champions.CHAMPION}")):
+            for number, change in enumerate(champions.read(path.parent).history, start=1):
+                if change.forward is not None:
+                    yield _witness(path, f"change {number}, of {change.stamp}", change.forward)
+
+
+def _witness(path: Path, place: str, said: LogHead) -> Witness:
+    return Witness(path, place, (path.parent / said.log).resolve(), said)
+
+
+def of_log(found: Sequence[Witness], forecasts_dir: Path) -> list[Witness]:
+    """Those that speak of the log in this folder."""
+    path = (forecasts_dir / LOG).resolve()
+    return [witness for witness in found if witness.log == path]
+
+
+def require(entries: Sequence[LogEntry], found: Sequence[Witness]) -> None:
+    """Checks that a log still holds all that was recorded of it.
+
+    Args:
+        entries: of the log, whose chain holds.
+        found: heads that were recorded of this log.
+
+    Raises:
+        LogError: names the journal, its entry, and what it had recorded.
+    """
+    against = [(witness, why) for witness in found if (why := _why(entries, witness.said)) is not None]
+    if against:
+        (witness, why), others = against[0], len(against) - 1
+        more = f" ({others} more such {'record' if others == 1 else 'records'})" if others else ""
+        raise LogError(
+            f"{witness.journal}, {witness.place}: the log had {witness.said.length} entries and the head "
+            f"{witness.said.head} then, and {why}{more}; put back the log as it was"
+        )
+
+
+def _why(entries: Sequence[LogEntry], said: LogHead) -> str | None:
+    if said.length < 1:
+        return "no log has so few"
+    if len(entries) < said.length:
+        return f"has {len(entries)} now: its end was cut off"
+    here = entries[said.length - 1].digest
+    return None if here == said.head else f"entry {said.length} has the digest {here[:16]} now: it was written anew"
