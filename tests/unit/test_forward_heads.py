@@ -86,12 +86,12 @@ def test_verify_passes_a_log_that_grew(place, capsys):
     [
         (
             4,
-            "bars/ingest.jsonl, line 2, of 2026-03-02T22:00:00Z: the log had 5 entries and the head {4} then, and has 4 ",
+            "bars/ingest.jsonl, line 2, of 2026-03-02T22:00:00Z: the log had 5 entries and the head {4} then, and",
         ),
         (3, "(1 more such record)"),
         (
             1,
-            "bars/ingest.jsonl, line 1, of 2026-03-02T22:00:00Z: the log had 2 entries and the head {1} then, and has 1 ",
+            "bars/ingest.jsonl, line 1, of 2026-03-02T22:00:00Z: the log had 2 entries and the head {1} then, and",
         ),
         (0, "and has 0 now: its end was cut off (2 more such records)"),
     ],

@@ -125,7 +125,7 @@ def test_recipe_cannot_have_a_base_elsewhere(root: Path) -> None:
 def test_check_names_a_default_that_lies_elsewhere(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"folder: incoming lies outside"):
         roots.check(IngestConfig())
-    roots.check(IngestConfig(folder=str(root / "in"), data_dir=str(root / "bars")))
+    roots.check(IngestConfig(folder=str(root / "in"), data_dir=str(root / "bars"), forecasts_dir=str(root / "log")))
 
 
 def test_nothing_is_confined_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,4 +139,4 @@ def test_named_resolves_folders_and_folders_lists_them(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     assert roots.named([tmp_path, tmp_path / "link"]) == str(tmp_path)
     config = PipelineConfig.model_validate({"results_dir": str(tmp_path / "r"), "data": {"data_dir": str(tmp_path)}})
-    assert {str(tmp_path), str(tmp_path / "r"), "models"} == set(roots.folders(config))
+    assert {str(tmp_path), str(tmp_path / "r"), "models", "forecasts"} == set(roots.folders(config))
