@@ -107,6 +107,26 @@ def test_update_of_the_same_bars_changes_nothing(config, ohlcv, tmp_path):
     assert (tmp_path / "bars" / "AAPL.csv").stat().st_mtime_ns == stamp
 
 
+def test_update_follows_a_source_from_pence_to_pounds_on_request(config, ohlcv):
+    deliver(config, scaled(ohlcv.head(300), 100, slice(None)))
+    mixed = scaled(ohlcv.head(302), 100, slice(0, 299))
+    assert "as pence and pounds do" in deliver(config, mixed).failed
+    change = deliver(config.model_copy(update={"repair_units": True}), mixed)
+    assert (change.added, change.restated.kind, change.restated.rows) == (2, "scaled", 300)
+    assert change.restated.ratio == pytest.approx(0.01)
+    assert "in another unit of the currency" in change.repairs[0]
+    np.testing.assert_allclose(kept(config)[PRICES], ohlcv.head(302)[PRICES], rtol=1e-9)
+
+
+def test_update_pulls_an_outlier_back_on_request_and_records_it(config, ohlcv):
+    wrong = ohlcv.head(300).copy()
+    wrong.loc[200, "high"] *= 100
+    assert "high is" in deliver(config, wrong).failed
+    change = deliver(config.model_copy(update={"repair_outliers": True}), wrong)
+    assert "pulled back" in change.repairs[0]
+    assert kept(config)["high"][200] == pytest.approx(ohlcv.loc[200, ["open", "close"]].max())
+
+
 def test_update_takes_a_split_and_keeps_the_file_before(config, ohlcv, tmp_path):
     before = deliver(config, ohlcv.head(300)).after
     change = deliver(config, scaled(ohlcv.head(302), 0.5, slice(None)))

@@ -1,6 +1,7 @@
 """Prices that are wrong in themselves: outliers of one column, changes of the currency's unit, sizes no price has."""
 
 import datetime
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from preprocessing.ohlcv import Bars, read_bars
+from preprocessing.suspicions import suspect_splits
 from preprocessing.units import PRICES
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
@@ -112,6 +114,16 @@ def test_read_bars_finds_no_outlier_in_real_bars():
     for path in sorted(STOCKNET.glob("*.csv")):
         bars = read_bars(path, DataConfig(split_ratio=2.0, outlier_factor=1.4, repair_outliers=True))
         assert not [repair for repair in bars.repairs if repair.kind in ("outlier", "unit")], path.name
+
+
+@pytest.mark.parametrize("name", ["sp500", "nasdaq"])
+def test_read_bars_finds_no_outlier_in_two_crashes_of_an_index(tmp_path, name):
+    # Twenty years of days, with 2000, 2008 and the afternoon of 2010-05-06 among them, come with a dependency.
+    frame = importlib.import_module(f"arch.data.{name}").load()
+    frame.to_csv(tmp_path / "INDEX.csv")
+    bars = read_bars(tmp_path / "INDEX.csv", DataConfig(outlier_factor=1.4, repair_outliers=True, repair_units=True))
+    assert len(bars.frame) == len(frame) > 5000
+    assert [repair.kind for repair in suspect_splits([bars])[0].repairs if repair.kind != "zero_volume"] == []
 
 
 def test_read_bars_refuses_a_change_of_the_currency_unit_by_its_name(tmp_path):
