@@ -109,6 +109,14 @@ def test_read_bars_judges_a_bar_without_the_ones_after_it(tmp_path):
     assert before.repairs == after.repairs
 
 
+def test_read_bars_takes_a_crash_for_real(tmp_path):
+    # A low two fifths below both closes; then an open at 0.45 of the close before, with trades at yesterday's price.
+    crash = having(2, low=6.2)
+    crash.iloc[3, 1:5] = [4.6, 10.2, 4.5, 4.7]
+    crash.iloc[4:, 1:5] = [4.7, 4.9, 4.6, 4.8]
+    assert read(tmp_path, crash, split_ratio=2.5).repairs == ()
+
+
 @real_bars
 def test_read_bars_finds_no_outlier_in_real_bars():
     for path in sorted(STOCKNET.glob("*.csv")):
