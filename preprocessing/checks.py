@@ -79,7 +79,8 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     _check_positive(table, used)
     table = _order(table, repairs)
     check_spacing(table.path, table.columns[DATE], data.bars)
-    _check_weekends(table, repairs)
+    if data.market_days != "seven":
+        _check_weekends(table, repairs)
     if adjusted:
         factor = table.columns[ADJUSTED] / table.columns[CLOSE]
         table = table.having({name: table.columns[name] * factor for name in PRICES})

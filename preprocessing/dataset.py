@@ -11,6 +11,7 @@ import numpy as np
 from preprocessing.formatting import bar_columns, csv_lines, sequences, write_lines, x_columns, y_columns
 from preprocessing.indicators import add_indicators, first_defined
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol, unnamed_files
+from preprocessing.spacing import common_period
 from preprocessing.splits import SplitDates, members, share_bounds, split_dates
 from preprocessing.suspicions import suspect_splits
 from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit_scale, shuffle_targets
@@ -56,6 +57,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
     """
     data = config.data
     market, refused = load_bars(data, inputs)
+    period = common_period({bars.stock: bars.frame[DATE].to_numpy() for bars in market}, data)
     dates = split_dates((bars.frame[DATE].to_numpy() for bars in market), data)
     prepared, without_windows = _write_all(market, dates, data, out, progress)
     left_out = refused | without_windows
@@ -63,7 +65,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
     _require_windows(totals, left_out, market, dates, data)
     if data.data_dir == EMBEDDED and data.market.kind == "predictable":
         write_best_possible(prepared, data, out / BEST_POSSIBLE)
-    write_atomic(out / DATASET, json.dumps(describe(prepared, left_out, dates, data, out), indent=2) + "\n")
+    write_atomic(out / DATASET, json.dumps(describe(prepared, left_out, dates, data, period, out), indent=2) + "\n")
     return {
         "stocks": len(prepared),
         "windows": totals,
@@ -184,7 +186,7 @@ def write_best_possible(prepared: list[Prepared], data: DataConfig, path: Path) 
 
 
 def describe(
-    prepared: list[Prepared], left_out: dict[str, str], dates: SplitDates, data: DataConfig, out: Path
+    prepared: list[Prepared], left_out: dict[str, str], dates: SplitDates, data: DataConfig, period: str, out: Path
 ) -> dict[str, Any]:
     """Content of `dataset.json`."""
     stocks = {}
@@ -209,6 +211,7 @@ def describe(
         "window": data.window,
         "horizon": data.horizon,
         "normalisation": data.normalisation,
+        "period": period,
         "stocks": stocks,
         "left_out": left_out,
     }

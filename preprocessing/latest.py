@@ -10,6 +10,7 @@ from preprocessing.dataset import first_row, load_bars
 from preprocessing.formatting import EXACT, significant
 from preprocessing.indicators import add_indicators
 from preprocessing.ohlcv import find_files
+from preprocessing.spacing import period_of
 from preprocessing.windows import Scale, fit_scale, is_defined, look_back
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
@@ -83,4 +84,5 @@ def last_window(stock: str, bars: pd.DataFrame, data: DataConfig, scale: Scale |
         volatility=features["volatility"],
         price_offset=features["price_offset"],
         price_unit=features["price_unit"],
+        period=period_of(frame[DATE].to_numpy(), data),
     )

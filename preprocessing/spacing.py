@@ -5,13 +5,16 @@ and a stretch of steps of another kind, as in a history that begins with weekly 
 `STRETCH` steps.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.periods import DAY, TRADING_DAY, WEEK
 
 KINDS = {
     "daily": (1, 4),
@@ -154,6 +157,40 @@ def trades_every_day(days: np.ndarray) -> bool:
     """Whether bars come on Saturdays and Sundays about as often as on other days."""
     counts = np.bincount(weekdays(days), minlength=7)
     return bool(counts.min() >= TRADED * counts.max() > 0)
+
+
+def period_of(days: np.ndarray, data: DataConfig) -> str:
+    """What one bar of a stock spans, a key of `periods.A_YEAR`: found from its days, or as `data.market_days` says.
+
+    Args:
+        days: (T,) datetime64[D].
+        data: `bars`, `market_days`.
+    """
+    if data.bars == "weekly":
+        return WEEK
+    seven = trades_every_day(days) if data.market_days == "auto" else data.market_days == "seven"
+    return DAY if seven else TRADING_DAY
+
+
+def common_period(days: Mapping[str, np.ndarray], data: DataConfig) -> str:
+    """The period of all stocks of a run.
+
+    Args:
+        days: stock -> (T,) datetime64[D].
+        data: `bars`, `market_days`.
+
+    Raises:
+        DataError: some stocks trade on weekends and others rest then.
+    """
+    periods = {stock: period_of(of_stock, data) for stock, of_stock in days.items()}
+    if len(set(periods.values())) > 1:
+        seven = [stock for stock, period in periods.items() if period == DAY]
+        five = [stock for stock, period in periods.items() if period == TRADING_DAY]
+        raise DataError(
+            f"{', '.join(seven[:5])}: bars on seven days a week; {', '.join(five[:5])}: on five. A forecast of so many "
+            "bars ahead would mean different times; give each kind a run of its own, or set data.market_days"
+        )
+    return next(iter(periods.values()))
 
 
 def weekdays(days: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.periods import A_YEAR, TRADING_DAY
 from stonk_pipeline.schema import (
     CLOSE,
     DATE,
@@ -39,15 +40,32 @@ def stocks(directory: Path) -> list[str]:
     Raises:
         StageError: there is no dataset in the directory.
     """
-    path = directory / "dataset.json"
-    try:
-        record = read_table(path, StageError, "run the preprocessing stage again")
-    except FileNotFoundError as error:
-        raise StageError(f"{directory}: no dataset here (dataset.json); run the preprocessing stage first") from error
-    named = record.get("stocks")
+    named = _record(directory).get("stocks")
     if not isinstance(named, dict) or not all(map(is_name, named)):
+        path = directory / "dataset.json"
         raise StageError(f"{path}: damaged (stocks is no table of symbols); run the preprocessing stage again")
     return sorted(named)
+
+
+def period(directory: Path) -> str:
+    """What one bar of the dataset spans, a key of `periods.A_YEAR`.
+
+    Raises:
+        StageError: there is no dataset in the directory, or it names a period that is none.
+    """
+    named = _record(directory).get("period", TRADING_DAY)  # datasets of earlier versions name none
+    if named not in A_YEAR:
+        path = directory / "dataset.json"
+        raise StageError(f"{path}: damaged (period is none of {', '.join(A_YEAR)}); run the preprocessing stage again")
+    return str(named)
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    path = directory / "dataset.json"
+    try:
+        return read_table(path, StageError, "run the preprocessing stage again")
+    except FileNotFoundError as error:
+        raise StageError(f"{directory}: no dataset here (dataset.json); run the preprocessing stage first") from error
 
 
 def read_split(directory: Path, split: str) -> tuple[list[Window], list[Target]]:
@@ -66,12 +84,13 @@ def read_split(directory: Path, split: str) -> tuple[list[Window], list[Target]]
     if split not in SPLITS:
         raise ValueError(f"no part {split!r} of the dataset; it has {', '.join(SPLITS)}")
     pairs: list[tuple[Window, Target]] = []
+    spanned = period(directory)
     for stock in stocks(directory):
         files = [directory / f"{stock}_{split}_{part}.csv" for part in "xy"]
         x, y = _read(files[0], X_COLUMNS), _read(files[1], Y_COLUMNS)
         if x["date"] != y["date"]:
             raise StageError(f"{directory}: {stock}_{split}_x.csv and _y.csv do not match; run preprocessing again")
-        pairs += zip(_windows(x, files[0]), _targets(y, files[1]), strict=True)
+        pairs += zip(_windows(x, files[0], spanned), _targets(y, files[1]), strict=True)
     pairs.sort(key=lambda pair: (pair[0].date, pair[0].stock))
     return [window for window, _ in pairs], [target for _, target in pairs]
 
@@ -181,7 +200,7 @@ def _sequences(texts: list[str], path: Path) -> list[tuple[float, ...]]:
     return rows
 
 
-def _windows(columns: dict[str, list[Any]], path: Path) -> list[Window]:
+def _windows(columns: dict[str, list[Any]], path: Path, spanned: str) -> list[Window]:
     indicators = zip(*(columns[name] for name in INDICATORS), strict=True)
     statistics = zip(*(columns[name] for name in STATISTICS), strict=True)
     return [
@@ -194,6 +213,7 @@ def _windows(columns: dict[str, list[Any]], path: Path) -> list[Window]:
             volatility=volatility,
             price_offset=offset,
             price_unit=unit,
+            period=spanned,
         )
         for stock, date, context, of_indicators, of_statistics, volatility, offset, unit in zip(
             columns["stock"],

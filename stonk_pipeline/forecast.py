@@ -13,12 +13,13 @@ from stonk_pipeline.form import TAGS as TAGS
 from stonk_pipeline.form import Messages as Messages
 from stonk_pipeline.form import number as number
 from stonk_pipeline.form import thinking as thinking
+from stonk_pipeline.periods import adjective, noun
 from stonk_pipeline.schema import Forecast, Unreadable, Window
 
 REASONS = form.REASONS | {
     "not a list": "the answer is not a list in square brackets",
     "not a number": "an element is not a plain decimal number",
-    "wrong length": "the list has not one value for each day",
+    "wrong length": "the list has not one value for each bar ahead",
     "out of range": "a value is not a possible price",
 }
 """Why an answer is not a forecast; `Unreadable.reason` is one of the keys."""
@@ -47,7 +48,8 @@ def messages(window: Window, prompt: PromptConfig, horizon: int) -> Messages:
     Returns:
         A system and a user message.
     """
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question(window, prompt, horizon)}]
+    system = SYSTEM.replace("daily", adjective(window.period)).replace("each day", f"each {noun(window.period)}")
+    return [{"role": "system", "content": system}, {"role": "user", "content": question(window, prompt, horizon)}]
 
 
 def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
@@ -148,8 +150,9 @@ def _statistics(window: Window, decimals: int) -> str:
         for name in ("min", "max", "median")
     )
     lags = " ".join("none" if math.isnan(values[f"lag_{k}"]) else number(values[f"lag_{k}"], 1) for k in (1, 2, 3))
+    bar = noun(window.period)
     return (
         f"{places}, mean {number(values['mean'], decimals)}, "
-        f"trend {_DIRECTIONS[int(values['trend_direction'])]} {number(values['trend_slope'], 2)} a day, "
+        f"trend {_DIRECTIONS[int(values['trend_direction'])]} {number(values['trend_slope'], 2)} a {bar}, "
         f"strength {values['trend_strength']:.1f}, lags {lags}, volatility {number(window.volatility, 2)}"
     )

@@ -10,6 +10,8 @@ All numbers of a window and its target are on the *prompt scale* (rebased, stand
 from dataclasses import dataclass
 from typing import Literal
 
+from stonk_pipeline.periods import TRADING_DAY
+
 DATE, OPEN, HIGH, LOW, CLOSE, VOLUME = "date", "open", "high", "low", "close", "volume"
 BAR_COLUMNS = (DATE, OPEN, HIGH, LOW, CLOSE, VOLUME)
 """Columns of a clean frame of bars: lower case, RangeIndex, `date` as datetime64 without zone, the rest float64."""
@@ -86,9 +88,11 @@ class Window:
     indicators: dict[str, float]
     statistics: dict[str, float]
     volatility: float
-    """Standard deviation of one day's change of the close, on the prompt scale, from past returns alone."""
+    """Standard deviation of one bar's change of the close, on the prompt scale, from past returns alone."""
     price_offset: float
     price_unit: float
+    period: str = TRADING_DAY
+    """What one bar spans, a key of `periods.A_YEAR`."""
 
     @property
     def key(self) -> tuple[str, str]:

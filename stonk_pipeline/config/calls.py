@@ -95,6 +95,8 @@ class DirectionConfig(RunConfig):
                 f"examples.days_ahead ({self.examples.days_ahead}) must not exceed data.horizon ({self.data.horizon}), "
                 "which keeps the parts of the split apart"
             )
+        if self.data.bars != "daily":
+            raise ValueError("data.bars: directions are called by the day, with the news of the day; use daily bars")
         if self.data.folds > 1:
             raise ValueError("data.folds: walk-forward is for forecasts; leave it at 1")
         if self.records is not None and (self.news or self.companies or self.data.data_dir != EMBEDDED):

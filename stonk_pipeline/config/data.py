@@ -123,6 +123,8 @@ class DataConfig(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.bars == "weekly" and self.data_dir == EMBEDDED:
+            raise ValueError("bars: the generated market has daily bars; give data_dir a folder of weekly ones")
         if self.train_share + self.val_share >= 1.0:
             raise ValueError("train_share + val_share must leave room for a test part (below 1)")
         if (self.val_start is None) != (self.test_start is None):

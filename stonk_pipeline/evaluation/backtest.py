@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.periods import A_YEAR, TRADING_DAY
 
-DAYS_A_YEAR = 252
 EULER = 0.5772156649015329
 
 
@@ -38,7 +38,9 @@ class Trading:
     """Mean traded share of capital a day, entries and exits together."""
 
 
-def trade(positions: Floats, truth: Floats, days: Sequence[Sequence[str]], cost: float) -> Trading:
+def trade(
+    positions: Floats, truth: Floats, days: Sequence[Sequence[str]], cost: float, a_year: int = A_YEAR[TRADING_DAY]
+) -> Trading:
     """Holds each window's position from the first to the last day ahead.
 
     Args:
@@ -46,6 +48,7 @@ def trade(positions: Floats, truth: Floats, days: Sequence[Sequence[str]], cost:
         truth: (N, H) closes, in percent of the close at the decision.
         days: N sequences of the H dates ahead (ISO).
         cost: of each entry and each exit, as a share of what is traded.
+        a_year: bars a year, to annualise.
 
     Returns:
         Daily returns over all dates on which a position can be held.
@@ -72,7 +75,7 @@ def trade(positions: Floats, truth: Floats, days: Sequence[Sequence[str]], cost:
         equity=tuple(float(value) for value in equity),
         daily=tuple(float(value) for value in daily),
         total_return=float(equity[-1] - 1.0),
-        sharpe=sharpe(daily) * float(np.sqrt(DAYS_A_YEAR)),
+        sharpe=sharpe(daily) * float(np.sqrt(a_year)),
         drawdown=float(np.max(1.0 - equity / peaks)),
         turnover=float(np.mean(traded / np.maximum(held, 1.0))),
     )

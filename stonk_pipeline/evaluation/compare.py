@@ -104,6 +104,7 @@ def compare(
         first_date=setting.clusters.dates[0],
         last_date=setting.clusters.dates[-1],
         horizon=horizon,
+        period=windows[0].period,
         samples=models[0].samples.shape[1],
         block=SPANS * setting.span,
         resamples=config.resamples,

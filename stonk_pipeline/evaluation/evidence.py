@@ -24,6 +24,7 @@ from stonk_pipeline.evaluation.compare import compare, without_read
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.evaluation.results import Comparison
 from stonk_pipeline.evaluation.scores import BEST
+from stonk_pipeline.periods import TRADING_DAY
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 MODELS = ("base", "grpo_1st", "sft", "grpo_2nd")
@@ -41,6 +42,7 @@ SCHEMAS = {
             ("volatility", pa.float64()),
             ("price_offset", pa.float64()),
             ("price_unit", pa.float64()),
+            ("period", pa.string()),
         ]
     ),
     FORECASTS: pa.schema(
@@ -114,6 +116,7 @@ def write_windows(
             "volatility": window.volatility,
             "price_offset": window.price_offset,
             "price_unit": window.price_unit,
+            "period": window.period,
         }
         for window, target, dates in zip(windows, targets, ahead, strict=True)
     ]
@@ -177,7 +180,8 @@ def join(parts: Sequence[Path], out: Path) -> None:
             raise StageError(f"{part / name}: missing, though another fold has one; compare all folds alike")
     for name in names[0]:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.concat_tables([pq.read_table(part / name) for part in parts]), out / name)
+        tables = [pq.read_table(part / name) for part in parts]
+        pq.write_table(pa.concat_tables(tables, promote_options="default"), out / name)
 
 
 def read_evidence(out: Path) -> Evidence:
@@ -218,6 +222,7 @@ def _window(row: Mapping[str, Any]) -> Window:
         volatility=row["volatility"],
         price_offset=row["price_offset"],
         price_unit=row["price_unit"],
+        period=row.get("period") or TRADING_DAY,  # runs of earlier versions have no such column
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.periods import TRADING_DAY
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.untrusted import read_model
 
@@ -210,6 +211,8 @@ class Comparison(Result):
     first_date: str
     last_date: str
     horizon: int
+    period: str = TRADING_DAY
+    """What one bar spans, a key of `periods.A_YEAR`."""
     samples: int
     """Answers a window."""
     block: int

@@ -8,6 +8,7 @@ from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.backtest import Trading, deflated_sharpe, positions_of, sharpe, trade
 from stonk_pipeline.evaluation.results import TradingRow
 from stonk_pipeline.evaluation.scores import PERSISTENCE, Forecaster, Setting
+from stonk_pipeline.periods import A_YEAR
 
 HOLD = "hold"
 """Every window bought, whatever is forecast."""
@@ -31,13 +32,14 @@ def trade_all(
     if horizon < 2:
         return (), ()
     spread = setting.volatility * np.sqrt(horizon)
+    a_year = A_YEAR[setting.windows[0].period]
     cost = (setting.config.cost_bps + setting.config.slippage_bps) / 1e4
     results = {
-        forecaster.name: trade(positions_of(forecaster.median, spread), setting.truth, ahead, cost)
+        forecaster.name: trade(positions_of(forecaster.median, spread), setting.truth, ahead, cost, a_year)
         for forecaster in _traded(forecasters, setting)
     }
     models = [results[f.name] for f in forecasters if f.kind == "model"]
-    results[HOLD] = trade(np.ones(len(spread)), setting.truth, ahead, cost)
+    results[HOLD] = trade(np.ones(len(spread)), setting.truth, ahead, cost, a_year)
     trials = setting.config.trials or len(models)
     spread_of_trials = (
         float(np.std([sharpe(np.array(result.daily)) for result in models], ddof=1)) if models[1:] else 0.0

@@ -1,10 +1,14 @@
 """Which days an exchange will trade, and when each of them closes."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 from stonk_pipeline.errors import ConfigError, DataError
+from stonk_pipeline.periods import DAY
 
+NEW_YORK, EVERY_DAY = "XNYS", "24/7"
 WEEKDAYS = "24/5"
 """Calendar without holidays, for the generated market; a day closes at midnight UTC."""
 DAYS_A_SESSION = 3
@@ -32,22 +36,62 @@ def sessions_from(exchange: str, last: str, count: int) -> tuple[Session, list[S
         ConfigError: there is no such calendar.
         DataError: the exchange did not trade on the day of the last bar.
     """
+    day = date.fromisoformat(last)
+    found = _sessions(exchange, day, day + timedelta(days=count * DAYS_A_SESSION + 15))
+    if not found or found[0].date != last:
+        raise DataError(f"the last bar is of {last}, a day without trading at {exchange}; choose another --calendar")
+    return found[0], found[1 : count + 1]
+
+
+def weeks_from(exchange: str, last: str, count: int) -> tuple[Session, list[Session]]:
+    """The week of the last bar, and those after it: the same weekday, and the close of the week's last session.
+
+    A weekly bar may be dated by its Monday, its Friday or its Sunday; all lie in one week of ISO 8601.
+
+    Args:
+        exchange: ISO 10383 code as `exchange_calendars` has it.
+        last: date of the last bar (ISO).
+        count: weeks ahead.
+
+    Raises:
+        ConfigError: there is no such calendar.
+    """
+    day = date.fromisoformat(last)
+    monday = day - timedelta(days=day.weekday())
+    sessions = _sessions(exchange, monday, monday + timedelta(days=7 * (count + 1)))
+    weeks = []
+    for ahead in range(count + 1):
+        end = monday + timedelta(days=7 * (ahead + 1))
+        closes = [each.close for each in sessions if each.date < str(end)]
+        close = closes[-1] if closes else datetime(end.year, end.month, end.day, tzinfo=UTC)
+        weeks.append(Session(str(day + timedelta(days=7 * ahead)), close))
+    return weeks[0], weeks[1:]
+
+
+def usual_calendar(period: str) -> str:
+    """The calendar of a market where none is named."""
+    return EVERY_DAY if period == DAY else NEW_YORK
+
+
+def in_weeks(last: str, targets: Sequence[str]) -> bool:
+    """Whether a forecast is of weeks: no daily one has its dates seven days apart throughout."""
+    dates = [date.fromisoformat(day) for day in (last, *targets)]
+    return all(later - earlier == timedelta(days=7) for earlier, later in pairwise(dates))
+
+
+def _sessions(exchange: str, first: date, end: date) -> list[Session]:
+    """All sessions from a day on."""
     import exchange_calendars
     from exchange_calendars.errors import InvalidCalendarName
 
-    day = date.fromisoformat(last)
-    end = day + timedelta(days=count * DAYS_A_SESSION + 15)
     try:
-        calendar = exchange_calendars.get_calendar(exchange, start=str(day - timedelta(days=15)), end=str(end))
+        calendar = exchange_calendars.get_calendar(exchange, start=str(first - timedelta(days=15)), end=str(end))
     except InvalidCalendarName as error:
         raise ConfigError(
             f"no exchange calendar {exchange!r}; give --calendar a code such as XNYS, XLON or XTKS, or {WEEKDAYS}"
         ) from error
-    if not calendar.is_session(last):
-        raise DataError(f"the last bar is of {last}, a day without trading at {exchange}; choose another --calendar")
-    found = [
+    return [
         Session(str(session.date()), calendar.session_close(session).to_pydatetime().astimezone(UTC))
         for session in calendar.sessions
-        if str(session.date()) >= last
+        if str(session.date()) >= str(first)
     ]
-    return found[0], found[1 : count + 1]

@@ -24,7 +24,7 @@ def add_commands(commands: Any, add_config_options: Callable[[argparse.ArgumentP
     made.add_argument("--adapter", type=Path, help="adapter to ask (default: the champion of the registry)")
     made.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
     made.add_argument("--key", metavar="MODEL/STOCK", help="which champion, where several know the stock")
-    made.add_argument("--calendar", default="XNYS", help="exchange calendar, ISO 10383 (default: XNYS)")
+    made.add_argument("--calendar", help="exchange calendar, ISO 10383 (default: XNYS, or 24/7 for bars of all days)")
     made.add_argument("--samples", type=int, default=64, help="answers for the quantiles (default: 64)")
     made.add_argument("--forecasts-dir", default="forecasts", help="where forecasts and the log lie")
     add_config_options(made)
@@ -120,6 +120,7 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
 
 def _score(args: argparse.Namespace) -> int:
     from stonk_pipeline.config import DataConfig
+    from stonk_pipeline.forward.calendar import in_weeks
     from stonk_pipeline.forward.log import read
     from stonk_pipeline.forward.score import closes_of, read_marks, records, score
     from stonk_pipeline.forward.tables import print_table, records_table
@@ -130,7 +131,11 @@ def _score(args: argparse.Namespace) -> int:
     if not entries:
         raise LogError(f"{args.forecasts_dir}: no forecasts logged here yet; make one with the forecast command")
     stocks = sorted({entry.stock for entry in entries})
-    closes = closes_of(DataConfig(data_dir=args.data_dir), stocks)
+    weekly = {entry.stock for entry in entries if in_weeks(entry.last_bar, entry.targets)}
+    data = DataConfig(data_dir=args.data_dir)
+    closes = closes_of(data, [stock for stock in stocks if stock not in weekly])
+    if weekly:
+        closes |= closes_of(data.model_copy(update={"bars": "weekly"}), sorted(weekly))
     new = score(args.forecasts_dir, closes)
     missing = [stock for stock in stocks if stock not in closes]
     if missing:

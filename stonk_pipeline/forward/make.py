@@ -12,13 +12,14 @@ from stonk_pipeline import forecast
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
-from stonk_pipeline.forward.calendar import WEEKDAYS, sessions_from
+from stonk_pipeline.forward.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.forward.forecaster import Forecaster, generated
 from stonk_pipeline.forward.log import Forecasted
 from stonk_pipeline.forward.quantiles import LEVELS, quantiles_of
 from stonk_pipeline.forward.request import ForecastRequest
+from stonk_pipeline.periods import WEEK, noun
 from stonk_pipeline.runs import Progress, json_digest
-from stonk_pipeline.schema import CLOSE, DATE
+from stonk_pipeline.schema import CLOSE, DATE, Window
 
 
 class Made(NamedTuple):
@@ -51,12 +52,12 @@ def make(
         DataError: no stock can be forecast: bars cannot be used, or the last one is of a session that has not ended.
     """
     config = forecaster.config
-    horizon, calendar = config.data.horizon, WEEKDAYS if generated(config) else request.calendar
+    horizon, asked = config.data.horizon, WEEKDAYS if generated(config) else request.calendar
     found, left_out = resolve_name("preprocessing.latest:latest_windows")(config.data, forecaster.scales)
     latest, days = [], []
     for each in found:
         try:
-            days.append(_sessions(calendar, each.window.date, horizon, each.window.stock, now))
+            days.append(_sessions(each.window, asked or usual_calendar(each.window.period), horizon, now))
             latest.append(each)
         except DataError as reason:
             left_out[each.window.stock] = str(reason)
@@ -81,7 +82,7 @@ def make(
             data_digest=bars_digest(each.bars),
             last_bar=window.date,
             last_close=float(closes.iloc[-1]),
-            calendar=calendar,
+            calendar=asked or usual_calendar(window.period),
             targets=dated,
             first_close=first_close,
             answers=values.shape[1],
@@ -99,17 +100,18 @@ def bars_digest(bars: pd.DataFrame) -> str:
     return json_digest({name: rows[name].tolist() for name in rows.columns})
 
 
-def _sessions(calendar: str, last: str, horizon: int, stock: str, now: datetime | None) -> tuple[tuple[str, ...], str]:
+def _sessions(window: Window, calendar: str, horizon: int, now: datetime | None) -> tuple[tuple[str, ...], str]:
     """(the dates ahead, when the first of them closes).
 
     Raises:
         DataError: the session of the last bar has not ended: its close is none yet.
     """
-    own, ahead = sessions_from(calendar, last, horizon)
+    find = weeks_from if window.period == WEEK else sessions_from
+    own, ahead = find(calendar, window.date, horizon)
     if (now or datetime.now(UTC)) < own.close:
         raise DataError(
-            f"{stock}: the bar of {last} is of a session that closes at {own.close:%H:%M} UTC; forecast after that, "
-            "or leave the bar out"
+            f"{window.stock}: the bar of {window.date} is of a {noun(window.period)} that closes at "
+            f"{own.close:%Y-%m-%d %H:%M} UTC; forecast after that, or leave the bar out"
         )
     return tuple(session.date for session in ahead), ahead[0].close.isoformat()
 

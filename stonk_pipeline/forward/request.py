@@ -22,8 +22,9 @@ class ForecastRequest(Settings):
     """Where the registry with the champions lies."""
     key: Annotated[str, Field(pattern=KEY)] | None = None
     """`{MODEL}/{STOCK}` of the champion to ask, where several champions know a stock."""
-    calendar: str = "XNYS"
-    """Exchange calendar of `exchange_calendars` (ISO 10383 code); the generated market has every weekday."""
+    calendar: str | None = None
+    """Exchange calendar of `exchange_calendars` (ISO 10383 code). Not given: XNYS, or 24/7 for bars of all
+    days of the week; the generated market has every weekday."""
     samples: Annotated[int, Field(ge=2, le=1000)] = 64
     """Answers that the quantiles are taken from."""
     forecasts_dir: PathText = "forecasts"

@@ -6,7 +6,7 @@ close of the last bar in the same data: a split or a dividend adjustment after t
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from stonk_pipeline import journal
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.evaluation.command import ANY_JUMP, read_closes
+from stonk_pipeline.forward.calendar import in_weeks
 from stonk_pipeline.forward.log import LogEntry, read
 from stonk_pipeline.forward.quantiles import MEDIAN, crps_of, inside
 
@@ -122,13 +123,21 @@ def score(directory: Path, closes: Mapping[str, pd.Series], now: datetime | None
             series = closes.get(entry.stock)
             if series is None or entry.last_bar not in series.index:
                 continue
-            for day, date in enumerate(entry.targets, start=1):
-                if (entry.digest, day) not in done and date in series.index:
-                    outcome = 100.0 * float(series[date]) / float(series[entry.last_bar])
-                    new.append(_mark(entry, day, outcome, stamp))
+            # The bar of a week may be dated by another of its days than the forecast's, where that one was a holiday.
+            key = _week if in_weeks(entry.last_bar, entry.targets) else str
+            came = {key(day): float(close) for day, close in series.items()}
+            for ahead, day in enumerate(map(key, entry.targets), start=1):
+                if (entry.digest, ahead) not in done and day in came:
+                    outcome = 100.0 * came[day] / float(series[entry.last_bar])
+                    new.append(_mark(entry, ahead, outcome, stamp))
         for mark in new:
             journal.append(directory / SCORES, mark.model_dump(mode="json"))
     return new
+
+
+def _week(day: object) -> str:
+    year, week, _ = date.fromisoformat(str(day)).isocalendar()
+    return f"{year}-W{week:02d}"
 
 
 def _mark(entry: LogEntry, day: int, outcome: float, stamp: str) -> Mark:

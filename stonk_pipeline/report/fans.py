@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stonk_pipeline.evaluation.results import Example
+from stonk_pipeline.evaluation.results import Comparison, Example
 from stonk_pipeline.forecast import thinking
+from stonk_pipeline.periods import noun
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import LIGHT, Draw, Picture, picture
 
@@ -48,13 +49,13 @@ class Scene:
     truth: np.ndarray
 
 
-def fans(files: RunFiles, model: str, examples: tuple[Example, ...]) -> list[Fan]:
+def fans(files: RunFiles, comparison: Comparison) -> list[Fan]:
     """The examples that the run's files allow to draw, in the order given."""
-    windows, answers = files.windows, files.forecasts(model)
+    windows, answers = files.windows, files.forecasts(comparison.verdict.model)
     if windows is None or answers is None:
         return []
     found = []
-    for number, example in enumerate(examples):
+    for number, example in enumerate(comparison.examples):
         window = windows[(windows["stock"] == example.stock) & (windows["date"] == example.date)]
         own = answers[(answers["stock"] == example.stock) & (answers["date"] == example.date)]
         if len(window) and len(own):
@@ -62,8 +63,8 @@ def fans(files: RunFiles, model: str, examples: tuple[Example, ...]) -> list[Fan
             drawn = picture(
                 f"fan-{number}",
                 f"{example.stock}, decided on {example.date}",
-                _alt(scene, example),
-                draw_fan(scene),
+                _alt(scene, example, noun(comparison.period)),
+                draw_fan(scene, comparison.period),
                 width=350,
                 height=240,
             )
@@ -75,7 +76,7 @@ def fans(files: RunFiles, model: str, examples: tuple[Example, ...]) -> list[Fan
     return found
 
 
-def draw_fan(scene: Scene) -> Draw:
+def draw_fan(scene: Scene, period: str) -> Draw:
     """Candles (or closes) up to the decision; all answers, their middle half and median; the truth as dots."""
 
     def draw(figure: "Figure") -> None:
@@ -97,7 +98,7 @@ def draw_fan(scene: Scene) -> Draw:
         axes.set_xticks(
             [-PAST + 1, -PAST // 2, 0, len(scene.truth)], [f"−{PAST - 1}", f"−{PAST // 2}", "0", f"+{len(days)}"]
         )
-        axes.set_xlabel("trading days from the decision")
+        axes.set_xlabel(f"{period}s from the decision")
         axes.yaxis.set_major_locator(_few_ticks())
 
     return draw
@@ -146,15 +147,15 @@ def _past(axes: "Axes", scene: Scene) -> None:
         )
 
 
-def _alt(scene: Scene, example: Example) -> str:
+def _alt(scene: Scene, example: Example, bar: str) -> str:
     move = 100 * (scene.truth[-1] / scene.context[-1] - 1)
     said = ""
     if len(scene.samples):
         middle = 100 * (float(np.median(scene.samples[:, -1])) / scene.context[-1] - 1)
         said = f"; the model's median forecast was {middle:+.1f}%"
     return (
-        f"{example.kind.capitalize()} forecast: {example.stock} from {example.date}; after {len(scene.truth)} days the"
-        f" price had moved by {move:+.1f}%{said}."
+        f"{example.kind.capitalize()} forecast: {example.stock} from {example.date}; after {len(scene.truth)} {bar}s "
+        f"the price had moved by {move:+.1f}%{said}."
     )
 
 

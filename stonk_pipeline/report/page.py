@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stonk_pipeline.evaluation.results import Comparison, GroupSkill
+from stonk_pipeline.periods import adjective, noun
 from stonk_pipeline.report.fans import fans
 from stonk_pipeline.report.files import STAGES, RunFiles
 from stonk_pipeline.report.pictures import by_day_picture, by_month_picture, skill_picture
@@ -67,6 +68,8 @@ def render(files: RunFiles) -> str:
             final=comparison.row(comparison.verdict.model),
             flat=comparison.row("persistence"),
             tone=FINDINGS[comparison.verdict.finding],
+            noun=noun,
+            adjective=adjective,
             css=stylesheet(),
             colour=colour_name,
             skill=skill_picture(comparison),
@@ -74,7 +77,7 @@ def render(files: RunFiles) -> str:
             ranks=ranks_picture(comparison),
             equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
             groups=groups(comparison),
-            fans=fans(files, comparison.verdict.model, comparison.examples),
+            fans=fans(files, comparison),
             chapters=chapters(files),
             dataset=files.record("preprocessing", "dataset.json"),
             settings=settings(files.record("config.json")),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stonk_pipeline.evaluation.results import Comparison, Row
+from stonk_pipeline.periods import noun
 from stonk_pipeline.report.style import (
     DASHES,
     LIGHT,
@@ -72,11 +73,12 @@ def skill_picture(comparison: Comparison) -> Picture:
 def by_day_picture(comparison: Comparison) -> Picture:
     """Skill of every forecaster by day ahead, the final model with its interval."""
     final = [point for point in comparison.by_horizon if point.name == comparison.verdict.model]
-    told = ", ".join(f"day {point.day} {percent(point.skill, sign=True)}" for point in final)
+    told = ", ".join(f"{noun(comparison.period)} {point.day} {percent(point.skill, sign=True)}" for point in final)
     return picture(
         "by-day",
         "How far ahead?",
-        f"Skill over persistence by day ahead, one line a forecaster. {label(comparison.verdict.model)}: {told}.",
+        f"Skill over persistence by {noun(comparison.period)} ahead, one line a forecaster. "
+        f"{label(comparison.verdict.model)}: {told}.",
         draw_by_day(comparison),
         width=520,
         height=300,
@@ -167,7 +169,7 @@ def draw_by_day(comparison: Comparison) -> Draw:
                 )
             values += [point.skill for point in points]
             _line(axes, days, [point.skill for point in points], row.name, final)
-        axes.set_xlabel("days ahead")
+        axes.set_xlabel(f"{noun(comparison.period)}s ahead")
         axes.set_xticks(range(1, comparison.horizon + 1, max(1, comparison.horizon // 10)))
         _percent_axis(axes, "y")
         axes.set_ylim(_limits(values))

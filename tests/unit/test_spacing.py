@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing.ohlcv import Bars, read_bars
+from preprocessing.dataset import preprocess
+from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.spacing import find_spacing
-from stonk_pipeline.config import DataConfig
-from stonk_pipeline.errors import DataError
+from stonk_pipeline import dataset, forecast, periods
+from stonk_pipeline.config import DataConfig, PreprocessStage, PromptConfig, make_config
+from stonk_pipeline.errors import ConfigError, DataError
+from stonk_pipeline.evaluation.backtest import trade
+from stonk_pipeline.forward.calendar import in_weeks, weeks_from
 
 
 def write(path: Path, stamps: list[str], start: float = 100.0) -> Path:
@@ -21,7 +25,7 @@ def write(path: Path, stamps: list[str], start: float = 100.0) -> Path:
 
 
 def read(path: Path, **settings: object) -> Bars:
-    return read_bars(path, DataConfig.model_validate(settings))
+    return read_bars(path, DataConfig.model_validate({"data_dir": str(path), **settings}))
 
 
 def days(first: str, count: int, frequency: str) -> list[str]:
@@ -137,3 +141,79 @@ def test_read_bars_takes_markets_that_rest_on_other_days_or_never(tmp_path):
     for sessions in (riyadh, list(pd.date_range("2021-01-02", periods=400))):
         bars = read(write(tmp_path / "A.csv", [f"{day:%Y-%m-%d}" for day in sessions]))
         assert list(bars.frame["date"]) == sessions and bars.repairs == ()
+
+
+def prepared(folder: Path, out: Path, **settings: object) -> list[dataset.Window]:
+    """Test windows of a folder of bars."""
+    out.mkdir()
+    data = DataConfig.model_validate({"data_dir": str(folder), "warm_up": 60, **settings})
+    preprocess(PreprocessStage(data=data, seed=0), find_files(data), out, lambda *_: None)
+    return dataset.read_split(out, "test")[0]
+
+
+@pytest.mark.parametrize(
+    ("frequency", "settings", "period", "a_year"),
+    [
+        ("B", {}, "trading day", 252),
+        ("D", {}, "day", 365),
+        ("D", {"market_days": "five"}, "trading day", 252),
+        ("W-FRI", {"bars": "weekly"}, "week", 52),
+    ],
+)
+def test_preprocess_says_what_a_bar_spans(tmp_path, frequency, settings, period, a_year):
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    write(folder / "A.csv", days("2001-01-05", 400, frequency))
+    windows = prepared(folder, tmp_path / "out", **settings)
+    assert {window.period for window in windows} == {period}
+    assert periods.A_YEAR[period] == a_year
+
+
+def test_preprocess_refuses_five_and_seven_days_in_one_run(tmp_path):
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    write(folder / "AAPL.csv", days("2020-01-01", 400, "B"))
+    write(folder / "BTC-USD.csv", days("2020-01-01", 400, "D"))
+    with pytest.raises(DataError, match="BTC-USD: bars on seven days a week; AAPL: on five"):
+        prepared(folder, tmp_path / "out")
+    assert {window.period for window in prepared(folder, tmp_path / "two", stocks=["BTC-USD"])} == {"day"}
+
+
+def test_messages_of_weekly_bars_say_weeks_and_of_daily_ones_what_they_always_said(tmp_path):
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    write(folder / "A.csv", days("2001-01-05", 400, "W-FRI"))
+    system, user = forecast.messages(prepared(folder, tmp_path / "out", bars="weekly")[0], PromptConfig(), 10)
+    assert "the weekly closes" in system["content"] and "for each week ahead" in system["content"]
+    assert " a week, strength" in user["content"]
+    assert "day" not in system["content"] + user["content"] and "daily" not in system["content"]
+    for path in folder.iterdir():
+        path.unlink()
+    write(folder / "A.csv", days("2001-01-05", 400, "B"))
+    system, user = forecast.messages(prepared(folder, tmp_path / "again")[0], PromptConfig(), 10)
+    assert system["content"] == forecast.SYSTEM and " a day, strength" in user["content"]
+
+
+def test_trade_annualises_by_the_bars_of_a_year():
+    truth = 100 * np.exp(np.cumsum(np.random.default_rng(0).normal(0.001, 0.01, (30, 5)), axis=1))
+    dates = [days(f"2020-01-{day:02d}", 5, "D") for day in range(1, 31)]
+    by_year = {a_year: trade(np.ones(30), truth, dates, 0.0, a_year).sharpe for a_year in (52, 252, 365)}
+    assert by_year[365] == pytest.approx(by_year[252] * (365 / 252) ** 0.5)
+    assert by_year[52] == pytest.approx(by_year[252] * (52 / 252) ** 0.5)
+
+
+def test_settings_refuse_weeks_where_days_are_meant():
+    with pytest.raises(ConfigError, match="the generated market has daily bars"):
+        make_config({"data": {"bars": "weekly"}}, source="x")
+    with pytest.raises(ConfigError, match="directions are called by the day"):
+        make_config({"contract": "direction", "news": "n", "data": {"bars": "weekly", "data_dir": "x"}}, source="x")
+
+
+@pytest.mark.parametrize("last", ["2021-03-26", "2021-03-22", "2021-03-28"])
+def test_weeks_from_keeps_the_weekday_and_closes_with_the_last_session(last):
+    own, ahead = weeks_from("XNYS", last, 3)
+    assert own.date == last and f"{own.close:%Y-%m-%d %H:%M}" == "2021-03-26 20:00"
+    steps = np.diff(np.array([own.date, *(week.date for week in ahead)], dtype="datetime64[D]")).astype(int)
+    assert list(steps) == [7, 7, 7]
+    assert f"{ahead[0].close:%Y-%m-%d}" == "2021-04-01"  # the 2nd was Good Friday
+    assert in_weeks(last, [week.date for week in ahead]) and not in_weeks("2021-03-26", ["2021-03-29", "2021-04-05"])
