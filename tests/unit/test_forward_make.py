@@ -67,7 +67,7 @@ def test_make_forecasts_the_next_sessions_of_the_exchange(forecaster, tmp_path):
 
 
 def test_make_refuses_a_bar_of_a_session_that_has_not_ended(forecaster):
-    with pytest.raises(DataError, match="closes at 21:00 UTC; forecast after that"):
+    with pytest.raises(DataError, match="closes at 2025-11-26 21:00 UTC; forecast after that"):
         make(forecaster, ForecastRequest(), lambda *_: None, AFTER.replace(hour=20))
 
 
