@@ -80,7 +80,7 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     table = _order(table, repairs)
     check_spacing(table.path, table.columns[DATE], data.bars)
     if data.market_days != "seven":
-        _check_weekends(table, repairs)
+        _check_weekends(table, data, repairs)
     if adjusted:
         factor = table.columns[ADJUSTED] / table.columns[CLOSE]
         table = table.having({name: table.columns[name] * factor for name in PRICES})
@@ -185,12 +185,14 @@ def _larger_volumes(table: Table, repairs: list[Repair]) -> Table:
     return table.take(~second)
 
 
-def _check_weekends(table: Table, repairs: list[Repair]) -> None:
+def _check_weekends(table: Table, data: DataConfig, repairs: list[Repair]) -> None:
     days = table.columns[DATE]
     bad = weekend_sessions(days)
-    if bad.sum() > STRAY * len(days):
+    # Exchanges that rest on Saturdays now have traded on them for decades; whoever says so is believed.
+    if data.market_days == "auto" and bad.sum() > STRAY * len(days):
         what = f"{days[bad][0]} is on a weekend, and this market trades on weekdays"
-        _refuse(table, bad, what, "write the date of each session (times in UTC belong to the day before or after)")
+        remedy = "write the date of each session (times in UTC belong to the day before or after), or set "
+        _refuse(table, bad, what, remedy + "data.market_days to five if it was traded then")
     _note(repairs, days[bad], "weekend", "on a Saturday or Sunday, though the market rests then; kept", changed=False)
 
 

@@ -136,8 +136,20 @@ def test_read_bars_keeps_a_special_session_and_says_so(tmp_path):
     assert [(repair.kind, repair.rows, repair.changed) for repair in bars.repairs] == [("weekend", 1, False)]
 
 
+def test_read_bars_keeps_the_saturdays_of_former_times_if_told(tmp_path):
+    former = [day for day in pd.date_range("1949-01-03", "1952-05-31") if day.day_of_week != 6]
+    sessions = [f"{day:%Y-%m-%d}" for day in [*former, *pd.bdate_range("1952-06-02", "1960-12-30")]]
+    path = write(tmp_path / "A.csv", sessions)
+    with pytest.raises(DataError, match=r"1949-01-08 is on a weekend.*set data\.market_days to five"):
+        read(path)
+    bars = read(path, market_days="five")
+    assert len(bars.frame) == len(sessions)
+    saturdays = sum(day.day_of_week == 5 for day in former)
+    assert [(repair.kind, repair.rows, repair.changed) for repair in bars.repairs] == [("weekend", saturdays, False)]
+
+
 def test_read_bars_takes_markets_that_rest_on_other_days_or_never(tmp_path):
-    riyadh = [day for day in pd.date_range("2021-01-03", periods=400) if day.dayofweek not in (4, 5)]
+    riyadh = [day for day in pd.date_range("2021-01-03", periods=400) if day.day_of_week not in (4, 5)]
     for sessions in (riyadh, list(pd.date_range("2021-01-02", periods=400))):
         bars = read(write(tmp_path / "A.csv", [f"{day:%Y-%m-%d}" for day in sessions]))
         assert list(bars.frame["date"]) == sessions and bars.repairs == ()

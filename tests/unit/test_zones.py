@@ -60,7 +60,7 @@ def test_session_days_of_parquet_with_a_zone(tmp_path):
 
 def test_session_days_of_a_sunday_to_thursday_market(tmp_path):
     days = pd.date_range("2020-06-01", periods=400)
-    days = days[~days.dayofweek.isin([4, 5])]
+    days = days[~days.day_of_week.isin([4, 5])]
     bars = read(tmp_path, utc(days, "Asia/Riyadh").strftime("%Y-%m-%d %H:%M:%S+00:00"))
     np.testing.assert_array_equal(days_of(bars), days.to_numpy().astype("datetime64[D]"))
 
