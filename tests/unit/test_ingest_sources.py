@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import os
+import socket
 import sys
 import threading
 import tracemalloc
@@ -379,6 +380,35 @@ def test_download_tries_each_address_of_a_name(site, served, monkeypatch):
     monkeypatch.setattr(fetching, "_checked", lambda host, port: ["127.1.2.3"])
     with pytest.raises(DataError, match="ConnectError"):
         download(f"http://two.example:{site.server.server_port}/a", config(site, attempts=1))
+
+
+def test_download_connects_to_the_address_that_was_checked(site, served, monkeypatch):
+    """A name that leads elsewhere when it is asked for again."""
+    monkeypatch.setenv("STONK_PRIVATE_ADDRESSES", "1")
+    told, asked, look_up = [], [], socket.getaddrinfo
+
+    def changing(host, *rest, **more):
+        if host == "rebound.example":
+            asked.append(host)
+            host = "127.0.0.1" if len(asked) == 1 else "127.1.2.3"
+        return look_up(host, *rest, **more)
+
+    def answer(handler, number):
+        told.append(handler.headers["Host"])
+        say(handler, 200, b"x")
+
+    site.answer = answer
+    monkeypatch.setattr(socket, "getaddrinfo", changing)
+    name = f"rebound.example:{site.server.server_port}"
+    assert download(f"http://{name}/a", config(site, attempts=1)) == b"x"
+    assert (told, asked) == ([name], ["rebound.example"])
+
+
+def test_download_goes_through_no_proxy_when_served(site, served, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", site.address)
+    with pytest.raises(DataError, match=r"10\.1\.2\.3 is an address of a private network"):
+        download("http://10.1.2.3/a", config(site, attempts=1))
+    assert site.asked == []
 
 
 def test_download_loses_no_part_of_packed_bars(site):
