@@ -313,3 +313,17 @@ def test_percent_has_a_true_minus_sign_and_no_negative_zero():
 def test_number_and_duration_read_well():
     assert [number(value) for value in (1234, 2.4681, 0.04567, None)] == ["1,234", "2.47", "0.0457", "—"]
     assert [duration(value) for value in (3.21, 75, 3661, None)] == ["3.21 s", "1 min 15 s", "1 h 1 min", "—"]
+
+
+def test_write_report_of_weekly_bars_speaks_of_weeks_alone(run, tmp_path):
+    root = shutil.copytree(run, tmp_path / "WEEKS_20250102_030405")
+    path = root / "model_comparison" / "comparison.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"period": "week"}))
+    write_report(root)
+    text, parsed = page(root)
+    shown = " ".join(re.findall(r">([^<]+)<", re.sub(r"(?s)<(style|svg|pre|table|blockquote)\b.*?</\1>", "", text)))
+    labels = " ".join(attributes["aria-label"] or "" for _, attributes in parsed.tags if "aria-label" in attributes)
+    assert "Over the next 10 weeks" in shown and "by week ahead" in labels
+    assert "weeks ahead" in text and "days ahead" not in text and "a day<" not in text
+    own = "far above its average of 20 days"  # a model's words
+    assert not re.findall(r"\b(?:trading days?|days|daily)\b", (shown + labels).replace(own, ""))
