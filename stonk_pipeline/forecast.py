@@ -13,7 +13,7 @@ from stonk_pipeline.form import TAGS as TAGS
 from stonk_pipeline.form import Messages as Messages
 from stonk_pipeline.form import number as number
 from stonk_pipeline.form import thinking as thinking
-from stonk_pipeline.periods import adjective, noun
+from stonk_pipeline.periods import TRADING_DAY, adjective, noun
 from stonk_pipeline.schema import Forecast, Unreadable, Window
 
 REASONS = form.REASONS | {
@@ -48,7 +48,8 @@ def messages(window: Window, prompt: PromptConfig, horizon: int) -> Messages:
     Returns:
         A system and a user message.
     """
-    system = SYSTEM.replace("daily", adjective(window.period)).replace("each day", f"each {noun(window.period)}")
+    period = _period(window, prompt)
+    system = SYSTEM.replace("daily", adjective(period)).replace("each day", f"each {noun(period)}")
     return [{"role": "system", "content": system}, {"role": "user", "content": question(window, prompt, horizon)}]
 
 
@@ -63,7 +64,7 @@ def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
     if prompt.indicators:
         about.append(f"Indicators: {indicator_text(window.indicators, prompt.decimals)}")
     if prompt.statistics:
-        about.append(f"Statistics: {_statistics(window, prompt.decimals)}")
+        about.append(f"Statistics: {_statistics(window, prompt)}")
     about.append(f"Forecast the next {horizon} closes.")
     return "\n".join(about)
 
@@ -143,14 +144,18 @@ def indicator_text(values: dict[str, float], decimals: int) -> str:
     return ", ".join([*shown, f"BBANDS {bands}"])
 
 
-def _statistics(window: Window, decimals: int) -> str:
+def _period(window: Window, prompt: PromptConfig) -> str:
+    return window.period if prompt.name_period else TRADING_DAY
+
+
+def _statistics(window: Window, prompt: PromptConfig) -> str:
+    decimals, bar = prompt.decimals, noun(_period(window, prompt))
     values = window.statistics
     places = ", ".join(
         f"{name} {number(values[name], decimals)} at {values[f'{name}_timestep']:.0f}"
         for name in ("min", "max", "median")
     )
     lags = " ".join("none" if math.isnan(values[f"lag_{k}"]) else number(values[f"lag_{k}"], 1) for k in (1, 2, 3))
-    bar = noun(window.period)
     return (
         f"{places}, mean {number(values['mean'], decimals)}, "
         f"trend {_DIRECTIONS[int(values['trend_direction'])]} {number(values['trend_slope'], 2)} a {bar}, "

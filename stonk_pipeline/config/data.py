@@ -147,6 +147,8 @@ class PromptConfig(Settings):
     """Show the technical indicators."""
     statistics: bool = True
     """Show the statistics of the window."""
+    name_period: bool = True
+    """Say weeks where the bars are weekly. Off: the words of daily bars, the only ones that stonk-tiny was taught."""
     show_ticker: bool = False
     """Name the stock. Off, so that a model cannot recite history that it read in its pre-training."""
     show_dates: bool = False

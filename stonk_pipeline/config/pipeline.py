@@ -11,6 +11,7 @@ from stonk_pipeline.config.training import (
     GRPOConfig,
     GRPOStage,
     LoraConfig,
+    ModelConfig,
     SamplingConfig,
     SamplingStage,
     SFTConfig,
@@ -50,6 +51,11 @@ class PipelineConfig(RunConfig):
             )
         if self.sft.batch_size % min(self.sft.micro_batch, self.sft.batch_size):
             raise ValueError("sft: batch_size must be a multiple of micro_batch, or smaller")
+        if self.data.bars != "daily" and self.prompt.name_period and self.model.name == ModelConfig().name:
+            raise ValueError(
+                f"data.bars: {self.model.name} was taught the words of daily bars alone; give another model, or set "
+                "prompt.name_period to false: it is then asked about weeks in those words"
+            )
         return self
 
     @property

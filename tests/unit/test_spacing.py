@@ -195,10 +195,13 @@ def test_messages_of_weekly_bars_say_weeks_and_of_daily_ones_what_they_always_sa
     folder = tmp_path / "bars"
     folder.mkdir()
     write(folder / "A.csv", days("2001-01-05", 400, "W-FRI"))
-    system, user = forecast.messages(prepared(folder, tmp_path / "out", bars="weekly")[0], PromptConfig(), 10)
+    window = prepared(folder, tmp_path / "out", bars="weekly")[0]
+    system, user = forecast.messages(window, PromptConfig(), 10)
     assert "the weekly closes" in system["content"] and "for each week ahead" in system["content"]
     assert " a week, strength" in user["content"]
     assert "day" not in system["content"] + user["content"] and "daily" not in system["content"]
+    told = forecast.messages(window, PromptConfig(name_period=False), 10)
+    assert told[0]["content"] == forecast.SYSTEM and " a day, strength" in told[1]["content"]
     for path in folder.iterdir():
         path.unlink()
     write(folder / "A.csv", days("2001-01-05", 400, "B"))
@@ -215,6 +218,11 @@ def test_trade_annualises_by_the_bars_of_a_year():
 
 
 def test_settings_refuse_weeks_where_days_are_meant():
+    weekly = {"data": {"bars": "weekly", "data_dir": "x"}}
+    with pytest.raises(ConfigError, match=r"stonk-tiny was taught the words of daily bars.*prompt.name_period to f"):
+        make_config(weekly, source="x")
+    make_config(weekly | {"prompt": {"name_period": False}}, source="x")
+    make_config(weekly | {"model": {"name": "Qwen/Qwen2.5-1.5B-Instruct"}}, source="x")
     with pytest.raises(ConfigError, match="the generated market has daily bars"):
         make_config({"data": {"bars": "weekly"}}, source="x")
     with pytest.raises(ConfigError, match="directions are called by the day"):
