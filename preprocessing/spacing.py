@@ -110,7 +110,7 @@ def check_spacing(path: Path, days: np.ndarray, wanted: str) -> None:
     if spacing is None or spacing.kind == wanted:
         return
     if spacing.kind == "weekly":
-        remedy = "set data.bars to weekly to forecast weeks, or give it daily bars"
+        remedy = "give daily bars or, outside of an ingest, set data.bars to weekly to forecast weeks"
     elif spacing.kind == "mixed":
         remedy = "cut off the rows of all but one spacing"
     else:
