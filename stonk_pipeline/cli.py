@@ -17,6 +17,7 @@ from pathlib import Path
 from stonk_pipeline import __version__, capacity, dag, locks, pipeline, process
 from stonk_pipeline.config import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.forward import command as forward
 from stonk_pipeline.options import add_config_options, overrides, resolve_config
 from stonk_pipeline.registry import command as registry
@@ -39,19 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="set several compared runs side by side on one page")
     runs.add_argument("directories", nargs="+", type=Path, metavar="RUN_DIR")
     runs.add_argument("--out", type=Path, default=Path("results/runs.html"))
-    evaluate = commands.add_parser("evaluate", help="score forecasts or a saved model by a published protocol")
-    evaluate.add_argument("--protocol", choices=["vta"], required=True, help="vta: the table of arXiv 2511.08616")
-    evaluate.add_argument(
-        "--forecasts",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="CSV or Parquet with stock, date (of the last known close) and values (10 prices); repeatable",
-    )
-    evaluate.add_argument("--adapter", type=Path, help="adapter to ask, e.g. models/stonk-tiny/AAPL/grpo_lora_2nd")
-    evaluate.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
-    add_config_options(evaluate)
+    arguments.add_evaluate(commands, add_config_options)
     test = commands.add_parser("test", help="test a saved model of the direction recipe on a run's test days")
     test.add_argument("--run-dir", type=Path, required=True, help="run whose settings and examples are used")
     which = test.add_mutually_exclusive_group()
@@ -185,10 +174,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.adapter,
         ask_model,
         process.report_progress,
+        least=args.min_share,
+        say=lambda note: sys.stderr.write(f"{note}\n"),
     )
-    sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8}\n")
+    sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8} {'share':>7}\n")
     for row in rows:
-        sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8}\n")
+        sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8} {row.share:>7.1%}\n")
     return 0
 
 

@@ -1,6 +1,6 @@
 """The `evaluate` command: forecasts that were made elsewhere, or a saved model, by a published protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
@@ -13,8 +13,19 @@ from stonk_pipeline.config import DataConfig, PipelineConfig
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.evaluation.baselines import persistence
+from stonk_pipeline.evaluation.matching import MIN_SHARE, Key, require_match
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
-from stonk_pipeline.evaluation.protocol import CONTEXT, HORIZON, Closes, ProtocolRow, read_forecasts, test_part, vta
+from stonk_pipeline.evaluation.protocol import (
+    CONTEXT,
+    HORIZON,
+    Closes,
+    ProtocolRow,
+    medians,
+    read_rows,
+    test_part,
+    test_parts,
+    vta,
+)
 from stonk_pipeline.pipeline import bar_files
 from stonk_pipeline.runs import Progress, execute
 
@@ -23,16 +34,25 @@ ANY_JUMP = 1e9
 
 
 def evaluate(
-    config: PipelineConfig, files: Mapping[str, Path], adapter: Path | None, ask_model: bool, progress: Progress
+    config: PipelineConfig,
+    files: Mapping[str, Path],
+    adapter: Path | None,
+    ask_model: bool,
+    progress: Progress,
+    *,
+    least: float = MIN_SHARE,
+    say: Callable[[str], object] = lambda note: None,
 ) -> list[ProtocolRow]:
     """Scores forecast files, and perhaps a model, beside persistence and drift.
 
     Args:
         config: `data.data_dir` and `data.stocks` say which bars; `model`, `prompt` and `comparison` how to ask.
-        files: name -> file of forecasts (`protocol.read_forecasts`).
+        files: name -> file of forecasts (`protocol.read_rows`).
         adapter: adapter to load onto `config.model`, or None for the base model.
         ask_model: whether to ask the model at all.
         progress: receives the windows answered so far.
+        least: share of the test windows that a file has to have forecasts for.
+        say: receives a note for each file with rows that are of no bar.
 
     Raises:
         ConfigError: there are no files of bars.
@@ -42,12 +62,23 @@ def evaluate(
     if not paths:
         raise ConfigError("evaluate needs files of bars: give --data-dir a folder with one CSV or Parquet file a stock")
     data = config.data.model_copy(update={"split_ratio": ANY_JUMP, "window": CONTEXT, "horizon": HORIZON})
-    given = {name: read_forecasts(path) for name, path in files.items()}
+    rows = {name: read_rows(path) for name, path in files.items()}
     closes = read_closes(paths, data)
+    for name, path in files.items():
+        note = _match(path, rows[name], closes, least)
+        if note is not None:
+            say(note)
+    given = {name: medians(found) for name, found in rows.items()}
     if ask_model:
         name = adapter.name if adapter else config.model_name
         given[name] = _answers(config.model_copy(update={"data": data}), paths, closes, adapter, progress)
     return vta(closes, given)
+
+
+def _match(path: Path, rows: Mapping[Key, list[Floats]], closes: Closes, least: float) -> str | None:
+    wanted = [(stock, date) for stock, part in test_parts(closes).items() for date in part.dates]
+    bars = {(stock, str(date)) for stock, series in closes.items() for date in series.index}
+    return require_match(str(path), {key: len(values) for key, values in rows.items()}, wanted, bars, least)
 
 
 def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:

@@ -9,7 +9,7 @@ This is a protocol for comparison with that table and no more: rows are split by
 stocks share no dates, and errors of overlapping windows are averaged as if they were independent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class ProtocolRow:
     mae: float
     windows: int
     """Windows with a forecast of its own; the others count as persistence."""
+    share: float
+    """The same as a share of all test windows, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,21 @@ def test_part(closes: pd.Series) -> TestPart:
     )
 
 
+def test_parts(closes: Closes) -> dict[str, TestPart]:
+    """The test windows of each stock.
+
+    Raises:
+        DataError: names the stock that has none.
+    """
+    parts = {}
+    for stock, series in closes.items():
+        try:
+            parts[stock] = test_part(series)
+        except DataError as error:
+            raise DataError(f"{stock}: {error}") from error
+    return parts
+
+
 def vta(closes: Closes, forecasts: Mapping[str, Mapping[tuple[str, str], Floats]] | None = None) -> list[ProtocolRow]:
     """Scores persistence, drift and given forecasts as the published table does.
 
@@ -98,12 +115,7 @@ def vta(closes: Closes, forecasts: Mapping[str, Mapping[tuple[str, str], Floats]
     Raises:
         DataError: names the stock that the protocol cannot be applied to.
     """
-    parts = {}
-    for stock, series in closes.items():
-        try:
-            parts[stock] = test_part(series)
-        except DataError as error:
-            raise DataError(f"{stock}: {error}") from error
+    parts = test_parts(closes)
     days = np.arange(1, HORIZON + 1)
     rows = [_given(name, given, parts) for name, given in (forecasts or {}).items()]
     every = sum(len(part.dates) for part in parts.values())
@@ -131,18 +143,36 @@ def _row(name: str, values: Mapping[str, Floats], parts: Mapping[str, TestPart],
         mse=float(np.mean([np.mean(error**2) for error in errors])),
         mae=float(np.mean([np.mean(np.abs(error)) for error in errors])),
         windows=windows,
+        share=windows / sum(len(part.dates) for part in parts.values()),
     )
 
 
 def read_forecasts(path: Path) -> dict[tuple[str, str], Floats]:
-    """Reads forecasts in prices from a CSV or Parquet file.
-
-    Args:
-        path: columns `stock`, `date` (ISO, of the last known close) and `values` (a list of prices, in CSV written as
-            `[101.2, 101.5, …]`); of several rows for one window the median is taken, day by day.
+    """Reads forecasts in prices from a CSV or Parquet file; of several rows for one window the median, day by day.
 
     Returns:
         (stock, date) -> prices, (HORIZON,).
+
+    Raises:
+        DataError: see `read_rows`.
+    """
+    return medians(read_rows(path))
+
+
+def medians(rows: Mapping[tuple[str, str], Sequence[Floats]]) -> dict[tuple[str, str], Floats]:
+    """One forecast a window: the median of its rows, day by day."""
+    return {key: np.asarray(np.median(values, axis=0)) for key, values in rows.items()}
+
+
+def read_rows(path: Path) -> dict[tuple[str, str], list[Floats]]:
+    """Reads every row of a file of forecasts.
+
+    Args:
+        path: columns `stock`, `date` (ISO, of the last known close) and `values` (a list of prices, in CSV written as
+            `[101.2, 101.5, …]`).
+
+    Returns:
+        (stock, date) -> prices of each of its rows, (HORIZON,), in the order of the file.
 
     Raises:
         DataError: names the file, and the column or the row.
@@ -161,7 +191,7 @@ def read_forecasts(path: Path) -> dict[tuple[str, str], Floats]:
         groups.setdefault(_key(stock, date, f"{path}, row {row}"), []).append(prices)
     if not groups:
         raise DataError(f"{path}: there are no forecasts in it")
-    return {key: np.asarray(np.median(values, axis=0)) for key, values in groups.items()}
+    return groups
 
 
 def _key(stock: object, date: object, place: str) -> tuple[str, str]:

@@ -128,12 +128,14 @@ def test_evaluate_prints_the_table(tmp_path, capsys):
     forecasts = pd.DataFrame({"stock": ["AAA"], "date": [walk().index[170]], "values": [json.dumps([1.0] * 10)]})
     forecasts.to_csv(tmp_path / "mine.csv", index=False)
     options = ["--protocol", "vta", "--data-dir", str(bars), "--forecasts", str(tmp_path / "mine.csv")]
-    assert main(["evaluate", *options, "--recipe", "default"]) == 0
+    assert main(["evaluate", *options, "--recipe", "default", "--min-share", "0"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said] == ["forecasts", "mine", "persistence", "drift"]
     persistence = np.mean([plain(series, flat) for series in (walk(), walk(250, 2))], axis=0)
     assert said[2].split()[1:3] == [f"{value:.4f}" for value in persistence]
-    assert said[1].split()[3] == "1"
+    windows = sum(len(test_part(series).dates) for series in (walk(), walk(250, 2)))
+    assert said[1].split()[3:] == ["1", f"{1 / windows:.1%}"]
+    assert said[2].split()[3:] == [str(windows), "100.0%"]
 
 
 def test_evaluate_needs_bars_and_an_adapter_that_is_there(tmp_path, capsys):
@@ -141,3 +143,67 @@ def test_evaluate_needs_bars_and_an_adapter_that_is_there(tmp_path, capsys):
     assert "give --data-dir a folder" in capsys.readouterr().err
     assert main(["evaluate", "--protocol", "vta", "--adapter", str(tmp_path)]) == 1
     assert "no adapter there" in capsys.readouterr().err
+
+
+@pytest.fixture
+def score(tmp_path, capsys):
+    """Scores a file of forecasts of 1.0 with given stocks and dates; gives exit code, output and errors."""
+    bars = write_bars(tmp_path / "bars", AAA=walk())
+
+    def run(keys, *options):
+        rows = [(stock, date, json.dumps([1.0] * 10)) for stock, date in keys]
+        pd.DataFrame(rows, columns=["stock", "date", "values"]).to_csv(tmp_path / "mine.csv", index=False)
+        asked = ["evaluate", "--protocol", "vta", "--data-dir", str(bars), "--forecasts", str(tmp_path / "mine.csv")]
+        code = main([*asked, "--recipe", "default", *options])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+DATES = test_part(walk()).dates
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d"])
+def test_evaluate_refuses_dates_of_another_form(score, form):
+    keys = [("AAA", pd.Timestamp(date).strftime(form)) for date in DATES]
+    code, out, err = score(keys, "--min-share", "0")
+    assert (code, out) == (1, "")
+    assert f"mine.csv: none of {len(DATES)} rows matches a test window" in err
+    assert f"the first row is 'AAA' on '{keys[0][1]}', the first expected 'AAA' on '{DATES[0]}'" in err
+
+
+def test_evaluate_refuses_forecasts_of_another_stock(score):
+    code, out, err = score([("OTHER", date) for date in DATES for _ in range(2)])
+    assert (code, out) == (1, "")
+    assert f"none of {2 * len(DATES)} rows matches" in err
+    assert "'OTHER' is no stock of these bars" in err
+    assert f"the first expected 'AAA' on '{DATES[0]}'" in err
+
+
+def test_evaluate_refuses_forecasts_of_the_training_days_alone(score):
+    code, out, err = score([("AAA", date) for date in walk().index[:50]])
+    assert (code, out) == (1, "")
+    assert "none of 50 rows matches" in err
+
+
+def test_evaluate_states_the_share_and_refuses_a_small_one(score):
+    half, few = DATES[: len(DATES) // 2 + 1], DATES[: len(DATES) // 4]
+    code, out, err = score([("AAA", date) for date in half])
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split()[3:] == [str(len(half)), f"{len(half) / len(DATES):.1%}"]
+    mixed = [("AAA", date) for date in few] + [("AAA", date.replace("-", "/")) for date in DATES]
+    code, out, err = score(mixed)
+    assert (code, out) == (1, "")
+    assert f"only {len(few)} of {len(DATES)} test windows ({len(few) / len(DATES):.1%}) have a forecast" in err
+    assert f"the first window without one is 'AAA' on '{DATES[len(few)]}'" in err
+    allowed = err.split("--min-share ")[1].strip()
+    code, out, err = score(mixed, "--min-share", allowed)
+    assert code == 0
+    assert f"{len(DATES)} of {len(mixed)} rows are of no bar and count for nothing" in err
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.1", "nan", "half"])
+def test_evaluate_takes_a_share_between_none_and_all(score, share, capsys):
+    with pytest.raises(SystemExit):
+        score([("AAA", DATES[0])], "--min-share", share)
+    assert "--min-share" in capsys.readouterr().err
