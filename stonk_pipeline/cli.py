@@ -20,6 +20,7 @@ from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.forward import command as forward
 from stonk_pipeline.options import add_config_options, overrides, resolve_config
+from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import StageResult
 
@@ -141,6 +142,8 @@ def _run_fold(fold: pipeline.Run, step: str) -> None:
         devices, wait = pipeline.devices(fold.config, step), fold.config.wait_minutes * 60
         with locks.accelerator(devices, f"{step} of {fold.directory}", wait=wait, say=say) as held:
             process.run_child(arguments, fold.config, log, report, say, locks=held)
+    else:
+        publish_missed(fold, step)
 
 
 def _execute(run: pipeline.Run, step: str) -> StageResult:

@@ -3,9 +3,6 @@
 The flows, the command line and the child processes all read the wiring here.
 """
 
-import hashlib
-import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,23 +14,13 @@ from stonk_pipeline import locks
 from stonk_pipeline.config import EMBEDDED, AnyConfig, RunConfig, make_config
 from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import (
-    LOCK,
-    MANIFEST,
-    Progress,
-    StageResult,
-    execute,
-    finished,
-    output_files,
-    verify,
-    write_atomic,
-)
+from stonk_pipeline.publishing import ADAPTER as ADAPTER
+from stonk_pipeline.publishing import publish
+from stonk_pipeline.runs import LOCK, MANIFEST, Progress, StageResult, execute, finished, verify, write_atomic
 from stonk_pipeline.untrusted import read_table
 
 CONFIG = "config.json"
 LOG = "pipeline.log"
-ADAPTER = "adapter"
-ORIGIN = "origin.json"
 FOLDS = "folds"
 """Directory of a walk-forward's folds, each a run of its own, below the run's."""
 
@@ -232,30 +219,3 @@ def open_run(directory: Path) -> Run:
     except FileNotFoundError as error:
         raise StageError(f"{path}: no such file; begin a run with the preprocess step") from error
     return Run(directory.resolve(), make_config(settings, source=str(path)))
-
-
-def publish(run: Run, step: str) -> Path:
-    """Copies a step's adapter to the models directory, whole or not at all, with a note of where it came from."""
-    source = run.stage_dir(step)
-    target = run.models_dir / run.graph[step].publishes
-    note = json.dumps({"run": str(run.directory), "step": step, "digest": verify(source).digest}, indent=2)
-    wanted = output_files(source / ADAPTER) | {ORIGIN: hashlib.sha256(note.encode()).hexdigest()}
-    if output_files(target) == wanted:
-        return target
-    run.models_dir.mkdir(parents=True, exist_ok=True)
-    lock = run.models_dir.with_name(f".{run.models_dir.name}.lock")
-    with locks.held(lock, f"{step} of {run.directory}", f"{target}: publishing there", wait=60):
-        _replace(source, target, note)
-    return target
-
-
-def _replace(source: Path, target: Path, note: str) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source / ADAPTER, temporary)
-    write_atomic(temporary / ORIGIN, note)
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.rename(old)
-    temporary.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 
 from stonk_pipeline import pipeline, process
 from stonk_pipeline.errors import PipelineError, StageError
+from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.runs import StageResult, changed_code, read_manifest
 from tasks import begin, board, slots
 from tasks.summaries import summary
@@ -68,6 +69,7 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     if done_before is not None:  # by an earlier flow run that this one continues
         board.skip(label)
         logger.info("%s: done before", label)
+        publish_missed(run, step)
         return done_before.model_dump(mode="json")
     showing = _Showing(label, run.title(step))
     devices, wait = pipeline.devices(run.config, step), run.config.wait_minutes * 60
@@ -122,6 +124,7 @@ def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResul
         raise
     if whole:
         board.skip(run.label(step))
+        publish_missed(run, step)  # the run may have been killed after the stage was done and before that
     return StageResult.model_validate(result)
 
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from stonk_pipeline import dag, locks
-from stonk_pipeline.runs import read_manifest
+from stonk_pipeline import dag, locks, pipeline
+from stonk_pipeline.runs import output_files, read_manifest
 from tests.served import ROOT, Served, digests, environment
 
 Undisturbed = tuple[str, dict[str, str]]
@@ -48,13 +48,19 @@ def test_retry_runs_the_failed_stage_and_no_finished_one(served: Served, undistu
         assert (now == finished[other]) == (other != step), other
 
 
-def test_retry_rebuilds_a_truncated_output_and_nothing_else(served: Served, undisturbed: Undisturbed) -> None:
+def test_retry_rebuilds_a_truncated_output_and_publishes_what_is_missing_and_nothing_else(
+    served: Served, undisturbed: Undisturbed
+) -> None:
     run, expected = undisturbed
+    published = pipeline.open_run(served.directory(run)).models_dir / dag.FORECAST["grpo-second"].publishes
+    adapter = output_files(published)
+    shutil.rmtree(published)
     path = served.directory(run) / "sft_data_generation" / "rejected.csv"
     path.write_bytes(path.read_bytes()[:-1])
     ended, states = attempt(served, run)
     assert ended == "COMPLETED"
     assert [step for step in STEPS if states[step] != "Cached"] == ["sample"]
+    assert output_files(published) == adapter
     assert digests(served.directory(run)) == expected
 
 

@@ -9,7 +9,8 @@ import pytest
 from stonk_pipeline.config import PipelineConfig, Settings, make_config
 from stonk_pipeline.dag import FORECAST, Step
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.pipeline import create_run, open_run, publish, write_run
+from stonk_pipeline.pipeline import create_run, open_run, write_run
+from stonk_pipeline.publishing import publish
 from stonk_pipeline.runs import Stage, execute
 
 BARS = "Date,Open,High,Low,Close,Volume\n2020-01-02,1,2,1,2,9\n"

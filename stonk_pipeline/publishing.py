@@ -1,0 +1,95 @@
+"""Published adapters: `models/{MODEL}/{STOCK}/{NAME}`, each a copy of what a stage made, with a note of where from.
+
+A stage ends in two steps: its manifest is written, then its adapter is published. A run that was killed in between has
+a stage that is done and not published, and the stage does not run again; so whoever finds a stage done publishes what
+was missed (`publish_missed`).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stonk_pipeline import locks
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.runs import output_files, verify, write_atomic
+from stonk_pipeline.untrusted import read_table
+
+if TYPE_CHECKING:
+    from stonk_pipeline.pipeline import Run
+
+ADAPTER = "adapter"
+ORIGIN = "origin.json"
+WAIT_SECONDS = 60
+
+
+def publish(run: "Run", step: str) -> Path:
+    """Copies a step's adapter to the models directory, whole or not at all, with a note of where it came from.
+
+    Raises:
+        StageError: the step is not done, or its files are damaged.
+        BusyError: another process is publishing there.
+    """
+    source = run.stage_dir(step)
+    target = _target(run, step)
+    note = _note(run, step)
+    wanted = output_files(source / ADAPTER) | {ORIGIN: hashlib.sha256(note.encode()).hexdigest()}
+    if output_files(target) == wanted and not _remains(target):
+        return target
+    run.models_dir.mkdir(parents=True, exist_ok=True)
+    lock = run.models_dir.with_name(f".{run.models_dir.name}.lock")
+    with locks.held(lock, f"{step} of {run.directory}", f"{target}: publishing there", wait=WAIT_SECONDS):
+        if output_files(target) != wanted:
+            _replace(source, target, note)
+        for path in _remains(target):
+            shutil.rmtree(path, ignore_errors=True)
+    return target
+
+
+def publish_missed(run: "Run", step: str) -> Path | None:
+    """Publishes the adapter of a step that is done, unless what is published is newer; None if the step has none.
+
+    Nothing is copied where the adapter is published already. What another run made later stays.
+
+    Raises:
+        StageError: see `publish`.
+    """
+    if not run.spec(step).publishes:
+        return None
+    target = _target(run, step)
+    try:
+        there = read_table(target / ORIGIN, StageError, "publish it again")
+    except (FileNotFoundError, NotADirectoryError, StageError):
+        return publish(run, step)
+    mine = json.loads(_note(run, step))
+    if there.get("run") != mine["run"] and str(there.get("finished", "")) >= mine["finished"]:
+        return target
+    return publish(run, step)
+
+
+def _target(run: "Run", step: str) -> Path:
+    return run.models_dir / run.spec(step).publishes
+
+
+def _note(run: "Run", step: str) -> str:
+    manifest = verify(run.stage_dir(step))
+    origin = {"run": str(run.directory), "step": step, "digest": manifest.digest, "finished": manifest.finished}
+    return json.dumps(origin, indent=2)
+
+
+def _replace(source: Path, target: Path, note: str) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source / ADAPTER, temporary)
+    write_atomic(temporary / ORIGIN, note)
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.rename(old)
+    temporary.rename(target)
+
+
+def _remains(target: Path) -> list[Path]:
+    """What is left of earlier versions, and of copies that were never finished; to be removed by who holds the lock."""
+    return [path for end in ("new", "old") for path in target.parent.glob(f".{target.name}.*.{end}")]
