@@ -19,7 +19,7 @@ from stonk_pipeline.config import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.forward import command as forward
-from stonk_pipeline.options import add_config_options, overrides, resolve_config
+from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import StageResult
@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     which = test.add_mutually_exclusive_group()
     which.add_argument("--adapter", type=Path, help="adapter to test (default: the run's last one)")
     which.add_argument("--base", action="store_true", help="test the base model")
+    test.add_argument("--set", action="append", default=[], metavar="wait_minutes=MINUTES", help="longest wait")
     test.add_argument("--out", type=Path, help="receives test_results.log, tables and pictures (default: RUN_DIR/test)")
     data = commands.add_parser("data", help="what was ingested when, and what a run was trained on")
     data.add_argument("--data-dir", type=Path, default=Path("bars"), help="folder of bars (default: bars)")
@@ -196,7 +197,7 @@ def _test(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.run_dir}: not a run of the direction recipe; for forecasts there is evaluate")
     adapter = None if args.base else args.adapter or run.stage_dir(last_training(run)) / pipeline.ADAPTER
     out = args.out or run.directory / "test"
-    examples, wait = run.stage_dir("examples"), run.config.wait_minutes
+    examples, wait = run.stage_dir("examples"), with_wait(run.config, args.set).wait_minutes
     evaluate_calls(run.config.calls_stage("two"), examples, adapter, out, process.report_progress, wait_minutes=wait)
     sys.stdout.write(f"{(out / LOG).read_text(encoding='utf-8')}\n{out / LOG}\n")
     return 0

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from stonk_pipeline.errors import BusyError
 LOCKS = "STONK_LOCKS"
 """Environment variable: where locks lie that belong to no run, if not among the system's temporary files."""
 POLL_SECONDS = 0.5
+CPU = "cpu"
+"""Name of the device of a machine without a GPU."""
+SETTING = "--set wait_minutes=MINUTES"
+"""How a person changes the wait for an accelerator."""
 
 
 def _silent(message: str) -> None:
@@ -26,7 +30,7 @@ def _silent(message: str) -> None:
 
 @contextmanager
 def held(
-    path: Path, holder: str, busy: str, *, wait: float = 0.0, say: Callable[[str], None] = _silent
+    path: Path, holder: str, busy: str, *, wait: float = 0.0, say: Callable[[str], None] = _silent, setting: str = ""
 ) -> Iterator[int]:
     """Holds a lock while the block runs; gives its file descriptor, which a child that inherits it holds as well.
 
@@ -36,37 +40,60 @@ def held(
         busy: what cannot be had while it is held elsewhere, for the message.
         wait: seconds to wait for it.
         say: receives one message when the wait begins.
+        setting: how a person makes the wait longer or shorter, for the messages.
 
     Raises:
         BusyError: it was held all the time; names the holder.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    with _one_of([path], holder, busy, wait, say, setting) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def _one_of(
+    paths: Sequence[Path], holder: str, busy: str, wait: float, say: Callable[[str], None], setting: str
+) -> Iterator[int]:
+    descriptors = [os.open(path, os.O_RDWR | os.O_CREAT, 0o666) for path in paths]
     try:
-        _acquire(descriptor, busy, wait, say)
+        descriptor = _acquire(descriptors, busy, wait, say, setting)
+        for other in descriptors:
+            if other != descriptor:
+                os.close(other)
+        descriptors = [descriptor]
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}, {holder}".encode(), 0)
         yield descriptor
     finally:
-        os.close(descriptor)
+        for each in descriptors:
+            os.close(each)
 
 
-def _acquire(descriptor: int, busy: str, wait: float, say: Callable[[str], None]) -> None:
+def _acquire(descriptors: Sequence[int], busy: str, wait: float, say: Callable[[str], None], setting: str) -> int:
+    """Locks the first of several files that is free."""
     begun = time.monotonic()
     said = False
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "another process"
+        for descriptor in descriptors:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "another process"
         waited = time.monotonic() - begun
         if waited >= wait:
             after = f" after {waited:.0f} s of waiting" if wait else ""
-            raise BusyError(f"{busy} is held by {holder}{after}; wait for it, or stop it, and try again")
+            longer = f", or wait longer: {setting}" if setting else ""
+            raise BusyError(f"{busy} is held by {holder}{after}; wait for it, or stop it, and try again{longer}")
         if not said:
-            say(f"waiting for {busy}, held by {holder}")
+            change = f" ({setting} changes that)" if setting else ""
+            say(f"waiting for {busy}, held by {holder}, for at most {span(wait)}{change}")
             said = True
         time.sleep(min(POLL_SECONDS, wait - waited))
+
+
+def span(seconds: float) -> str:
+    """A time for people: `30 s`, `1,440 minutes`."""
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
 
 
 def is_held(path: Path) -> bool:
@@ -101,11 +128,11 @@ def accelerators(cuda_devices: str | None) -> list[str]:
     chosen = cuda_devices if cuda_devices is not None else os.environ.get("CUDA_VISIBLE_DEVICES")
     command = shutil.which("nvidia-smi")
     if chosen == "" or command is None:
-        return ["cpu"]
+        return [CPU]
     if chosen is not None:
-        return sorted({part.strip() for part in chosen.split(",") if part.strip()}) or ["cpu"]
+        return sorted({part.strip() for part in chosen.split(",") if part.strip()}) or [CPU]
     listed = subprocess.run([command, "-L"], capture_output=True, text=True, check=False).stdout
-    return [str(index) for index, line in enumerate(listed.splitlines()) if line.startswith("GPU ")] or ["cpu"]
+    return [str(index) for index, line in enumerate(listed.splitlines()) if line.startswith("GPU ")] or [CPU]
 
 
 @contextmanager
@@ -122,5 +149,26 @@ def accelerator(
         for device in sorted(devices):  # always in one order, so that two of several devices cannot block each other
             path = lock_file(device)
             busy = f"accelerator {device!r} ({path})"
-            descriptors.append(stack.enter_context(held(path, holder, busy, wait=wait, say=say)))
+            lock = held(path, holder, busy, wait=wait, say=say, setting=SETTING)
+            descriptors.append(stack.enter_context(lock))
         yield tuple(descriptors)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def cpu_share(holder: str, *, wait: float = 0.0, say: Callable[[str], None] = _silent) -> Iterator[None]:
+    """Holds one of as many shares as there are cores, for work that is too small to keep others off the CPU.
+
+    A training takes the CPU (`accelerator`) and leaves the shares free; neither waits for the other.
+
+    Raises:
+        BusyError: all shares were held for longer than `wait` seconds.
+    """
+    count = cores()
+    paths = [lock_file(f"cpu-share-{number}") for number in range(1, count + 1)]
+    with _one_of(paths, holder, f"a share of the CPU ({count} in all)", wait, say, SETTING):
+        yield

@@ -3,13 +3,16 @@
 import argparse
 import shutil
 import subprocess
-from typing import Any
+from typing import Any, TypeVar
 
-from stonk_pipeline.config import AnyConfig, load_config, merge, recipe_names
+from stonk_pipeline.config import AnyConfig, RunConfig, load_config, make_config, merge, recipe_names
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.untrusted import DEEPEST, shown
 from stonk_pipeline.untrusted_yaml import parse_yaml
 
+WAIT = "wait_minutes"
+"""The setting that a command with a trained model's settings takes as well."""
+Config = TypeVar("Config", bound=RunConfig)
 OPTIONS = {
     "stock": "data.stocks",
     "data_dir": "data.data_dir",
@@ -128,6 +131,22 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
             raise ConfigError(f"--set {shown(text)}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
         out = merge(out, _nested(key, parse_yaml(value, f"--set {shown(text)}")))
     return out
+
+
+def with_wait(config: Config, texts: list[str]) -> Config:
+    """The settings of a trained model, with another longest wait for an accelerator where a `--set` asks for one.
+
+    Raises:
+        ConfigError: another setting is to be changed, or the value is out of bounds.
+    """
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key != WAIT:
+            raise ConfigError(f"--set {shown(text)}: settings are those of the training; {WAIT} alone can be changed")
+        given = {WAIT: parse_yaml(value, f"--set {shown(text)}")}
+        changed = make_config(merge(config.model_dump(mode="json"), given), source="command line")
+        config = config.model_copy(update={WAIT: changed.wait_minutes})
+    return config
 
 
 def _symbols(text: str) -> list[str]:

@@ -63,14 +63,20 @@ def _slot(device: str, wait: float, say: Callable[[str], None]) -> Iterator[None
         if limit.limit == 1 and limit.active_slots:
             client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
         elif limit.active and limit.limit <= limit.active_slots:
-            say(f"waiting for a slot of Prefect's limit {name!r}, {limit.active_slots} of {limit.limit} are taken")
+            say(
+                f"waiting for a slot of Prefect's limit {name!r}, {limit.active_slots} of {limit.limit} are taken, "
+                f"for at most {locks.span(wait)} ({locks.SETTING} changes that)"
+            )
     with ExitStack() as stack:
         try:
             # A lease that cannot be renewed must not end hours of training: the file lock holds.
             slot = concurrency(name, timeout_seconds=wait, strict=True, raise_on_lease_renewal_failure=False)
             stack.enter_context(slot)
         except TimeoutError as error:
-            raise BusyError(f"no slot of Prefect's limit {name!r} was free in {wait:.0f} s; see its page") from error
+            raise BusyError(
+                f"no slot of Prefect's limit {name!r} was free in {locks.span(wait)}; see its page, or wait longer: "
+                f"{locks.SETTING}"
+            ) from error
         yield
         try:
             stack.close()

@@ -123,7 +123,7 @@ def evaluate_calls(
         raise StageError(f"{adapter}: no adapter here (adapter_config.json); give the folder that holds it")
     examples, called = some(config, examples_dir, "test"), name or name_of(adapter)
     out.mkdir(parents=True, exist_ok=True)
-    with alone("test", wait_minutes) as scratch:
+    with alone("test", wait_minutes, config.model) as scratch:
         answers = ask(config, called, adapter, examples, out, progress, scratch)
     share = informative_share(examples_dir)
     comparison = compare_calls(examples, {called: answers}, config, informative_share=share)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stonk_pipeline import dataset, forecast, locks
-from stonk_pipeline.config import CallsStage, ComparisonStage
+from stonk_pipeline.config import CallsStage, ComparisonStage, ModelConfig
 from stonk_pipeline.evaluation import conformal, evidence
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
@@ -183,17 +183,20 @@ def ask_alone(
     Raises:
         BusyError: another process computed there all the time.
     """
-    with alone(purpose, wait_minutes) as scratch:
+    with alone(purpose, wait_minutes, config.model) as scratch:
         return ask(config, windows, horizon, adapter, scratch, progress)
 
 
 @contextmanager
-def alone(purpose: str, wait_minutes: float) -> Iterator[Path]:
+def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Path]:
     """Waits for this process's accelerators and holds them; gives a directory that is removed afterwards.
+
+    A model of the package on a CPU takes a share of it: it is asked beside a training, and beside others of its kind.
 
     Args:
         purpose: what others read who wait for the same accelerator.
         wait_minutes: longest wait.
+        model: that is asked.
 
     Raises:
         BusyError: another process computed there all the time.
@@ -202,8 +205,15 @@ def alone(purpose: str, wait_minutes: float) -> Iterator[Path]:
     def say(message: str) -> None:
         sys.stderr.write(f"{message}\n")
 
-    devices = locks.accelerators(None)
-    with TemporaryDirectory() as scratch, locks.accelerator(devices, purpose, wait=60 * wait_minutes, say=say):
+    devices, wait = locks.accelerators(None), 60 * wait_minutes
+    small = (
+        devices == [locks.CPU] and Path(model.name).name in models.EMBEDDED_MODELS
+    )  # the last part of a merged one's
+    with TemporaryDirectory() as scratch, ExitStack() as stack:
+        if small:
+            stack.enter_context(locks.cpu_share(purpose, wait=wait, say=say))
+        else:
+            stack.enter_context(locks.accelerator(devices, purpose, wait=wait, say=say))
         yield Path(scratch)
 
 

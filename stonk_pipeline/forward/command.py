@@ -3,11 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stonk_pipeline.config import EMBEDDED, AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
+from stonk_pipeline.options import WAIT, with_wait
 from stonk_pipeline.process import report_progress
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
     if args.adapter is not None or args.base:
         forecasters = [of_adapter(of_forecasts(resolve_config(args), "forecast"), args.adapter)]
     else:
-        forecasters = champions_for(request)
+        found_ones = champions_for(request)
+        forecasters = [replace(each, config=with_wait(each.config, args.set)) for each in found_ones]
     if args.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = args.cuda_devices
     directory = Path(request.forecasts_dir)
@@ -98,7 +101,7 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
 
     if args.adapter is None and not args.base:
         given = [f"--{name.replace('_', '-')}" for name in CHAMPIONS_OWN if getattr(args, name) is not None]
-        given += ["--set"] if args.set else []
+        given += ["--set"] if any(text.partition("=")[0] != WAIT for text in args.set) else []
         if given:
             raise ConfigError(f"{', '.join(given)}: the champion has settings of its own; leave out, or give --adapter")
     options = {

@@ -80,7 +80,7 @@ def _ask(
     from stonk_pipeline.evaluation.stage import alone
 
     adapter = registry.adapter(entry)
-    with alone(f"promotion of the model of {run.directory}", run.config.wait_minutes) as scratch:
+    with alone(f"promotion of the model of {run.directory}", run.config.wait_minutes, stage.model) as scratch:
         return combine(entry.id, ask(stage, entry.id, adapter, examples, scratch, progress))
 
 

@@ -154,6 +154,8 @@ def test_marks_are_json_that_a_person_can_read(tmp_path):
     [
         (["forecast", "--stock", "AAPL"], "AAPL: no champion in "),
         (["forecast", "--model", "x"], "--model: the champion has settings of its own"),
+        (["forecast", "--set", "wait_minutes=1", "--set", "seed=1"], "--set: the champion has settings of its own"),
+        (["forecast", "--set", "wait_minutes=1", "--stock", "AAPL"], "AAPL: no champion in "),
         (["forecast", "--samples", "1"], "--samples: "),
         (["forecast", "--adapter", "nowhere", "--recipe", "small"], "nowhere: no adapter there"),
         (["score", "--data-dir", "x"], "no forecasts logged here yet"),

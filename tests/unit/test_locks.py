@@ -1,5 +1,6 @@
 """Locks that end with their holder."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import locks
-from stonk_pipeline.config import PipelineConfig
-from stonk_pipeline.errors import BusyError
-from stonk_pipeline.evaluation.stage import ask_alone
+from stonk_pipeline.config import ModelConfig, PipelineConfig
+from stonk_pipeline.errors import BusyError, ConfigError
+from stonk_pipeline.evaluation.stage import alone, ask_alone
+from stonk_pipeline.options import add_config_options, resolve_config, with_wait
 from stonk_pipeline.schema import Window
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +52,7 @@ def test_held_waits_and_says_so_once(other):
 
     with locks.held(path, "me", "it", wait=30, say=say):
         assert path.read_text().endswith(", me")
-    assert said == [f"waiting for it, held by process {process.pid}, the other one"]
+    assert said == [f"waiting for it, held by process {process.pid}, the other one, for at most 30 s"]
 
 
 def test_held_gives_up(other):
@@ -110,9 +112,61 @@ def test_accelerator_keeps_others_out_of_any_shared_device(monkeypatch, tmp_path
             pass
 
 
+def test_accelerator_says_for_how_long_it_waits_and_how_to_change_that(monkeypatch, tmp_path, other):
+    path, process = other
+    monkeypatch.setattr(locks, "lock_file", lambda name: path)
+    said = []
+
+    def say(message):
+        said.append(message)
+        process.kill()
+
+    with locks.accelerator([locks.CPU], "me", wait=60 * PipelineConfig().wait_minutes, say=say):
+        pass
+    (message,) = said
+    assert message.endswith(", the other one, for at most 1,440 minutes (--set wait_minutes=MINUTES changes that)")
+
+
+def test_the_setting_that_a_wait_names_is_one(other, monkeypatch):
+    path, _ = other
+    parser = argparse.ArgumentParser()
+    add_config_options(parser)
+    option = locks.SETTING.replace("MINUTES", "0.001")
+    config = resolve_config(parser.parse_args(["--recipe", "small", *option.split()]))
+    monkeypatch.setattr(locks, "lock_file", lambda name: path)
+    with pytest.raises(BusyError, match=rf"after 0 s of waiting; .* or wait longer: {locks.SETTING}$"):
+        locks.accelerator(["cpu"], "me", wait=60 * config.wait_minutes).__enter__()
+    assert with_wait(PipelineConfig(), [option.split()[1]]).wait_minutes == 0.001
+    with pytest.raises(ConfigError, match="seed=1: settings are those of the training; wait_minutes alone"):
+        with_wait(PipelineConfig(), ["seed=1"])
+
+
+def test_cpu_shares_are_as_many_as_cores_and_leave_the_cpu_to_a_training(monkeypatch, tmp_path):
+    monkeypatch.setenv(locks.LOCKS, str(tmp_path))
+    monkeypatch.setattr(locks, "cores", lambda: 2)
+    with locks.accelerator([locks.CPU], "a training"), locks.cpu_share("one"):
+        with locks.cpu_share("two"), pytest.raises(BusyError, match=r"^a share of the CPU \(2 in all\) is held by"):
+            locks.cpu_share("three").__enter__()
+        with locks.cpu_share("three"):
+            pass
+    with locks.cpu_share("one"), locks.accelerator([locks.CPU], "a training"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["stonk-tiny", "stonk-tiny-calls", "models/merged/0a1b2c/stonk-tiny"])
+def test_a_model_of_the_package_takes_a_share_of_the_cpu(monkeypatch, tmp_path, name):
+    monkeypatch.setenv(locks.LOCKS, str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with locks.accelerator([locks.CPU], "a training"), alone("evaluate", 0, ModelConfig(name=name)):
+        assert locks.is_held(locks.lock_file("cpu-share-1"))
+    with locks.cpu_share("forecast"), alone("evaluate", 0, ModelConfig(name="some/model")):
+        assert locks.is_held(locks.lock_file(locks.CPU))
+
+
 def test_a_model_outside_of_a_stage_waits_for_the_accelerator(monkeypatch, tmp_path):
     monkeypatch.setenv(locks.LOCKS, str(tmp_path))
-    stage, window = PipelineConfig().comparison_stage(), Window("A", "2024-01-02", (1.0,), {}, {}, 1.0, 0.0, 1.0)
+    config = PipelineConfig(model=ModelConfig(name="some/model"))
+    stage, window = config.comparison_stage(), Window("A", "2024-01-02", (1.0,), {}, {}, 1.0, 0.0, 1.0)
     with (
         locks.accelerator(locks.accelerators(None), "sft of another run"),
         pytest.raises(BusyError, match=r"held by process \d+, sft of another run"),
