@@ -52,6 +52,8 @@ from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOL
 PRICES = (OPEN, HIGH, LOW, CLOSE)
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""
+SINGLE_PRECISION = 1e-6
+"""Prices of one day that differ by less are the same: sources round them differently."""
 FIRST_DAY = np.datetime64("1800-01-01")
 LEAST_PRICE, MOST_PRICE = 1e-9, 1e12
 """Between the smallest coins and any index; adjusted prices too."""
@@ -166,8 +168,9 @@ def _order(table: Table, repairs: list[Repair]) -> Table:
     table = table.take(np.argsort(days, kind="stable"))
     frame = pd.DataFrame(table.columns)
     same = frame.duplicated().to_numpy()
-    priced = frame.duplicated([name for name in frame if name != VOLUME]).to_numpy()
-    clash = frame.duplicated(DATE).to_numpy() & ~priced
+    again = np.append(False, np.diff(table.columns[DATE]).astype(int) == 0)
+    prices = frame.drop(columns=[DATE, VOLUME]).to_numpy()
+    clash = again & np.append(False, (np.abs(prices[1:] / prices[:-1] - 1) > SINGLE_PRECISION).any(axis=1))
     if clash.any():
         what = f"a second, different row of {table.columns[DATE][clash][0]}"
         _refuse(table, clash, what, "keep the right one (several bars a day are not supported)")
@@ -181,7 +184,7 @@ def _larger_volumes(table: Table, repairs: list[Repair]) -> Table:
     volume = np.nan_to_num(table.columns[VOLUME], nan=-np.inf)
     table = table.take(np.lexsort((-volume, days)))
     second = np.append(False, np.diff(days).astype(int) == 0)
-    _note(repairs, days[second], "two_volumes", "repeated with another volume; the larger one kept")
+    _note(repairs, days[second], "two_volumes", "repeated with the same prices; the larger volume kept")
     return table.take(~second)
 
 

@@ -32,7 +32,8 @@ class Outliers:
 def check_outliers(table: Table, data: DataConfig, repairs: list[Repair]) -> Table:
     """Refuses prices far out of the range of their own bar and the close before, or pulls them back.
 
-    An open goes to the nearer of its close and the close before; a high or a low to its own open and close.
+    An open goes to the nearer of its close and the close before, within its own high and low; a high or a low to its
+    own open and close.
 
     Args:
         table: sorted bars as numbers.
@@ -72,7 +73,8 @@ def _outliers(table: Table, factor: float) -> Iterator[Outliers]:
     before = np.append(close[:1], close[:-1])
     least, most = np.minimum(close, before), np.maximum(close, before)
     bad = (open_ > most * factor) | (open_ < least / factor)
-    nearest = np.clip(open_, least, most)
+    # A bar that opened far from yesterday has that price outside its own range.
+    nearest = np.clip(np.clip(open_, least, most), np.minimum(low, close), np.maximum(high, close))
     yield Outliers(OPEN, bad, nearest)
     open_ = np.where(bad, nearest, open_)
     top, bottom = np.maximum(open_, close), np.minimum(open_, close)

@@ -93,10 +93,27 @@ def test_preprocess_writes_a_suspicion_among_the_repairs(tmp_path):
 
 
 @real_bars
-def test_suspect_splits_names_no_day_of_real_bars():
-    data = DataConfig(data_dir=str(STOCKNET), split_ratio=2.0, adjust=False)
+@pytest.mark.parametrize("adjust", [True, False])
+def test_suspect_splits_names_no_day_of_real_bars(adjust):
+    data = DataConfig(data_dir=str(STOCKNET), split_ratio=2.0, adjust=adjust)
     market, _ = load_bars(data, find_files(data))
     assert sum(len(bars.frame) for bars in market) > 29_000
     assert [
         (bars.stock, repair.dates) for bars in market for repair in bars.repairs if repair.kind[:5] == "split"
     ] == []
+
+
+@real_bars
+@pytest.mark.parametrize(("new", "old"), [(3, 2), (5, 4), (1, 10)])
+def test_suspect_splits_names_most_splits_put_into_real_bars(new, old):
+    data = DataConfig(data_dir=str(STOCKNET), split_ratio=2.0)
+    market, _ = load_bars(data, find_files(data))
+    rows = dict(zip((bars.stock for bars in market), np.random.default_rng(0).permutation(280)[:25] + 10, strict=True))
+    for bars in market:
+        bars.frame.loc[: rows[bars.stock] - 1, PRICES] *= new / old
+    told = {
+        bars.stock: [r.dates[0] for r in bars.repairs if r.kind == "split_suspected"] for bars in suspect_splits(market)
+    }
+    put = {bars.stock: [str(bars.frame[DATE][rows[bars.stock]].date())] for bars in market}
+    assert sum(told[stock] == put[stock] for stock in put) >= 23
+    assert all(told[stock] in ([], put[stock]) for stock in put)

@@ -87,6 +87,17 @@ def test_read_bars_pulls_an_open_back_before_the_high_that_went_with_it(tmp_path
     assert [repair.kind for repair in bars.repairs] == ["outlier", "outlier"]
 
 
+@pytest.mark.parametrize(("value", "moved", "right"), [(0.162, 1.5, 15.3), (720.0, 0.7, 7.7)])
+def test_read_bars_pulls_an_open_back_into_its_own_bar_after_a_jump(tmp_path, value, moved, right):
+    # The close before, 10.8, is outside of the bar: below its low of 15.3, or above its high of 7.7.
+    frame = GOOD.copy()
+    frame.loc[2:, list(PRICES)] *= moved
+    frame.loc[2, OPEN] = value
+    bars = read(tmp_path, frame, repair_outliers=True)
+    assert bars.frame.loc[2, list(PRICES)].tolist() == pytest.approx([right, *frame.loc[2, [HIGH, LOW, CLOSE]]])
+    assert [repair.kind for repair in bars.repairs] == ["outlier"]
+
+
 def test_read_bars_does_not_repair_a_column_that_is_wrong_throughout(tmp_path):
     frame = GOOD.assign(high=GOOD[HIGH] * 100)
     with pytest.raises(DataError, match=r"line 2: high is .*and 5 more.*so many are no single errors: correct the col"):
@@ -214,8 +225,15 @@ def test_read_bars_keeps_the_larger_volume_of_a_session_that_is_there_twice(tmp_
     assert bars.frame[VOLUME].tolist() == [100, 110, 120, 130, 140, 170]
     assert bars.frame[list(BAR_COLUMNS[1:5])].to_numpy().tolist() == GOOD[list(BAR_COLUMNS[1:5])].to_numpy().tolist()
     assert [(repair.kind, repair.detail) for repair in bars.repairs] == [
-        ("two_volumes", "1 row (2020-01-09) repeated with another volume; the larger one kept")
+        ("two_volumes", "1 row (2020-01-09) repeated with the same prices; the larger volume kept")
     ]
+
+
+def test_read_bars_takes_prices_of_a_session_that_is_there_twice_for_the_same_but_for_rounding(tmp_path):
+    again = GOOD.iloc[5:].assign(close=10.199999809265137, volume=170)  # 10.2 in single precision
+    assert read(tmp_path, pd.concat([GOOD, again])).frame[VOLUME].tolist() == [100, 110, 120, 130, 140, 170]
+    with pytest.raises(DataError, match=r"line 8: a second, different row of 2020-01-09"):
+        read(tmp_path, pd.concat([GOOD, again.assign(close=10.2001)]))
 
 
 def test_read_bars_drops_and_reports_a_row_of_tomorrow_without_prices(tmp_path):
