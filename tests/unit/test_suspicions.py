@@ -12,6 +12,7 @@ from preprocessing.ohlcv import Bars, find_files
 from preprocessing.suspicions import suspect_splits
 from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.market import generate
+from stonk_pipeline.report.page import environment
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN
 
 STOCKNET = Path("../shared/data/stocknet/prices")
@@ -82,13 +83,16 @@ def test_preprocess_writes_a_suspicion_among_the_repairs(tmp_path):
     data = DataConfig(data_dir=str(tmp_path / "bars"), warm_up=50)
     (tmp_path / "out").mkdir()
     numbers = preprocess(PreprocessStage(data=data, seed=0), find_files(data), tmp_path / "out", lambda *_: None)
-    stocks = json.loads((tmp_path / "out" / "dataset.json").read_text())["stocks"]
+    dataset = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    stocks = dataset["stocks"]
     assert [(repair["kind"], repair["changed"]) for repair in stocks["SIM01"]["repairs"]] == [
         ("split_suspected", False)
     ]
     assert stocks["SIM02"]["repairs"] == []
     assert numbers["repaired_rows"] == 0
     assert any("as after a split of 3 for 2" in line for line in numbers["repairs"])
+    table = environment().from_string('{% from "macros.html.j2" import stock_table %}{{ stock_table(dataset) }}')
+    assert "adjust the bars if it is one (reported, not changed)</li>" in table.render(dataset=dataset)
     np.testing.assert_allclose(load_bars(data, find_files(data))[0][0].frame[CLOSE], frames["SIM01"][CLOSE], rtol=1e-12)
 
 
