@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,14 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """An answer of the API; again, as Prefect's own client does, while SQLite is busy, as it is after a kill."""
+    until = time.monotonic() + 60
+    while (answer := ask()).status_code == 503 and time.monotonic() < until:
+        time.sleep(1)
+    return answer
 
 
 class Served:
@@ -82,16 +90,14 @@ class Served:
         return self.process.wait(60)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Asks the API; again, as Prefect's own client does, while SQLite is busy, as it is after a kill."""
-        until = time.monotonic() + 60
-        while (answer := self.send("POST", path, body)).status_code == 503 and time.monotonic() < until:
-            time.sleep(1)
+        """Asks the API."""
+        answer = patiently(lambda: self.send("POST", path, body))
         answer.raise_for_status()
         return answer.json()
 
     def send(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """A write, with a token that was read before, as every client of the server has to show one."""
-        token = self.api.get("/csrf-token", params={"client": "tests"})
+        token = patiently(lambda: self.api.get("/csrf-token", params={"client": "tests"}))
         token.raise_for_status()
         shown = {"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token.json()["token"]}
         return self.api.request(method, path, json=body, headers=shown)

@@ -24,6 +24,7 @@ from stonk_pipeline.config import MarketConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.settings_operations import IngestConfig
+from tests.served import patiently
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +89,8 @@ class Place:
         return self.folder / "bars"
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = httpx.request(method, self.environment["PREFECT_API_URL"] + path, json=body, timeout=60)
+        address = self.environment["PREFECT_API_URL"] + path
+        answer = patiently(lambda: httpx.request(method, address, json=body, timeout=60))
         answer.raise_for_status()
         return answer.json()
 
