@@ -35,7 +35,7 @@ from prefect.types.entrypoint import EntrypointType
 from stonk_pipeline import locks, options, roots
 from stonk_pipeline.config import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError
-from tasks import guard, server, slots
+from tasks import access, guard, server, slots
 from tasks.automations import ensure_retrain_automation
 
 PORT = 4200
@@ -110,7 +110,7 @@ def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] 
 def main(argv: list[str] | None = None) -> int:
     """Serves until it is ended."""
     parser = argparse.ArgumentParser(prog="./run_pipeline.sh serve", description=__doc__.split("\n")[0])
-    parser.add_argument("--host", default=server.LOOPBACK, help="interface of the server (default: loopback alone)")
+    parser.add_argument("--host", default=access.LOOPBACK, help="interface of the server (default: loopback alone)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the server (default: {PORT})")
     parser.add_argument(
         "--allowed-host",
@@ -176,7 +176,7 @@ def _server(host: str, port: int, allowed: list[str]) -> Iterator[str]:
     log = Path(PREFECT_HOME.value()) / "stonk-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.write(f"starting a Prefect server; its log: {log}\n")
-    with server.running(host, port, ui=True, log=log, allowed=allowed) as url, server.used(url):
+    with server.running(host, port, ui=True, log=log, allowed=allowed) as url, access.used(url):
         yield url
 
 

@@ -34,6 +34,11 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 OWN_PAGES = ("same-origin", "none")
 """Values of `Sec-Fetch-Site`: from the server's own pages, or typed in by a person."""
 WEB_PORTS = {"http": 80, "https": 443}
+KEPT_APART = (
+    (b"content-security-policy", b"frame-ancestors 'self'"),  # the UI in a foreign frame could be clicked unseen
+    (b"cross-origin-resource-policy", b"same-origin"),  # nor is an answer loaded there as a picture or a script
+)
+"""Headers of every answer, for browsers that send no `Sec-Fetch-Site`: old ones, and all where there is no TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +64,18 @@ def read_host(text: str) -> Address | None:
 class Gate:
     """Passes requests of the server's own pages and of programs to an application, and answers 403 to others."""
 
-    def __init__(self, app: App, port: int, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, app: App, host: str, port: int, allowed: Sequence[str] = ()) -> None:
         """Wraps an application.
 
         Args:
             app: the ASGI application.
+            host: that the server listens at, which may be a name.
             port: that the server listens on.
             allowed: other names by which it may be called, as `stonk.example.org` (on its own port, 80 or 443) or
                 `stonk.example.org:8443`.
         """
         self.app, self.port = app, port
+        self.names = {*LOOPBACK_NAMES, host.lower().removesuffix(".")}
         self.allowed = [address for name in allowed if (address := read_host(name))]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,14 +85,14 @@ class Gate:
             return
         reason = self.refusal(scope)
         if reason is None:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, _kept_apart(send) if scope["type"] == "http" else send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": reason})  # before it is accepted: 403
         else:
             body = json.dumps({"detail": reason}).encode()
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.start", "status": 403, "headers": [*headers, *KEPT_APART]})
             await send({"type": "http.response.body", "body": body})
 
     def refusal(self, scope: Scope) -> str | None:
@@ -96,9 +103,8 @@ class Gate:
             named = ", ".join(hosts)[:100] or "nothing"
             return f"Host {named!r} is not this server's name; start it with --allowed-host NAME to add one"
         pages = _values(scope, b"origin")
-        for origin in pages:
-            if not self._is_own_origin(origin, scope):
-                return f"requests from {origin[:100]!r} are refused: not a page of this server"
+        if len(pages) > 1 or not all(self._is_own_origin(origin, scope) for origin in pages):
+            return f"requests from {', '.join(pages)[:100]!r} are refused: not a page of this server"
         sites = [] if pages else _values(scope, b"sec-fetch-site")
         if any(site.strip().lower() not in OWN_PAGES for site in sites) and not _opens_a_page(scope):
             return "requests from other sites are refused"
@@ -107,14 +113,14 @@ class Gate:
     def _is_own_origin(self, origin: str, scope: Scope) -> bool:
         scheme, found, host = origin.partition("://")
         address = read_host(host) if found and scheme in WEB_PORTS else None
-        return address is not None and self._is_own(address, WEB_PORTS[scheme], scope)
+        return address is not None and self._is_own(address, WEB_PORTS[scheme], scope, tls=scheme == "https")
 
-    def _is_own(self, address: Address, usual: int, scope: Scope) -> bool:
+    def _is_own(self, address: Address, usual: int, scope: Scope, *, tls: bool = False) -> bool:
         port = address.port or usual
         # The address that the connection came in at. A page of another site has a name, which is not it.
         here = (scope.get("server") or ("", None))[0]
-        if address.host in (*LOOPBACK_NAMES, here) and address.host:
-            return port == self.port
+        if address.host in self.names or address.host == here:
+            return port == self.port and not tls  # TLS is a proxy's, which has a name that is allowed
         return any(
             address.host == other.host and port in ((other.port,) if other.port else (self.port, 80, 443))
             for other in self.allowed
@@ -123,6 +129,15 @@ class Gate:
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key.lower() == name]
+
+
+def _kept_apart(send: Send) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *KEPT_APART]
+        await send(message)
+
+    return sending
 
 
 def _opens_a_page(scope: Scope) -> bool:
@@ -155,7 +170,7 @@ def settings(host: str, port: int, allowed: Iterable[str]) -> dict[str, str]:
     before, which a page that cannot read the answers does not have; Prefect's UI, its command line and its workers
     fetch it by themselves.
     """
-    return {
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins(host, port, allowed)),
-        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-    }
+    found = {"CORS_ALLOWED_ORIGINS": ",".join(origins(host, port, allowed)), "CSRF_PROTECTION_ENABLED": "true"}
+    # Each has two names, and the longer one wins: a "*" that was left there once would undo this.
+    starts = ("PREFECT_SERVER_API", "PREFECT_SERVER")
+    return {f"{start}_{name}": value for start in starts for name, value in found.items()}

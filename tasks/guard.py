@@ -137,10 +137,10 @@ def main() -> None:
 
 def _report(run_id: str, run_count: int, api_url: str | None) -> None:
     """Marks the run as crashed, when the server can be reached; on one of its own if the run had one of its own."""
-    from tasks import server
+    from tasks import access, server
 
     if api_url is None:
-        with server.running(server.LOOPBACK, server.free_port(), ui=False) as own, server.used(own):
+        with server.running(access.LOOPBACK, server.free_port(), ui=False) as own, access.used(own):
             crash(run_id, run_count, own)
         return
     until = time.monotonic() + PATIENCE_SECONDS

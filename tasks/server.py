@@ -7,7 +7,6 @@ Foreign web pages are refused (`tasks.gate`), and other machines unless they kno
 
 import argparse
 import contextlib
-import ipaddress
 import os
 import socket
 import subprocess
@@ -21,10 +20,9 @@ import httpx
 
 from stonk_pipeline import process
 from stonk_pipeline.errors import StartError
-from tasks import contact, gate
+from tasks import access, contact, gate
+from tasks.access import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
-PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 START_SECONDS = 180
 """The first start on a busy machine also makes the database."""
 SHORT_LIFE_SECONDS = 10
@@ -52,10 +50,11 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
         allowed: names besides its own by which it may be called.
 
     Raises:
-        StartError: the port is taken, other machines could use the server without a password, or it did not answer in
-            time.
+        StartError: the port is taken, other machines could use the server without a password, a name is none, or it
+            did not answer in time.
     """
-    require_password(host)
+    access.require_password(host)
+    access.require_names(allowed)
     _require_free(host, port)
     command = [sys.executable, "-m", "tasks.server", host, str(port), *([] if ui else ["--without-ui"])]
     command += [f"--allowed-host={name}" for name in allowed]
@@ -78,67 +77,11 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
         stack.callback(keeper.join)
         stack.callback(ended.set)
         keeper.start()
-        url = f"http://{_local_name(host)}:{port}/api"
+        url = f"http://{access.local_name(host)}:{port}/api"
         _wait(server, url, log)
         own.add(url)
         stack.callback(own.discard, url)
         yield url
-
-
-def _local_name(host: str) -> str:
-    """By which this machine calls a server that listens at a host."""
-    if host in ("", "0.0.0.0"):
-        return LOOPBACK
-    return f"[{'::1' if host == '::' else host}]" if ":" in host else host
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens at a host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def password() -> str | None:
-    """What a client has to show to a server of this process (`user:password`); None if nothing."""
-    from prefect.settings import get_current_settings
-
-    secret = get_current_settings().server.api.auth_string
-    return secret.get_secret_value() if secret else None
-
-
-def require_password(host: str) -> None:
-    """Refuses to open a server to other machines without a password.
-
-    Raises:
-        StartError: there is none.
-    """
-    if password() is None and not is_loopback(host):
-        raise StartError(
-            f"--host {host}: other machines could start runs, and so read and write files as you; set a password "
-            f'first: export {PASSWORD}="admin:a-long-password" (who uses the server sets PREFECT_API_AUTH_STRING to it)'
-        )
-
-
-@contextlib.contextmanager
-def used(url: str) -> Iterator[None]:
-    """Makes this process and its children clients of a server that it has started."""
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-
-    names = {"PREFECT_API_URL": url} | ({"PREFECT_API_AUTH_STRING": secret} if (secret := password()) else {})
-    before = {name: os.environ.get(name) for name in names}
-    os.environ |= names
-    settings = {PREFECT_API_URL: url} | ({PREFECT_API_AUTH_STRING: secret} if secret else {})
-    try:
-        with temporary_settings(settings):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -158,7 +101,7 @@ def for_this_run(say: Callable[[str], object]) -> Iterator[None]:
             contact.require_answer()
         else:
             say("starting a Prefect server for this run (set PREFECT_API_URL to use your own)")
-            stack.enter_context(used(stack.enter_context(running(LOOPBACK, free_port(), ui=False))))
+            stack.enter_context(access.used(stack.enter_context(running(LOOPBACK, free_port(), ui=False))))
         stack.callback(contact.take_leave)  # however the run ends, and before its own server does
         yield
 
@@ -218,7 +161,7 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
         server.wait()
 
 
-def main() -> None:
+def main() -> int:
     """Runs the server in this process."""
     process.die_with_parent()
     os.environ.pop(process.PARENT, None)
@@ -228,25 +171,43 @@ def main() -> None:
     parser.add_argument("--without-ui", action="store_true")
     parser.add_argument("--allowed-host", action="append", default=[])
     args = parser.parse_args()
-    os.environ["PREFECT_UI_ENABLED"] = "0" if args.without_ui else "1"
-    os.environ["PREFECT_SERVER_API_HOST"] = args.host
-    os.environ["PREFECT_SERVER_API_PORT"] = str(args.port)
-    os.environ.pop("PREFECT_API_URL", None)
-    os.environ |= gate.settings(args.host, args.port, args.allowed_host)
+    _set(
+        args.host, args.port, args.allowed_host, ui=not args.without_ui
+    )  # before Prefect, which reads it when imported
+    try:
+        access.require_password(args.host)
+        access.require_names(args.allowed_host)
+    except StartError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.settings import PREFECT_HOME
 
     PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # SQLite makes the database, but no directory for it
-
+    app = create_app(ephemeral=args.without_ui, final=True)
     uvicorn.run(
-        gate.Gate(create_app(ephemeral=args.without_ui, final=True), args.port, args.allowed_host),
+        gate.Gate(app, args.host, args.port, args.allowed_host),
         host=args.host,
         port=args.port,
         log_level="error",
         timeout_keep_alive=5,
     )
+    return 0
+
+
+def _set(host: str, port: int, allowed: Sequence[str], *, ui: bool) -> None:
+    """Prefect's settings of the server, as environment variables."""
+    os.environ["PREFECT_UI_ENABLED"] = "1" if ui else "0"
+    os.environ["PREFECT_SERVER_API_HOST"] = host
+    os.environ["PREFECT_SERVER_API_PORT"] = str(port)
+    os.environ.pop("PREFECT_API_URL", None)
+    # The UI asks the server under the name that it was opened with. By default it asks http://HOST:PORT, which is
+    # another origin to a page at localhost, and nothing to another machine's browser if HOST is 0.0.0.0.
+    if "PREFECT_SERVER_UI_API_URL" not in os.environ:
+        os.environ.setdefault("PREFECT_UI_API_URL", "/api")
+    os.environ |= gate.settings(host, port, allowed)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

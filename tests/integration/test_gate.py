@@ -11,9 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import VariableCreate
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tasks import server
 from tests import browser
 from tests.served import ROOT, Served, environment, free_port
 
@@ -70,6 +74,53 @@ def test_serve_opens_websockets_for_its_own_pages_and_programs_alone(served: Ser
     with pytest.raises(InvalidStatus) as caught:
         connect(rebound, sock=socket.create_connection(("127.0.0.1", served.port)))
     assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("hosts", [[], ["127.0.0.1:{port}"] * 2, ["127.0.0.1:{port}", EVIL]])
+def test_serve_refuses_requests_without_a_host_or_with_two(served: Served, hosts: list[str]) -> None:
+    lines = ["GET /api/health HTTP/1.0", *(f"Host: {host}" for host in hosts), "", ""]
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as raw:
+        raw.sendall("\r\n".join(lines).format(port=served.port).encode())
+        assert raw.recv(4096).split()[1] == b"403"
+
+
+def test_page_of_serve_asks_the_server_under_the_name_it_was_opened_with(served: Served) -> None:
+    for name in ("127.0.0.1", "localhost"):
+        own = f"http://{name}:{served.port}"
+        assert httpx.get(f"{own}/ui-settings", headers={"Origin": own}).json()["api_url"] == "/api"
+
+
+def test_worker_runs_a_deployment(served: Served, tmp_path: Path) -> None:
+    flow = "from prefect import flow\n\n\n@flow\ndef greet():\n    return 'hello'\n"
+    (tmp_path / "greeting.py").write_text(flow, encoding="utf-8")
+
+    def prefect(*words: str) -> None:
+        more = environment(served.home, PREFECT_API_URL=served.url)
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=more, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    if served.api.get("/work_pools/gate").status_code == 404:
+        served.post("/work_pools/", {"name": "gate", "type": "process"})
+    prefect("deploy", "greeting.py:greet", "--name", "greet", "--pool", "gate")
+    path = f"/deployments/{served.deployment('greet/greet')['id']}/create_flow_run"
+    run = served.post(path, {"state": {"type": "SCHEDULED"}})["id"]
+    prefect("worker", "start", "--pool", "gate", "--run-once")
+    assert served.wait(run, seconds=60) == "COMPLETED"
+
+
+def test_server_that_a_run_starts_for_itself_refuses_foreign_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with temporary_settings({PREFECT_API_URL: None}), server.for_this_run(str):
+        url = PREFECT_API_URL.value()
+        assert httpx.get(f"{url}/health").status_code == 200
+        for headers in ({"Origin": f"http://{EVIL}"}, {"Origin": "null"}, {"Host": EVIL}):
+            assert httpx.get(f"{url}/health", headers=headers).status_code == 403
+        with get_client(sync_client=True) as client:
+            client.create_variable(VariableCreate(name="of_the_run", value="kept"))
 
 
 def test_prefect_commands_read_and_write(served: Served) -> None:
@@ -149,6 +200,8 @@ def test_browser_keeps_foreign_pages_out(served: Served, foreign_port: int, tmp_
         page.open(f"{site}/deployments")  # the control: the server's own page
         assert page.ask(f"fetch('/api/deployments/{before['id']}').then((answer) => answer.status)") == 200
         assert tried(page, site, str(before["id"]))["sockets"] == ["open"] * 3
+        page.open(f"{site.replace('127.0.0.1', 'localhost')}/deployments")
+        page.wait("document.body.innerText.includes('retrain')")
         for foreign in (f"http://127.0.0.1:{foreign_port}", f"http://{EVIL}:{foreign_port}"):
             for target in (site, f"http://{EVIL}:{served.port}"):
                 page.open(foreign)
@@ -171,7 +224,7 @@ def test_served_run_leaves_other_folders_alone(served: Served, tmp_path: Path) -
 
 
 def test_serve_on_another_interface_needs_a_password_and_takes_it(tmp_path: Path) -> None:
-    served = Served(tmp_path, "--host", "0.0.0.0")
+    served = Served(tmp_path, "--host", "0.0.0.0", "--allowed-host", "stonk.example")
     with pytest.raises(AssertionError, match="PREFECT_SERVER_API_AUTH_STRING"):
         served.start()
     served.start(PREFECT_SERVER_API_AUTH_STRING="admin:long")
@@ -181,5 +234,10 @@ def test_serve_on_another_interface_needs_a_password_and_takes_it(tmp_path: Path
         assert served.deployment()["name"] == "train"
         foreign = served.api.get("/deployments/name/train/train", headers={"Origin": f"http://{EVIL}"})
         assert foreign.status_code == 403
+        behind = {"Host": "stonk.example", "Origin": "https://stonk.example"}  # as a reverse proxy passes it on
+        assert served.api.get("/deployments/name/train/train", headers=behind).status_code == 200
+        run = served.run(results_dir=str(tmp_path / "elsewhere"))  # its process tells the server why it fails
+        assert served.wait(run, seconds=120) in ("FAILED", "CRASHED")
+        assert "lies outside of the folders" in str(served.api.get(f"/flow_runs/{run}").json()["state"])
     finally:
         assert served.stop() == 130
