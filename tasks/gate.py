@@ -38,7 +38,7 @@ KEPT_APART = (
     (b"content-security-policy", b"frame-ancestors 'self'"),  # the UI in a foreign frame could be clicked unseen
     (b"cross-origin-resource-policy", b"same-origin"),  # nor is an answer loaded there as a picture or a script
 )
-"""Headers of every answer, for browsers that send no `Sec-Fetch-Site`: old ones, and all where there is no TLS."""
+"""Headers of every HTTP answer, for browsers that send no `Sec-Fetch-Site`: old ones, and all where there is no TLS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,9 +171,8 @@ def main() -> int:
     parser.add_argument("--without-ui", action="store_true")
     parser.add_argument("--allowed-host", action="append", default=[])
     args = parser.parse_args()
-    _set(
-        args.host, args.port, args.allowed_host, ui=not args.without_ui
-    )  # before Prefect, which reads it when imported
+    # Before Prefect is imported, which reads it then.
+    _set(args.host, args.port, args.allowed_host, ui=not args.without_ui)
     try:
         access.require_password(args.host)
         access.require_names(args.allowed_host)
