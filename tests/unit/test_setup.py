@@ -187,6 +187,17 @@ def test_setup_leaves_a_folder_alone_that_it_did_not_make(checkout):
     assert (checkout.path / ".venv" / "diary.txt").exists()
 
 
+def test_setup_does_not_follow_a_link_to_the_environment_of_another_checkout(checkout, tmp_path):
+    checkout.run()
+    theirs = (checkout.path / ".venv").rename(tmp_path / "theirs")
+    (checkout.path / ".venv").symlink_to(theirs)
+    before = sorted(theirs.rglob("*"))
+    done = checkout.run(STONK_DEVICE="gpu")
+    assert done.returncode == 1
+    assert f".venv is a link to {theirs}; remove the link" in done.stderr
+    assert sorted(theirs.rglob("*")) == before
+
+
 def test_setup_takes_the_cuda_set_where_there_is_a_gpu(checkout):
     assert "for CUDA" in checkout.run(FAKE_GPU="GPU 0: NVIDIA H200 (UUID: GPU-1)").stderr
     assert checkout.calls == ["venv", "pip .[gpu,dev]"]
