@@ -1,5 +1,6 @@
 """What is known of companies, cleaned: from a file, or from a record."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,19 @@ from stonk_pipeline.untrusted import finite, read_json, shown
 NAME_LENGTH, DESCRIPTION_LENGTH, FACT_LENGTH = 60, 300, 40
 MOST_FACTS = 40
 FORM = "{ticker: {name, description, facts}}"
+TICKER = re.compile(r"[A-Za-z0-9.\-=^&_/:$]{1,32}", re.ASCII)
+
+
+def clean_ticker(text: str, place: str) -> str:
+    """A ticker in upper case: it stands in prompts, so nothing but a ticker may.
+
+    Raises:
+        DataError: it is none; names the place.
+    """
+    ticker = text.strip()
+    if not TICKER.fullmatch(ticker):
+        raise DataError(f"{place}: ticker {shown(ticker, 40)!r} is none; write letters, digits and . - = ^ & _")
+    return ticker.upper()
 
 
 def company(name: object, description: object, facts: object) -> Company:
@@ -31,7 +45,7 @@ def read_companies(path: Path) -> dict[str, Company]:
     These facts are shown at every date: they must have been true, and known, before the first of them.
 
     Raises:
-        DataError: no such file, or not of that form; names file and ticker.
+        DataError: no such file, or not of that form, or a ticker twice; names file and ticker.
     """
     try:
         found = read_json(path, DataError, f"write {FORM}")
@@ -39,15 +53,18 @@ def read_companies(path: Path) -> dict[str, Company]:
         raise DataError(f"{path}: no such file of company facts; give a JSON file: {FORM}") from error
     if not isinstance(found, Mapping):
         raise DataError(f"{path}: not a table of tickers; write {FORM}")
-    companies = {}
-    for ticker, about in found.items():
+    companies: dict[str, Company] = {}
+    for key, about in found.items():
+        ticker = clean_ticker(str(key), str(path))
+        if ticker in companies:
+            raise DataError(f"{path}, {ticker}: there twice; keep the right one")
         if not isinstance(about, Mapping):
-            raise DataError(f"{path}, {shown(ticker)}: not a table; write {{name, description, facts}}")
+            raise DataError(f"{path}, {ticker}: not a table; write {{name, description, facts}}")
         unknown = set(about) - {"name", "description", "facts"}
         if unknown:
             name = shown(sorted(unknown)[0])
-            raise DataError(f"{path}, {shown(ticker)}: unknown field {name!r}; it has name, description, facts")
-        companies[ticker.upper()] = company(about.get("name"), about.get("description"), about.get("facts"))
+            raise DataError(f"{path}, {ticker}: unknown field {name!r}; it has name, description, facts")
+        companies[ticker] = company(about.get("name"), about.get("description"), about.get("facts"))
     return companies
 
 

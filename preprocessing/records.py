@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocessing.companies import company
+from preprocessing.companies import clean_ticker, company
 from preprocessing.splits import split_dates
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
@@ -28,10 +28,9 @@ from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
-from stonk_pipeline.untrusted import LONGEST_LINE, finite, parse_json, reason, shown
+from stonk_pipeline.untrusted import LONGEST_LINE, finite, parse_json, reason
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-TICKER = re.compile(r"[A-Za-z0-9.\-=^&_/:$]{1,32}", re.ASCII)
 ENDINGS = (".jsonl", ".parquet")
 BATCH = 256
 """Rows of Parquet in memory at once, as Python's own values."""
@@ -230,15 +229,13 @@ def _record(place: str, raw: Any, news: NewsConfig) -> Record | None:
     close, previous = _positive(price.get("close")), _positive(price.get("close_previous"))
     if not isinstance(ticker, str) or not ticker.strip() or date is None or close is None or previous is None:
         return None
-    if not TICKER.fullmatch(ticker.strip()):
-        raise DataError(f"{place}: ticker {shown(ticker, 40)!r} is none; write letters, digits and . - = ^ & _")
     written = _table(info.get("news")).get("news_headlines")
     texts = [clean(text, news.max_length) for text in _texts(written)]
     unique = [text for text in dict.fromkeys(texts) if text][: news.per_decision]
     figures = _table(info.get("financials"))
     return Record(
         place=place,
-        ticker=ticker.strip().upper(),
+        ticker=clean_ticker(ticker, place),
         date=date,
         close=close,
         previous=previous,

@@ -99,6 +99,21 @@ def test_companies_with_huge_figures_are_read_without_them(tmp_path):
     assert read_companies(tmp_path / "c.json")["KO"].facts == (("b", "12345678.9T"),)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"\\u202e": {"facts": {}}}', "is none; write letters"),
+        ('{"": {}}', "ticker '' is none"),
+        ('{"KO\\n```": {}}', "is none; write letters"),
+        ('{"KO": {}, "ko": {}}', "KO: there twice"),
+    ],
+)
+def test_companies_of_tickers_that_are_none_are_refused(tmp_path, text, message):
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_companies(tmp_path / "c.json")
+
+
 def test_news_nested_too_deep_names_the_line(tmp_path):
     (tmp_path / "n.jsonl").write_text(f"\n{DEEP}\n")
     with pytest.raises(DataError, match=r"n\.jsonl, line 2: .*nested deeper"):
