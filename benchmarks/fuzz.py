@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}  # for every model that is read
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from fuzzing.readers import READERS  # noqa: E402
