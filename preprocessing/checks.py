@@ -10,12 +10,15 @@
 | dates out of order otherwise | sorted, reported |
 | times that are midnight of an exchange in another zone | the date there taken, reported (`preprocessing.zones`) |
 | another time of day | removed, the date kept as written, reported |
-| several bars a day; sessions on weekends of a five-day market | refused |
+| several bars a day; sessions on weekends, or a weekday without any (`preprocessing.weeks`) | refused |
+| an unfinished week behind weekly bars | dropped, reported |
 | bars that are not those of `data.bars` | refused (`preprocessing.spacing`) |
 | midnight with a time zone | the date taken as written, said |
 | a date that is none, before 1800 or in the future | refused |
 | another dialect of numbers and dates (`preprocessing.values`, `preprocessing.dates`) | read, said in one line |
 | a value that is no number, or not finite | refused |
+| an Adj Close that leaves and comes back, stands still, or jumps alone (`preprocessing.adjustment`) | refused |
+| a split that the file's own column names and the closes show (`preprocessing.split_columns`) | refused |
 | a price of zero or below, or outside of 1e-9 to 1e12, also after adjustment | refused |
 | prices 100 or 1,000 times as large or small for a time (`preprocessing.units`) | refused, or repaired and reported |
 | an open, high or low far from its bar and the close before (`preprocessing.outliers`) | the same |
@@ -34,22 +37,24 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from preprocessing.adjustment import adjust, check_adjustment
 from preprocessing.dates import read_stamps, tell_times
 from preprocessing.outliers import check_outliers
 from preprocessing.repairs import Repair, remark
 from preprocessing.repairs import listed as _list
 from preprocessing.repairs import note as _note
 from preprocessing.repairs import refuse as _refuse
-from preprocessing.spacing import STRAY, check_spacing, refuse_several_a_day, weekend_sessions
+from preprocessing.spacing import check_spacing, refuse_several_a_day
+from preprocessing.split_columns import check_splits
 from preprocessing.table import ADJUSTED, Table
-from preprocessing.units import check_units
+from preprocessing.units import PRICES, check_units
 from preprocessing.values import LABELS, read_numbers
+from preprocessing.weeks import check_week, drop_unfinished_week, today
 from preprocessing.zones import session_days
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
-PRICES = (OPEN, HIGH, LOW, CLOSE)
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""
 SINGLE_PRECISION = 1e-6
@@ -75,21 +80,23 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     repairs: list[Repair] = []
     adjusted = data.adjust and ADJUSTED in table.columns
     used = (*PRICES, ADJUSTED) if adjusted else PRICES
-    table = _read_values(table, (*used, VOLUME), data, repairs)
+    table, zoned = _read_values(table, (*used, VOLUME), data, repairs)
     table = _drop_nulls(table, used, repairs)
     _check_days(table)
     _check_positive(table, used)
     table = _order(table, repairs)
     check_spacing(table.path, table.columns[DATE], data.bars)
-    if data.market_days != "seven":
-        _check_weekends(table, data, repairs)
+    check_week(table, data, repairs, zoned)
+    table = drop_unfinished_week(table, data, repairs, today())
     if adjusted:
-        factor = table.columns[ADJUSTED] / table.columns[CLOSE]
-        table = table.having({name: table.columns[name] * factor for name in PRICES})
+        raw, table = table, adjust(table)
         _check_positive(table, PRICES)
+        check_adjustment(raw)
     # Adjusted bars: a split that Adj Close makes good is no jump in them.
-    table = check_outliers(check_units(table, data, repairs), data, repairs)
-    table = _widen(table, repairs)
+    table = check_units(table, data, repairs)
+    _check_positive(table, PRICES)
+    table = _widen(check_outliers(table, data, repairs), repairs)
+    check_splits(table, data)
     _check_jumps(table, data)
     table = _check_volume(table, repairs)
     _report_gaps(table, data, repairs)
@@ -98,8 +105,8 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     return frame, tuple(repairs), adjusted or table.adjusted
 
 
-def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: list[Repair]) -> Table:
-    """The table with days and numbers in place of text; how they were written is told in one line."""
+def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: list[Repair]) -> tuple[Table, bool]:
+    """(the table with days and numbers in place of text, whether their zone is known); tells how they were written."""
     stamps, dates_said = read_stamps(table, data)
     numbers, numbers_said = read_numbers(table, names, data)
     days, zone = session_days(table.path, stamps)
@@ -112,7 +119,8 @@ def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: 
         what = f"not used, though it looks like an adjusted price: {columns}; call it Adj Close to have it used"
         remark(repairs, table, "not_used", what)
     tell_times(stamps, days, zone, repairs)
-    return replace(table, columns={DATE: days, **numbers})
+    zoned = zone is not None or bool((np.nan_to_num(stamps.offset) != 0).any())
+    return replace(table, columns={DATE: days, **numbers}), zoned
 
 
 def _drop_nulls(table: Table, used: Sequence[str], repairs: list[Repair]) -> Table:
@@ -186,17 +194,6 @@ def _larger_volumes(table: Table, repairs: list[Repair]) -> Table:
     second = np.append(False, np.diff(days).astype(int) == 0)
     _note(repairs, days[second], "two_volumes", "repeated with the same prices; the larger volume kept")
     return table.take(~second)
-
-
-def _check_weekends(table: Table, data: DataConfig, repairs: list[Repair]) -> None:
-    days = table.columns[DATE]
-    bad = weekend_sessions(days)
-    # Exchanges that rest on Saturdays now have traded on them for decades; whoever says so is believed.
-    if data.market_days == "auto" and bad.sum() > STRAY * len(days):
-        what = f"{days[bad][0]} is on a weekend, and this market trades on weekdays"
-        remedy = "write the date of each session (times in UTC belong to the day before or after), or set "
-        _refuse(table, bad, what, remedy + "data.market_days to five if it was traded then")
-    _note(repairs, days[bad], "weekend", "on a Saturday or Sunday, though the market rests then; kept", changed=False)
 
 
 def _widen(table: Table, repairs: list[Repair]) -> Table:

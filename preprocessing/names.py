@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from preprocessing.table import ADJUSTED
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
-TICKER, TIME = "ticker", "time"
+TICKER, TIME, SPLIT = "ticker", "time", "split"
 ADJUSTED_SET = {OPEN: "adjopen", HIGH: "adjhigh", LOW: "adjlow", CLOSE: ADJUSTED}
 """Adjusted prices of all four kinds, as Tiingo and Quandl give them."""
 ADJUSTED_VOLUME = "adjvolume"
@@ -23,6 +23,7 @@ NAMES = {
     "adjhigh": ("adjhigh", "adjustedhigh"),
     "adjlow": ("adjlow", "adjustedlow"),
     ADJUSTED_VOLUME: (ADJUSTED_VOLUME, "adjustedvolume"),
+    SPLIT: ("splitcoefficient", "splitfactor", "stocksplits", "stocksplit", "splitratio", "splits", SPLIT),
     TICKER: (TICKER, "symbol", "tic", "code", "name"),
 }
 """Column -> its names without case, spaces, marks and numbers before them. The first one that a file has is taken."""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from preprocessing.dialects import find_dialect
 from preprocessing.files import first_lines, is_parquet, read_text
-from preprocessing.names import ADJUSTED_SET, ADJUSTED_VOLUME, TICKER, TIME, Named, is_bars, name_columns, plain
+from preprocessing.names import ADJUSTED_SET, ADJUSTED_VOLUME, SPLIT, TICKER, TIME, Named, is_bars, name_columns, plain
 from preprocessing.parquet import parquet_names, read_parquet
 from preprocessing.repairs import shown
 from preprocessing.table import ADJUSTED, KNOWN, Table
@@ -79,9 +79,9 @@ def read_table(path: Path, stock: str, data: DataConfig) -> Table:
     columns.setdefault(VOLUME, np.full(len(columns[DATE]), np.nan))
     rows = np.arange(sheet.before + 1, sheet.before + 1 + len(sheet.frame))[chosen]
     unit = "row" if is_parquet(path) else "line"
-    return Table(
-        path, unit, rows, columns, whole_set, (*said, *named.said, *told), _unused(named, sheet, data, columns)
-    )
+    said = [*said, *named.said, *told]
+    splits = _values(sheet.frame[place[SPLIT]].iloc[chosen]) if SPLIT in place else None
+    return Table(path, unit, rows, columns, whole_set, tuple(said), _unused(named, sheet, data, columns), splits)
 
 
 def looks_like_bars(path: Path) -> bool:

@@ -43,6 +43,7 @@ def checks_of(config: IngestConfig) -> DataConfig:
     """The checks that an ingest applies, both to what a source gives and to the bars that are there."""
     return DataConfig(
         adjust=config.adjust,
+        market_days=config.market_days,
         split_ratio=config.split_ratio,
         outlier_factor=config.outlier_factor,
         repair_outliers=config.repair_outliers,

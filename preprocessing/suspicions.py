@@ -17,8 +17,9 @@ from preprocessing.repairs import Repair
 from stonk_pipeline.schema import CLOSE, DATE, OPEN
 
 WHOLE = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
+ODD = ((6, 5), (5, 4), (4, 3), (7, 5), (3, 2), (8, 5), (5, 3), (7, 4), (9, 5), (5, 2), (7, 2))
 RATIOS = (
-    *(Fraction(new, old) for new, old in ((5, 4), (4, 3), (3, 2), (5, 3), (5, 2))),
+    *(Fraction(new, old) for new, old in ODD),
     *(Fraction(new) for new in WHOLE),
     *(Fraction(1, old) for old in WHOLE),
 )
@@ -50,13 +51,13 @@ def _jumps(frame: pd.DataFrame) -> dict[int, Fraction]:
     """Row -> the split whose ratio the open and the close have to the close before."""
     closes = frame[CLOSE].to_numpy()
     opened, closed = frame[OPEN].to_numpy()[1:] / closes[:-1], closes[1:] / closes[:-1]
-    found: dict[int, Fraction] = {}
-    for ratio in RATIOS:
-        # Twice as many shares at half the price.
-        open_miss, close_miss = (np.abs(moved * float(ratio) - 1) for moved in (opened, closed))
-        hits = np.flatnonzero((open_miss <= OPEN_TOLERANCE) & (close_miss <= CLOSE_TOLERANCE))
-        found |= {int(row) + 1: ratio for row in hits}
-    return found
+    # Twice as many shares at half the price.
+    ratios = np.array([float(ratio) for ratio in RATIOS])
+    open_miss, close_miss = (np.abs(moved[:, None] * ratios - 1) for moved in (opened, closed))
+    hits = (open_miss <= OPEN_TOLERANCE) & (close_miss <= CLOSE_TOLERANCE)
+    # Usual ratios lie close enough together for one jump to hit two.
+    nearest = np.where(hits, open_miss + close_miss, np.inf).argmin(axis=1)
+    return {int(row) + 1: RATIOS[nearest[row]] for row in np.flatnonzero(hits.any(axis=1))}
 
 
 def _with_suspicions(bars: Bars, jumps: dict[int, Fraction], moves: dict[pd.Timestamp, dict[str, float]]) -> Bars:

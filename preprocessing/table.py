@@ -28,6 +28,8 @@ class Table:
     """What is unusual in how the file was read, such as `semicolons between the columns`."""
     unused: tuple[str, ...] = ()
     """Columns that look like an adjusted price and are not used, as the file calls them."""
+    splits: np.ndarray | None = None
+    """(T,) cells of the file's own column of splits, where it has one."""
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
@@ -36,7 +38,8 @@ class Table:
     def take(self, rows: np.ndarray | slice) -> "Table":
         """The table with these rows (a mask, positions or a slice) alone."""
         columns = {name: values[rows] for name, values in self.columns.items()}
-        return replace(self, rows=self.rows[rows], columns=columns)
+        splits = None if self.splits is None else self.splits[rows]
+        return replace(self, rows=self.rows[rows], columns=columns, splits=splits)
 
     def having(self, columns: dict[str, np.ndarray]) -> "Table":
         """The table with these columns in place of its own."""

@@ -49,6 +49,8 @@ class IngestConfig(Settings):
     """Decimal sign of the source's numbers, as `data.decimal`."""
     dates: Literal["auto", "day_first", "month_first"] = "auto"
     """Order of the source's dates such as 04/01/2021, as `data.dates`."""
+    market_days: Literal["auto", "five", "seven", "sunday_to_thursday"] = "auto"
+    """Days of a week that the market trades, as `data.market_days`."""
     split_ratio: Annotated[float, Field(gt=1.0)] = 1.8
     """A jump between two closes by more than this factor is taken for an unadjusted split and refused."""
     outlier_factor: Annotated[float, Field(gt=1.0)] = 2.0

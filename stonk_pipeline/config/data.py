@@ -73,8 +73,9 @@ class DataConfig(Settings):
     long over."""
     bars: Literal["daily", "weekly"] = "daily"
     """What one bar spans; others are refused. With `weekly`, the horizon and all that is said of it count weeks."""
-    market_days: Literal["auto", "five", "seven"] = "auto"
-    """Days of a week that the market trades: found from the bars, or set. Seven makes a year of 365 days."""
+    market_days: Literal["auto", "five", "seven", "sunday_to_thursday"] = "auto"
+    """Days of a week that the market trades: found from the bars, or set. Seven makes a year of 365 days; a week from
+    Sunday to Thursday has to be set, since dates that are one day early look the same."""
     adjust: bool = True
     """Scale open, high, low and close by Adj Close / Close where the file has an Adj Close."""
     decimal: Literal["auto", "point", "comma"] = "auto"

@@ -150,8 +150,9 @@ def test_read_bars_keeps_the_saturdays_of_former_times_if_told(tmp_path):
 
 def test_read_bars_takes_markets_that_rest_on_other_days_or_never(tmp_path):
     riyadh = [day for day in pd.date_range("2021-01-03", periods=400) if day.day_of_week not in (4, 5)]
-    for sessions in (riyadh, list(pd.date_range("2021-01-02", periods=400))):
-        bars = read(write(tmp_path / "A.csv", [f"{day:%Y-%m-%d}" for day in sessions]))
+    always = list(pd.date_range("2021-01-02", periods=400))
+    for sessions, week in ((riyadh, "sunday_to_thursday"), (always, "auto")):
+        bars = read(write(tmp_path / "A.csv", [f"{day:%Y-%m-%d}" for day in sessions]), market_days=week)
         assert list(bars.frame["date"]) == sessions and bars.repairs == ()
 
 
