@@ -41,9 +41,7 @@ def adjust(table: Table) -> Table:
     factor = adjusted / close
     # Where a price is the close, it becomes the Adj Close itself: a product would miss it by a bit, and prices that
     # stand still would seem to move.
-    scaled = {
-        name: np.where(table.columns[name] == close, adjusted, table.columns[name] * factor) for name in PRICES
-    }
+    scaled = {name: np.where(table.columns[name] == close, adjusted, table.columns[name] * factor) for name in PRICES}
     return table.having(scaled)
 
 

@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from preprocessing.formatting import bar_columns, csv_lines, sequences, write_lines, x_columns, y_columns
-from preprocessing.indicators import add_indicators, first_defined
+from preprocessing.history import first_row, require_windows, standing_still
+from preprocessing.indicators import add_indicators
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars, unknown_symbol, unnamed_files
 from preprocessing.spacing import common_period
-from preprocessing.splits import SplitDates, members, share_bounds, split_dates
+from preprocessing.splits import SplitDates, members, split_dates
 from preprocessing.suspicions import suspect_splits
 from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit_scale, shuffle_targets
+from stonk_pipeline.brief import first_lines
 from stonk_pipeline.config import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.runs import Progress, Stage, file_digest, write_atomic
@@ -62,7 +62,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
     prepared, without_windows = _write_all(market, dates, data, out, progress)
     left_out = refused | without_windows
     totals = {name: sum(stock.counts[name] for stock in prepared) for name in SPLITS}
-    _require_windows(totals, left_out, market, dates, data)
+    require_windows(totals, left_out, market, dates, data)
     if data.data_dir == EMBEDDED and data.market.kind == "predictable":
         write_best_possible(prepared, data, out / BEST_POSSIBLE)
     write_atomic(out / DATASET, json.dumps(describe(prepared, left_out, dates, data, period, out), indent=2) + "\n")
@@ -107,7 +107,7 @@ def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars],
         (bars, symbol -> why it is left out)
 
     Raises:
-        DataError: names every file that cannot be used, not the first alone.
+        DataError: names the files that cannot be used, not the first alone.
     """
     if data.data_dir == EMBEDDED:
         return _generated(data), {}
@@ -120,7 +120,7 @@ def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars],
         except DataError as error:
             refused[stock] = str(error)
     if refused and (data.stocks != ["all"] or not bars):
-        raise DataError("\n".join(refused.values()))
+        raise DataError(first_lines(list(refused.values())))
     return suspect_splits(bars), refused | unnamed_files(data)
 
 
@@ -141,6 +141,8 @@ def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
     Raises:
         DataError: the stock gives no window; says why.
     """
+    if len(bars.frame) < first_row(data) + data.window + data.horizon:
+        raise DataError(_too_short(bars, data))
     scale = fit_scale(bars.frame, dates.val_start, data)
     windows = cut_windows(add_indicators(bars.frame, data.periods), data, scale)
     if data.stale_windows:
@@ -150,11 +152,16 @@ def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
         windows = shuffle_targets(windows, parts["train"], bars.stock)
     stock = Prepared(bars, scale, windows, parts)
     if not any(stock.counts[name] for name in ("train", "val", "test")):
-        raise DataError(
-            f"{len(bars.frame)} bars give no window within one part of the split: {first_row(data)} bars come before "
-            f"the first window, and {data.window + data.horizon} bars of window and horizon must lie within one part"
-        )
+        still = standing_still(bars, data)
+        raise DataError(f"{len(bars.frame)} bars give no window: {still}" if still else _too_short(bars, data))
     return stock
+
+
+def _too_short(bars: Bars, data: DataConfig) -> str:
+    return (
+        f"{len(bars.frame)} bars give no window within one part of the split: {first_row(data)} bars come before "
+        f"the first window, and {data.window + data.horizon} bars of window and horizon must lie within one part"
+    )
 
 
 def write_stock(stock: Prepared, out: Path) -> None:
@@ -219,46 +226,3 @@ def describe(
 
 def _end(dates: SplitDates) -> dict[str, str]:
     return {} if dates.test_end is None else {"test_end": str(dates.test_end)}
-
-
-def _require_windows(
-    totals: dict[str, int], left_out: dict[str, str], market: list[Bars], dates: SplitDates, data: DataConfig
-) -> None:
-    """Refuses a dataset that lacks one of its parts."""
-    missing = [name for name in ("train", "val", "test") if not totals[name]]
-    if not missing:
-        return
-    reasons = "".join(f"\n  {stock}: {reason}" for stock, reason in left_out.items())
-    days = len(np.unique(np.concatenate([bars.frame[DATE].to_numpy() for bars in market])))
-    if data.fold is not None:
-        remedy = f"give more history or fewer folds (this is fold {data.fold} of {data.folds})"
-    elif data.val_start:
-        remedy = (
-            f"move data.val_start ({dates.val_start}) or data.test_start ({dates.test_start}), or give more history"
-        )
-    else:
-        remedy = f"give at least {days_needed(data)} bars (the longest calendar here has {days}), or lower data.warm_up"
-    raise DataError(
-        f"{', '.join(bars.stock for bars in market)}: no window in the {' and '.join(missing)} part of the split; "
-        f"{remedy}{reasons}"
-    )
-
-
-def days_needed(data: DataConfig) -> int:
-    """Fewest bars of a single stock that give each part of the split a window, when it is split by shares."""
-    train = first_row(data) + data.window + data.horizon
-    # Windows start every `stride` bars, so the first one of a part may start that much later.
-    later = data.window + data.horizon + data.stride - 1
-    shares = data.train_share, data.val_share, 1 - data.train_share - data.val_share
-    # Rounding can give a part one day more than its share.
-    days = int(max(train / shares[0], (later - 1) / shares[1], (later - 1) / shares[2]))
-    while True:
-        val, test = share_bounds(days, data)
-        if val >= train and test - val >= later and days - test >= later:
-            return days
-        days += 1
-
-
-def first_row(data: DataConfig) -> int:
-    """Bars before the first window: the warm-up, or more where a period is longer."""
-    return max(data.warm_up, max(first_defined(data.periods), data.volatility_window) - data.window + 1)

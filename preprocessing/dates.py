@@ -1,5 +1,6 @@
 """The text of cells as dates: the form of a column is found, or refused where day and month may be either."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ FORMS = {
     "day_name": r"(?i:(?:[a-z]{3},? )?(?P<d>[0-9]{1,2})[ -]" + NAME + r"[ ,-]+(?P<y>[0-9]{4}))",
 }
 """Regular expressions of the dates that people write, before a clock and a zone."""
+ISO = re.compile(FORMS["iso"], re.ASCII)
 EPOCH, SERIAL = r"[0-9]{9,19}", r"[2-6][0-9]{4}(?:\.[0-9]+)?"
 EPOCH_UNITS = ((1e17, "ns", "nanoseconds"), (1e14, "us", "microseconds"), (1e11, "ms", "milliseconds"))
 """From which number on a time since 1970 is in this unit; so each unit begins in 1973."""
@@ -67,6 +69,9 @@ def read_stamps(table: Table, data: DataConfig) -> tuple[Stamps, list[str]]:
     column = table.columns[DATE]
     if column.dtype.kind == "M":
         return _bare(column.astype("datetime64[s]")), []
+    quick = _plain_days(column)
+    if quick is not None:
+        return _bare(quick), []
     text = cell_text(column)
     plain = pd.to_datetime(text.astype(object).where(text.notna(), None), format="%Y-%m-%d", errors="coerce")
     days, there = plain.to_numpy().astype("datetime64[s]"), text.notna().to_numpy(dtype=bool)
@@ -108,6 +113,17 @@ def tell_times(stamps: Stamps, days: np.ndarray, zone: str | None, repairs: list
 
 def _bare(local: np.ndarray) -> Stamps:
     return Stamps(local, np.full(len(local), np.nan))
+
+
+def _plain_days(column: np.ndarray) -> np.ndarray | None:
+    """Days of cells that are all as 2021-01-04, which is quick to see and the usual case; else None."""
+    cells = column.tolist()
+    if not all(isinstance(cell, str) and ISO.fullmatch(cell) for cell in cells):
+        return None
+    try:
+        return np.array(cells, dtype="datetime64[D]").astype("datetime64[s]")
+    except ValueError:
+        return None  # no day of the calendar; said below
 
 
 def _form(text: pd.Series) -> str:

@@ -14,6 +14,8 @@ from ta.volatility import BollingerBands
 from stonk_pipeline.config import IndicatorPeriods
 from stonk_pipeline.schema import CLOSE, HIGH, INDICATORS, LOW
 
+STILL = 1e-9
+"""Range, as a share of the price, below which prices stand still: adjusted ones may differ in their last bits."""
 CCI_CONSTANT = 0.015
 """Lambert's scaling: puts most values of the CCI between -100 and 100."""
 
@@ -51,15 +53,27 @@ def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFra
         "bbands_middle": bands.bollinger_mavg(),
         "bbands_lower": bands.bollinger_lband(),
     }
+    for name, period in (("stoch_k", periods.stoch), ("willr", periods.willr)):
+        top, bottom = high.rolling(period).max(), low.rolling(period).min()
+        columns[name] = columns[name].where(top - bottom > STILL * top)
+    smoothed = columns["stoch_k"].notna().rolling(periods.stoch_smooth).min() == 1
+    columns["stoch_d"] = columns["stoch_d"].where(smoothed)
     values = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in INDICATORS])
     return pd.concat([bars, pd.DataFrame(values, columns=list(INDICATORS))], axis=1)
 
 
 def first_defined(periods: IndicatorPeriods) -> int:
     """Row, counted from 0, from which on all indicators are defined."""
-    averages = (periods.sma, periods.ema, periods.rsi, periods.macd_slow, periods.willr, periods.cci, periods.bbands)
+    return max(defined_from(periods).values())
+
+
+def defined_from(periods: IndicatorPeriods) -> dict[str, int]:
+    """Period -> row, counted from 0, from which on its indicator is defined."""
+    averages = ("sma", "ema", "rsi", "macd_slow", "willr", "cci", "bbands")
+    rows = {name: getattr(periods, name) - 1 for name in averages}
     stochastic = periods.stoch + periods.stoch_smooth - 2
-    return max(*(period - 1 for period in averages), periods.mom, stochastic, 2 * periods.adx - 1)
+    longer = "stoch" if periods.stoch >= periods.stoch_smooth else "stoch_smooth"
+    return rows | {"mom": periods.mom, longer: stochastic, "adx": 2 * periods.adx - 1}
 
 
 def cci(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.ndarray:
@@ -79,7 +93,7 @@ def cci(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.nd
     mean = view.mean(axis=1)
     deviation = np.abs(view - mean[:, None]).mean(axis=1)
     # The mean of equal numbers can miss them by one bit, which would pass for a deviation.
-    flat = view.max(axis=1) == view.min(axis=1)
+    flat = view.max(axis=1) - view.min(axis=1) <= STILL * view.max(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         out[period - 1 :] = np.where(flat, np.nan, (typical[period - 1 :] - mean) / (CCI_CONSTANT * deviation))
     return out

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preprocessing.dataset import first_row, load_bars
+from preprocessing.dataset import load_bars
 from preprocessing.formatting import EXACT, significant
+from preprocessing.history import first_row
 from preprocessing.indicators import add_indicators
 from preprocessing.ohlcv import find_files
 from preprocessing.spacing import period_of

@@ -73,14 +73,14 @@ def read_table(path: Path, stock: str, data: DataConfig) -> Table:
         raise DataError(f"{path}: there are no rows under the header; download it again")
     chosen, told = _own_rows(path, sheet, stock)
     wanted = [name for name in KNOWN if place.get(name, -1) >= 0 and not (whole_set and name == ADJUSTED)]
-    columns = {name: _values(sheet.frame[place[name]].iloc[chosen]) for name in wanted}
+    columns = {name: _column(sheet, place[name], chosen) for name in wanted}
     if TIME in place:
-        columns[DATE] = _with_times(columns[DATE], _values(sheet.frame[place[TIME]].iloc[chosen]))
+        columns[DATE] = _with_times(columns[DATE], _column(sheet, place[TIME], chosen))
     columns.setdefault(VOLUME, np.full(len(columns[DATE]), np.nan))
     rows = np.arange(sheet.before + 1, sheet.before + 1 + len(sheet.frame))[chosen]
     unit = "row" if is_parquet(path) else "line"
     said = [*said, *named.said, *told]
-    splits = _values(sheet.frame[place[SPLIT]].iloc[chosen]) if SPLIT in place else None
+    splits = _column(sheet, place[SPLIT], chosen) if SPLIT in place else None
     return Table(path, unit, rows, columns, whole_set, tuple(said), _unused(named, sheet, data, columns), splits)
 
 
@@ -189,15 +189,24 @@ def _own_columns(path: Path, sheet: Sheet, stock: str) -> list[str]:
 
 def _own_rows(path: Path, sheet: Sheet, stock: str) -> tuple[np.ndarray | slice, list[str]]:
     """The rows of the stock: all, if the file names at most one ticker."""
-    there = sorted(sheet.rows_of)
+    there = sheet.rows_of
     if len(there) < 2:
         other = [name for name in there if name != stock]
         return slice(None), [f"its ticker column says {shown(other)}"] if other else []
     if stock not in sheet.rows_of:
         raise DataError(
-            f"{path}: holds {shown(there)}, but not {stock}; name one of them, or write one file for each stock"
+            f"{path}: holds {shown(sorted(there))}, but not {stock}; name one of them, or write one file for each stock"
         )
     return sheet.rows_of[stock], [f"the rows of {stock} among those of {len(there)} tickers"]
+
+
+def _column(sheet: Sheet, number: int, rows: np.ndarray | slice) -> np.ndarray:
+    """The rows of a column; of text without a detour through a series, which would take a market-wide file minutes."""
+    column = sheet.frame[number]
+    if isinstance(column.dtype, pd.StringDtype):
+        values: np.ndarray = column.array[rows].to_numpy(dtype=object, na_value=None)
+        return values
+    return _values(column.iloc[rows])
 
 
 def _values(column: pd.Series) -> np.ndarray:

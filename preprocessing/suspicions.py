@@ -18,8 +18,9 @@ from stonk_pipeline.schema import CLOSE, DATE, OPEN
 
 WHOLE = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
 ODD = ((6, 5), (5, 4), (4, 3), (7, 5), (3, 2), (8, 5), (5, 3), (7, 4), (9, 5), (5, 2), (7, 2))
+FEWER = ((2, 3), (3, 4), (4, 5), (3, 5), (2, 5))
 RATIOS = (
-    *(Fraction(new, old) for new, old in ODD),
+    *(Fraction(new, old) for new, old in (*ODD, *FEWER)),
     *(Fraction(new) for new in WHOLE),
     *(Fraction(1, old) for old in WHOLE),
 )

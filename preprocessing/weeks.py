@@ -25,7 +25,13 @@ Wednesdays from June to December 1968, for 116 bars."""
 NEVER = 0.02
 """Share of the bars below which a market does not trade on a day of the week; a fifth is usual."""
 SUNDAY = 6
-THURSDAY = 3
+REMEDIES = {
+    (6, 0, 1, 2, 3): "dates that are one day early, as those in UTC of a market east of Greenwich, need the time or "
+    "the zone that was cut off; if the market trades on these days (Riyadh; Tel Aviv until 2025), set data.market_days "
+    "to sunday_to_thursday",
+    (1, 2, 3, 4, 5): "dates that are one day late, as those of the end of a day, have to be those of the session",
+}
+"""Days of the week with sessions -> what to do."""
 
 
 def check_week(table: Table, data: DataConfig, repairs: list[Repair], zoned: bool) -> None:
@@ -67,18 +73,11 @@ def _refuse_other_weeks(table: Table, weekday: np.ndarray) -> None:
     traded = counts >= TRADED * counts.max()
     if not traded[SATURDAY:].any():
         return
-    first, last = (SUNDAY, THURSDAY) if traded[SUNDAY] and not traded[SATURDAY] else (0, SATURDAY)
-    if not traded[0]:
-        first = 1
     days = table.columns[DATE]
-    span = ", ".join(NAMES[day] for day in (*range(first, 7), *range(first)) if traded[day])
-    remedy = {
-        SUNDAY: "dates that are one day early, as those in UTC of a market east of Greenwich, need the time or the "
-        "zone that was cut off; a market that trades so (Riyadh; Tel Aviv until 2025) needs "
-        "data.market_days=sunday_to_thursday",
-        1: "dates that are one day late, as those of a day's end, have to be moved to the session",
-        0: "if it traded on Saturdays then, set data.market_days to five",
-    }[first]
+    order = (6, 0, 1, 2, 3, 4, 5) if traded[SUNDAY] else tuple(range(7))
+    found = tuple(day for day in order if traded[day])
+    span = ", ".join(NAMES[day] for day in found)
+    remedy = REMEDIES.get(found, "if the market traded on these days, set data.market_days to five")
     refuse(table, weekday >= SATURDAY, f"{days[weekday >= SATURDAY][0]} is on a weekend; sessions on {span}", remedy)
 
 
@@ -133,7 +132,9 @@ def drop_unfinished_week(table: Table, data: DataConfig, repairs: list[Repair], 
         ahead = 4 + (usual == SUNDAY) if dated_first else (usual - int(weekday[-1])) % 7
         end = last + np.timedelta64(ahead, "D")
         drop[-1] = last <= today and (today <= end if dated_first else today < end)
-    note(repairs, days[drop], "unfinished_week", "of a week that was not over; dropped, a part is not a whole week's bar")
+    note(
+        repairs, days[drop], "unfinished_week", "of a week that was not over; dropped, a part is not a whole week's bar"
+    )
     return table.take(~drop)
 
 

@@ -49,6 +49,8 @@ class Windows:
         return len(self.last)
 
 
+STILL = 1e-9
+"""Deviation of returns, as a share of the price, below which prices stand still and only arithmetic moves them."""
 OTHER = ("features", "undefined")
 """Fields of `Windows` that are no arrays."""
 
@@ -109,7 +111,12 @@ def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> W
 def is_defined(frame: pd.DataFrame, data: DataConfig, last: np.ndarray) -> np.ndarray:
     """(N,) whether indicators and volatility are defined at the rows `last` (N,)."""
     deviation = _return_deviation(frame[CLOSE].to_numpy(), data.volatility_window)
-    return np.isfinite(frame[list(INDICATORS)].to_numpy()[last]).all(axis=1) & (deviation[last] > 0)
+    return np.isfinite(frame[list(INDICATORS)].to_numpy()[last]).all(axis=1) & (deviation[last] > STILL)
+
+
+def still_bars(frame: pd.DataFrame, data: DataConfig) -> np.ndarray:
+    """(T,) whether the closes have not moved over the volatility's look-back."""
+    return _return_deviation(frame[CLOSE].to_numpy(), data.volatility_window) <= STILL
 
 
 def look_back(

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from stonk_pipeline import __version__, capacity, dag, locks, pipeline, process
+from stonk_pipeline.brief import brief
 from stonk_pipeline.config import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation import arguments
@@ -125,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = _execute(run, args.command)
-    sys.stdout.write(f"{result.directory}: done; {result.numbers}\n")
+    sys.stdout.write(f"{result.directory}: done; {brief(result.numbers)}\n")
     return 0
 
 

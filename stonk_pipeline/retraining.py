@@ -43,7 +43,9 @@ def data_digest(config: PipelineConfig) -> str:
     Raises:
         DataError: there is no such folder or symbol.
     """
-    return bars_digest({symbol: file_digest(path) for symbol, path in pipeline.bar_files(config).items()})
+    files = pipeline.bar_files(config)
+    digests = {path: file_digest(path) for path in dict.fromkeys(files.values())}
+    return bars_digest({symbol: digests[path] for symbol, path in files.items()})
 
 
 def settings_digest(config: PipelineConfig, start_from: str) -> str:
@@ -104,7 +106,7 @@ def freeze_bars(config: PipelineConfig) -> PipelineConfig:
     for path in (new, target):
         shutil.rmtree(path, ignore_errors=True)
     new.mkdir(parents=True)
-    for path in pipeline.bar_files(config).values():
+    for path in dict.fromkeys(pipeline.bar_files(config).values()):
         shutil.copyfile(path, new / path.name)
     if data_digest(config.model_copy(update={"data": frozen.data.model_copy(update={"data_dir": str(new)})})) != digest:
         shutil.rmtree(new)

@@ -179,7 +179,9 @@ def _inside(name: str) -> bool:
 
 def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
     """What a stage's outputs follow from: (digest, the inputs' digests)."""
-    digests = {name: input_digest(path) for name, path in inputs.items()}
+    # One file may be the input of thousands of stocks: it is read once.
+    by_path = {path: input_digest(path) for path in dict.fromkeys(inputs.values())}
+    digests = {name: by_path[path] for name, path in inputs.items()}
     return json_digest([stage.name, config.model_dump(mode="json"), digests]), digests
 
 

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
 from stonk_pipeline import pipeline, process
+from stonk_pipeline.brief import brief
 from stonk_pipeline.errors import PipelineError, StageError
 from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.runs import StageResult, changed_code, read_manifest
@@ -81,9 +82,9 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     if result is None:
         raise StageError(f"{step}: ended without a valid manifest in {run.stage_dir(step)}")
     showing.done()
-    board.finish(label, result.seconds, result.numbers)
+    board.finish(label, result.seconds, brief(result.numbers))
     create_markdown_artifact(key=label, markdown=summary(run, result), description=run.title(step))
-    logger.info("%s: done in %.0f s; %s", label, result.seconds, result.numbers)
+    logger.info("%s: done in %.0f s; %s", label, result.seconds, brief(result.numbers))
     return result.model_dump(mode="json")
 
 

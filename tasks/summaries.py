@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import pipeline
+from stonk_pipeline.brief import brief
 from stonk_pipeline.runs import StageResult
 
 
 def summary(run: pipeline.Run, result: StageResult) -> str:
     """A step's numbers as a table, and for trainings and the comparison the rows that tell the story."""
-    parts = [_table(("", ""), [(name, _text(value)) for name, value in result.numbers.items()])]
+    parts = [_table(("", ""), [(name, _text(value)) for name, value in brief(result.numbers).items()])]
     directory = Path(result.directory)
     for name, title in (("validation.csv", "Validation"), ("comparison.csv", "Comparison")):
         path = directory / name

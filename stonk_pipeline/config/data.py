@@ -11,49 +11,64 @@ EMBEDDED = "embedded"
 """Value of `DataConfig.data_dir` that stands for the generated market."""
 
 
+LONGEST = 10_000
+"""Bars that a look-back may have: forty years of sessions."""
+MOST_GENERATED = 10_000_000
+"""Bars that the generated market may have in all: 600 MB while they are made."""
+Period = Annotated[int, Field(ge=1, le=LONGEST)]
+
+
 class MarketConfig(Settings):
     """The generated market with a known answer (`stonk_pipeline.market`)."""
 
     kind: Literal["predictable", "random_walk"] = "predictable"
     """`predictable`: momentum and reversion under changing volatility. `random_walk`: its twin without either."""
-    tickers: PositiveInt = 12
-    """How many tickers to generate."""
-    days: Annotated[int, Field(ge=300)] = 1500
+    tickers: Annotated[int, Field(ge=1, le=10_000)] = 12
+    """How many tickers to generate; with `days` at most 10 million bars."""
+    days: Annotated[int, Field(ge=300, le=50_000)] = 1500
     """Trading days a ticker."""
     daily_sd: Annotated[float, Field(gt=0, le=0.1)] = 0.012
     """Long-run standard deviation of a day's shock; 0.012 is about 19 % a year, as a large company's share has."""
     seed: Seed = 7
     """Seed of the generator; the pipeline's own seed does not change the bars."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tickers * self.days > MOST_GENERATED:
+            raise ValueError(
+                f"{self.tickers:,} tickers of {self.days:,} days are more than {MOST_GENERATED:,} bars; lower either"
+            )
+        return self
+
 
 class IndicatorPeriods(Settings):
     """Look-back periods, in bars."""
 
-    sma: PositiveInt = 20
+    sma: Period = 20
     """Simple moving average."""
-    ema: PositiveInt = 50
+    ema: Period = 50
     """Exponential moving average."""
-    mom: PositiveInt = 10
+    mom: Period = 10
     """Momentum: close minus the close so many bars before."""
-    stoch: PositiveInt = 14
+    stoch: Period = 14
     """Stochastic oscillator."""
-    stoch_smooth: PositiveInt = 3
+    stoch_smooth: Period = 3
     """Smoothing of the stochastic oscillator's second line."""
-    rsi: PositiveInt = 14
+    rsi: Period = 14
     """Relative strength index."""
-    macd_fast: PositiveInt = 12
+    macd_fast: Period = 12
     """Fast average of the MACD; below the slow one."""
-    macd_slow: PositiveInt = 26
+    macd_slow: Period = 26
     """Slow average of the MACD."""
-    willr: PositiveInt = 14
+    willr: Period = 14
     """Williams %R."""
-    cci: PositiveInt = 20
+    cci: Period = 20
     """Commodity channel index."""
-    adx: PositiveInt = 14
+    adx: Period = 14
     """Average directional index."""
-    bbands: PositiveInt = 20
+    bbands: Period = 20
     """Bollinger bands."""
-    bbands_width: Annotated[float, Field(gt=0)] = 2.0
+    bbands_width: Annotated[float, Field(gt=0, le=100)] = 2.0
     """Half-width of the Bollinger bands in standard deviations."""
 
 
@@ -108,7 +123,7 @@ class DataConfig(Settings):
     warm_up: Annotated[int, Field(ge=0)] = 100
     """Bars at the start of each history that are used for the indicators but not for windows: recursive averages have
     forgotten their start by then."""
-    volatility_window: Annotated[int, Field(ge=5)] = 20
+    volatility_window: Annotated[int, Field(ge=5, le=LONGEST)] = 20
     """Daily returns that the window's volatility is computed from."""
     max_gap_days: PositiveInt = 10
     """Calendar days without a bar that are reported as a gap."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stonk_pipeline.brief import SHOWN
 from stonk_pipeline.config import EMBEDDED, AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.options import WAIT, with_wait
@@ -73,8 +74,10 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
     directory = Path(request.forecasts_dir)
     for forecaster in forecasters:
         found, left_out = make(forecaster, request, report_progress)
-        for stock, reason in left_out.items():
+        for stock, reason in list(left_out.items())[:SHOWN]:
             sys.stdout.write(f"no forecast of {stock}: {reason}\n")
+        if len(left_out) > SHOWN:
+            sys.stdout.write(f"nor of {len(left_out) - SHOWN:,} more stocks\n")
         for made in found:
             entry, added = append(directory, made.forecast)
             if not added:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline import forecast
+from stonk_pipeline.brief import first_lines
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
@@ -62,7 +63,7 @@ def make(
         except DataError as reason:
             left_out[each.window.stock] = str(reason)
     if not latest:
-        raise DataError("\n".join(left_out.values()))
+        raise DataError(first_lines(list(left_out.values())))
     windows = [each.window for each in latest]
     texts = _ask(forecaster, request, windows, progress)
     read = forecast.read_all(texts, windows, horizon)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from preprocessing.dataset import first_row, preprocess
+from preprocessing.dataset import preprocess
+from preprocessing.history import first_row
 from preprocessing.latest import last_window, latest_windows
 from preprocessing.windows import Scale
 from stonk_pipeline import dataset

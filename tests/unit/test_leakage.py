@@ -127,7 +127,7 @@ def outputs(tmp_path_factory) -> dict[str, Path]:
 def test_preprocess_of_a_beginning_equals_the_beginning_of_all(tmp_path, monkeypatch, outputs, mode, row):
     day = str(CALENDAR[row])[:10]
     # Before its day comes a part is empty, which the stage refuses to hand on; here that is as it should be.
-    monkeypatch.setattr(dataset, "_require_windows", lambda *_: None)
+    monkeypatch.setattr(dataset, "require_windows", lambda *_: None)
     out = run(beginning(market(), CALENDAR[row]), tmp_path, mode)
     assert differences(outputs[mode], out, day, whole_x=False) == []
     known = prompts(out, day)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing.dataset import STAGE, days_needed, preprocess
+from preprocessing.dataset import STAGE, preprocess
 from preprocessing.formatting import csv_lines, significant
+from preprocessing.history import days_needed
 from preprocessing.ohlcv import find_files
 from stonk_pipeline import runs
 from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
