@@ -20,7 +20,7 @@ LEAST = 0.005
 ROUNDINGS = 4.0
 """A change has to be so many times what rounding alone may do to the factor, as cents do to an Adj Close of 0.13."""
 BACK = 0.2
-"""Share of a change that may be left when the factor has come back: the next dividend may fall in between."""
+"""Share of a change that may be left when the factor has come back."""
 LARGE = 0.15
 """A change of the factor (as a logarithm) from which on the close has to show what is adjusted for."""
 STILL_BARS, STILL_MOVE = 5, 0.02
@@ -89,8 +89,9 @@ def _still(adjusted: np.ndarray, close: np.ndarray) -> np.ndarray:
     same = np.append(False, np.abs(np.diff(adjusted)) <= 1e-9 * adjusted[1:])
     starts = np.flatnonzero(~same)
     sizes = np.diff(np.append(starts, len(same)))
-    spread = np.maximum.reduceat(close, starts) / np.minimum.reduceat(close, starts)
-    return np.repeat((sizes >= STILL_BARS) & (spread > 1 + STILL_MOVE), sizes)
+    moved = np.maximum.reduceat(close, starts) / np.minimum.reduceat(close, starts) - 1
+    rounded = ROUNDINGS * (_rounding(adjusted) / adjusted)[starts]
+    return np.repeat((sizes >= STILL_BARS) & (moved > np.maximum(STILL_MOVE, rounded)), sizes)
 
 
 def _run(flags: np.ndarray) -> int:
@@ -105,7 +106,9 @@ def _leaves_and_returns(factor: np.ndarray, slack: np.ndarray) -> np.ndarray:
     found = np.zeros(len(factor), dtype=bool)
     for row in np.flatnonzero(np.abs(steps) > slack[1:]):
         step, later = steps[row], factor[row + 2 : row + 2 + BACK_WITHIN]
-        back = np.flatnonzero(np.abs(later - factor[row]) <= np.maximum(BACK * abs(step), slack[row] / 2))
+        left, most = later - factor[row], max(BACK * abs(step), slack[row] / 2)
+        # A dividend that was paid meanwhile raises it, so it may come back to more than it was.
+        back = np.flatnonzero(left >= -most if step < 0 else np.abs(left) <= most)
         if len(back) and not found[row : row + 2].any():
             found[row + 1 : row + 2 + back[0]] = True
     return found

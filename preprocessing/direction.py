@@ -15,6 +15,7 @@ from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, balanced, natural, write_examples
 from stonk_pipeline.market_news import generate_news, write_news
 from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.schema import Company
 
 NEWS, COMPANIES, RECORDS = "news/", "companies", "records/"
 """Input names: each file of headlines (`news/AAPL.jsonl`), the file of company facts, each file of records."""
@@ -72,7 +73,7 @@ def _from_bars(
     directory = inputs["dataset"]
     histories = dataset.read_histories(directory)
     news, informative = _news(config, inputs, list(histories), out)
-    companies = read_companies(inputs[COMPANIES]) if COMPANIES in inputs else {}
+    companies = _companies(inputs[COMPANIES], list(histories)) if COMPANIES in inputs else {}
     parts = {}
     for part in PARTS:
         windows, targets = dataset.read_split(directory, part)
@@ -98,11 +99,28 @@ def _news(
     """The headlines, and the share of informative ones where it is known."""
     files = [path for name, path in inputs.items() if name.startswith(NEWS)]
     if files or config.market is None:
-        return (read_news(files, tickers, config.clock) if files else News({})), None
+        news = read_news(files, tickers, config.clock) if files else News({})
+        if news.read and news.other_tickers == news.read:
+            raise DataError(
+                f"{files[0]}: none of {news.read:,} headlines is of a stock of this run: there is {news.other} here, "
+                f"and {tickers[0]} in the run; write the run's tickers, or give no news"
+            )
+        return news, None
     generated = generate_news(market.generate(config.market), config.market, config.market_news, config.clock)
     write_news(generated, out / GENERATED)
     share = sum(headline.informative for headline in generated) / max(len(generated), 1)
     return read_news([out / GENERATED], tickers, config.clock), round(share, 4)
+
+
+def _companies(path: Path, tickers: list[str]) -> dict[str, Company]:
+    """The facts, of which some at least are of this run's stocks."""
+    companies = read_companies(path)
+    if companies and not companies.keys() & set(tickers):
+        raise DataError(
+            f"{path}: none of {len(companies):,} companies is a stock of this run: there is {next(iter(companies))} "
+            f"here, and {tickers[0]} in the run; write the run's tickers, or give no file of companies"
+        )
+    return companies
 
 
 def _with_news(examples: Examples) -> int:

@@ -15,7 +15,7 @@ from stonk_pipeline.config.direction import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Headline
-from stonk_pipeline.untrusted import LONGEST_LINE, parse_json, reason
+from stonk_pipeline.untrusted import LONGEST_LINE, parse_json, reason, shown
 
 FIELDS = ("timestamp", "ticker", "headline")
 SHOWN = 5
@@ -34,6 +34,8 @@ class News:
     empty: int = 0
     """Headlines of which cleaning left nothing."""
     other_tickers: int = 0
+    other: str = ""
+    """The first ticker that is none of those to keep."""
     times: dict[str, list[Time]] = field(default_factory=dict, repr=False)
     """When each was published, UTC."""
 
@@ -56,6 +58,7 @@ def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: New
     lines: list[tuple[Time, str, str]] = []
     problems: list[str] = []
     read = other = empty = 0
+    first_other = ""
     for file in news_files(path) if isinstance(path, Path) else path:
         for place, raw in _lines(file):
             read += 1
@@ -68,7 +71,7 @@ def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: New
                 problems.append(f"{place}{error}")
                 continue
             if ticker not in wanted:
-                other += 1
+                other, first_other = other + 1, first_other or ticker
             elif cleaned := clean(text, config.max_length):
                 lines.append((time, ticker, cleaned))
             else:
@@ -77,7 +80,10 @@ def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: New
         more = f"\nand {len(problems) - SHOWN} more such lines" if len(problems) > SHOWN else ""
         raise DataError("\n".join(problems[:SHOWN]) + more)
     kept, duplicates = _once(sorted(lines), datetime.timedelta(days=config.duplicate_days))
-    return replace(_by_ticker(kept), read=read, duplicates=duplicates, empty=empty, other_tickers=other)
+    found = _by_ticker(kept)
+    return replace(
+        found, read=read, duplicates=duplicates, empty=empty, other_tickers=other, other=shown(first_other, 40)
+    )
 
 
 def news_files(path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from preprocessing.parsing import file_tickers, looks_like_bars, read_table
 from preprocessing.repairs import Repair
 from stonk_pipeline.config import EMBEDDED, DataConfig
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.untrusted import shown
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&_]{0,14}")
 
@@ -91,7 +92,8 @@ def unnamed_files(data: DataConfig) -> dict[str, str]:
     if data.stocks != ["all"] or not place.is_dir():
         return {}
     why = "not named after a stock symbol; rename it to have it used"
-    return {path.name: f"{path}: {why}" for path, symbols in symbols_in(place, None) if not symbols}
+    unnamed = [path for path, symbols in symbols_in(place, None) if not symbols]
+    return {shown(path.name): f"{shown(path, 400)}: {why}" for path in unnamed}
 
 
 def _in_file(path: Path, wanted: list[str] | None) -> dict[str, Path]:

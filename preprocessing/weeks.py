@@ -10,7 +10,7 @@ import datetime
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from preprocessing.repairs import Repair, note, refuse
+from preprocessing.repairs import Repair, note, refuse, remark
 from preprocessing.spacing import FEW, KINDS, SATURDAY, STRAY, TRADED, trades_every_day, weekdays, weekend_sessions
 from preprocessing.table import Table
 from stonk_pipeline.config import DataConfig
@@ -54,6 +54,9 @@ def check_week(table: Table, data: DataConfig, repairs: list[Repair], zoned: boo
         bad = np.isin(weekday, REST[data.market_days]) if data.bars == "daily" else np.zeros(len(days), dtype=bool)
         rest = "a Saturday or Sunday" if data.market_days == "five" else "a Friday or Saturday"
         note(repairs, days[bad], "weekend", f"on {rest}, though the market rests then; kept", changed=False)
+        missing = _missing_day(days) if data.bars == "daily" and data.market_days == "five" else None
+        if missing is not None:
+            remark(repairs, table, "missing_weekday", f"{missing[1]}; kept")
         return
     if data.bars == "daily" and not zoned and len(days) >= FEWEST // 2 and not trades_every_day(days):
         _refuse_other_weeks(table, weekday)
@@ -63,8 +66,11 @@ def check_week(table: Table, data: DataConfig, repairs: list[Repair], zoned: boo
         remedy = "write the date of each session (times in UTC belong to the day before or after), or set "
         refuse(table, bad, what, remedy + "data.market_days to five if it was traded then")
     note(repairs, days[bad], "weekend", "on a Saturday or Sunday, though the market rests then; kept", changed=False)
-    if data.bars == "daily" and not zoned and not trades_every_day(days):
-        _refuse_missing_day(table, weekday)
+    missing = _missing_day(days) if data.bars == "daily" and not zoned and not trades_every_day(days) else None
+    if missing is not None:
+        remedy = "add the missing bars, write the date of each session if the dates are off, or set data.market_days "
+        remedy += "to five if the market rested on that day"
+        refuse(table, np.arange(len(days)) == missing[0], missing[1], remedy)
 
 
 def _refuse_other_weeks(table: Table, weekday: np.ndarray) -> None:
@@ -81,27 +87,18 @@ def _refuse_other_weeks(table: Table, weekday: np.ndarray) -> None:
     refuse(table, weekday >= SATURDAY, f"{days[weekday >= SATURDAY][0]} is on a weekend; sessions on {span}", remedy)
 
 
-def _refuse_missing_day(table: Table, weekday: np.ndarray) -> None:
-    """Raises where one of Monday to Friday is never traded for `STRETCH` bars."""
-    count = len(weekday)
+def _missing_day(days: np.ndarray) -> tuple[int, str] | None:
+    """(first of `STRETCH` bars without one of Monday to Friday, which day that is in words), or None."""
+    weekday, count = weekdays(days), len(days)
     if count < FEWEST:
-        return
+        return None
     size = min(STRETCH, count)
     for day in range(SATURDAY):
         shares = sliding_window_view(weekday == day, size).mean(axis=1)
-        if shares.min() > (NEVER if count >= STRETCH else 0.0):
-            continue
-        first = int(shares.argmin())
-        days = table.columns[DATE]
-        rows = np.arange(count) == first
-        what = f"hardly a bar on a {NAMES[day]} from {days[first]} to {days[first + size - 1]}"
-        refuse(
-            table,
-            rows,
-            what,
-            "add the missing ones, write the date of each session if the dates are off, or set data.market_days to "
-            "five if the market rested then",
-        )
+        if shares.min() <= (NEVER if count >= STRETCH else 0.0):
+            first = int(shares.argmin())
+            return first, f"hardly a bar on a {NAMES[day]} from {days[first]} to {days[first + size - 1]}"
+    return None
 
 
 def drop_unfinished_week(table: Table, data: DataConfig, repairs: list[Repair], today: np.datetime64) -> Table:
@@ -132,9 +129,7 @@ def drop_unfinished_week(table: Table, data: DataConfig, repairs: list[Repair], 
         ahead = 4 + (usual == SUNDAY) if dated_first else (usual - int(weekday[-1])) % 7
         end = last + np.timedelta64(ahead, "D")
         drop[-1] = last <= today and (today <= end if dated_first else today < end)
-    note(
-        repairs, days[drop], "unfinished_week", "of a week that was not over; dropped, a part is not a whole week's bar"
-    )
+    note(repairs, days[drop], "unfinished_week", "of a week that was not over; dropped")
     return table.take(~drop)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline import dataset, forecast
+from stonk_pipeline.brief import first_lines
 from stonk_pipeline.config import DataConfig, PipelineConfig
 from stonk_pipeline.dag import FORECAST
-from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.matching import MIN_SHARE, Key, require_match
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
@@ -52,7 +53,7 @@ def evaluate(
         ask_model: whether to ask the model at all.
         progress: receives the windows answered so far.
         least: share of the test windows that a file has to have forecasts for.
-        say: receives a note for each file with rows that are of no bar.
+        say: receives a note for each file with rows that are of no bar, and what is left out of the bars.
 
     Raises:
         ConfigError: there are no files of bars.
@@ -63,7 +64,11 @@ def evaluate(
         raise ConfigError("evaluate needs files of bars: give --data-dir a folder with one CSV or Parquet file a stock")
     data = config.data.model_copy(update={"split_ratio": ANY_JUMP, "window": CONTEXT, "horizon": HORIZON})
     rows = {name: read_rows(path) for name, path in files.items()}
-    closes = read_closes(paths, data)
+    closes, left_out = read_closes(paths, data)
+    if left_out:
+        say(f"{len(left_out)} of {len(paths.keys() | left_out.keys())} stocks and files are left out:")
+        say(first_lines([f"  {name}: {reason}" for name, reason in left_out.items()]))
+    paths = {stock: paths[stock] for stock in closes}
     for name, path in files.items():
         note = _match(path, rows[name], closes, least)
         if note is not None:
@@ -81,14 +86,35 @@ def _match(path: Path, rows: Mapping[Key, list[Floats]], closes: Closes, least: 
     return require_match(str(path), {key: len(values) for key, values in rows.items()}, wanted, bars, least)
 
 
-def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:
-    """Adjusted closes of each stock, by ISO date."""
-    read = resolve_name("preprocessing.ohlcv:read_bars")
-    frames = {stock: read(path, data, stock).frame for stock, path in paths.items()}
-    return {
-        stock: pd.Series(frame["close"].to_numpy(), index=frame["date"].dt.strftime("%Y-%m-%d"))
-        for stock, frame in frames.items()
-    }
+def read_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str, pd.Series], dict[str, str]]:
+    """Adjusted closes of each stock, by ISO date.
+
+    Of `all` stocks of a folder, one whose file cannot be used or is too short is left out, as by preprocessing.
+
+    Args:
+        paths: stock -> file of bars.
+        data: how to read them.
+
+    Returns:
+        (stock -> closes, stock or file -> why it is left out)
+
+    Raises:
+        DataError: no file can be used, or not every one of those that were asked for by name.
+    """
+    market, left_out = resolve_name("preprocessing.dataset:load_bars")(data, paths)
+    closes = {}
+    for bars in market:
+        frame = bars.frame
+        series = pd.Series(frame["close"].to_numpy(), index=frame["date"].dt.strftime("%Y-%m-%d"))
+        try:
+            test_part(series)
+        except DataError as error:
+            left_out[bars.stock] = f"{paths[bars.stock]}: {error}"
+        else:
+            closes[bars.stock] = series
+    if not closes or (left_out and data.stocks != ["all"]):
+        raise DataError(first_lines(list(left_out.values())))
+    return closes, left_out
 
 
 def _answers(
