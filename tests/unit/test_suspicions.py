@@ -38,7 +38,13 @@ def suspicions(frames: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
     return {bars.stock: [repair.detail for repair in bars.repairs] for bars in found if bars.repairs}
 
 
-@pytest.mark.parametrize(("new", "old"), [(3, 2), (5, 4), (4, 3), (2, 1), (3, 1), (10, 1), (1, 2), (1, 10), (5, 3)])
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        *((3, 2), (5, 4), (4, 3), (2, 1), (3, 1), (10, 1), (1, 2), (1, 10), (5, 3)),
+        *((6, 5), (7, 5), (8, 5), (7, 4), (9, 5), (7, 2), (2, 3), (4, 5)),
+    ],
+)
 def test_suspect_splits_names_each_usual_ratio(new, old):
     frames = market()
     frames["SIM02"] = split(frames["SIM02"], new, old)
@@ -108,7 +114,7 @@ def test_suspect_splits_names_no_day_of_real_bars(adjust):
 
 
 @real_bars
-@pytest.mark.parametrize(("new", "old"), [(3, 2), (5, 4), (1, 10)])
+@pytest.mark.parametrize(("new", "old"), [(3, 2), (5, 4), (6, 5), (7, 4), (1, 10)])
 def test_suspect_splits_names_most_splits_put_into_real_bars(new, old):
     data = DataConfig(data_dir=str(STOCKNET), split_ratio=2.0)
     market, _ = load_bars(data, find_files(data))
