@@ -25,7 +25,7 @@ Wednesdays from June to December 1968, for 116 bars."""
 NEVER = 0.02
 """Share of the bars below which a market does not trade on a day of the week; a fifth is usual."""
 SUNDAY = 6
-REMEDIES = {
+REMEDIES: dict[tuple[int, ...], str] = {
     (6, 0, 1, 2, 3): "dates that are one day early, as those in UTC of a market east of Greenwich, need the time or "
     "the zone that was cut off; if the market trades on these days (Riyadh; Tel Aviv until 2025), set data.market_days "
     "to sunday_to_thursday",

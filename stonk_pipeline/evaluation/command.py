@@ -64,7 +64,7 @@ def evaluate(
         raise ConfigError("evaluate needs files of bars: give --data-dir a folder with one CSV or Parquet file a stock")
     data = config.data.model_copy(update={"split_ratio": ANY_JUMP, "window": CONTEXT, "horizon": HORIZON})
     rows = {name: read_rows(path) for name, path in files.items()}
-    closes, left_out = read_closes(paths, data)
+    closes, left_out = usable_closes(paths, data)
     if left_out:
         say(f"{len(left_out)} of {len(paths.keys() | left_out.keys())} stocks and files are left out:")
         say(first_lines([f"  {name}: {reason}" for name, reason in left_out.items()]))
@@ -86,8 +86,18 @@ def _match(path: Path, rows: Mapping[Key, list[Floats]], closes: Closes, least: 
     return require_match(str(path), {key: len(values) for key, values in rows.items()}, wanted, bars, least)
 
 
-def read_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str, pd.Series], dict[str, str]]:
-    """Adjusted closes of each stock, by ISO date.
+def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:
+    """Adjusted closes of each stock, by ISO date."""
+    read = resolve_name("preprocessing.ohlcv:read_bars")
+    return {stock: _by_date(read(path, data, stock).frame) for stock, path in paths.items()}
+
+
+def _by_date(frame: pd.DataFrame) -> pd.Series:
+    return pd.Series(frame["close"].to_numpy(), index=frame["date"].dt.strftime("%Y-%m-%d"))
+
+
+def usable_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str, pd.Series], dict[str, str]]:
+    """Adjusted closes of each stock that the protocol can score.
 
     Of `all` stocks of a folder, one whose file cannot be used or is too short is left out, as by preprocessing.
 
@@ -96,7 +106,7 @@ def read_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str, 
         data: how to read them.
 
     Returns:
-        (stock -> closes, stock or file -> why it is left out)
+        (stock -> closes by ISO date, stock or file -> why it is left out)
 
     Raises:
         DataError: no file can be used, or not every one of those that were asked for by name.
@@ -104,8 +114,7 @@ def read_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str, 
     market, left_out = resolve_name("preprocessing.dataset:load_bars")(data, paths)
     closes = {}
     for bars in market:
-        frame = bars.frame
-        series = pd.Series(frame["close"].to_numpy(), index=frame["date"].dt.strftime("%Y-%m-%d"))
+        series = _by_date(bars.frame)
         try:
             test_part(series)
         except DataError as error:

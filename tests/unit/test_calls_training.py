@@ -67,6 +67,19 @@ def test_examples_stage_reads_the_news_that_are_its_inputs(made, tmp_path):
     news.write_text("{}\n")
     with pytest.raises(DataError, match=r"mine\.jsonl, line 1"):
         run.execute("examples", lambda *_: None)
+    news.write_text(2 * (json.dumps(line | {"ticker": "SIM01.US"}) + "\n"))
+    with pytest.raises(DataError, match=r"mine\.jsonl: none of 2 headlines .* there is SIM01\.US here, and SIM01"):
+        run.execute("examples", lambda *_: None)
+
+
+def test_examples_stage_refuses_facts_of_no_stock_of_the_run(made, tmp_path):
+    path = tmp_path / "companies.json"
+    inputs = {"dataset": made.stage_dir("preprocess"), examples_stage.COMPANIES: path}
+    path.write_text('{"SIM01.US": {"name": "Sim"}, "KO": {}}')
+    with pytest.raises(DataError, match=r"companies\.json: none of 2 companies .* SIM01\.US here, and SIM01"):
+        execute(examples_stage.STAGE, made.config.examples_stage(), inputs, tmp_path / "out")
+    path.write_text('{"SIM01.US": {}, "sim02": {"name": "Sim"}}')
+    execute(examples_stage.STAGE, made.config.examples_stage(), inputs, tmp_path / "out")
 
 
 def test_run_asks_for_news_with_real_bars():

@@ -138,6 +138,21 @@ def test_evaluate_prints_the_table(tmp_path, capsys):
     assert said[2].split()[3:] == [str(windows), "100.0%"]
 
 
+def test_evaluate_leaves_out_what_preprocessing_leaves_out_and_says_it(tmp_path, capsys):
+    bars = write_bars(tmp_path / "bars", AAA=walk(), NEW=walk(30))
+    (bars / "BAD.csv").write_text("Date,Open,High,Low,Close\n2020-01-02,1,1,1,-1\n")
+    (bars / "AAPL (1).csv").write_text((bars / "AAA.csv").read_text())
+    options = ["evaluate", "--protocol", "vta", "--data-dir", str(bars), "--recipe", "default"]
+    assert main(options) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[3:] == [str(len(test_part(walk()).dates)), "100.0%"]
+    assert err.splitlines()[0] == "3 of 4 stocks and files are left out:"
+    assert "BAD.csv, line 2: close is -1" in err and "NEW.csv: 30 rows are too few" in err
+    assert "AAPL (1).csv: not named after a stock symbol" in err
+    assert main([*options, "--stock", "AAA,BAD"]) == 1
+    assert "BAD.csv, line 2: close is -1" in capsys.readouterr().err
+
+
 def test_evaluate_needs_bars_and_an_adapter_that_is_there(tmp_path, capsys):
     assert main(["evaluate", "--protocol", "vta", "--recipe", "default"]) == 1
     assert "give --data-dir a folder" in capsys.readouterr().err
