@@ -96,7 +96,7 @@ def clean(table: Table, data: DataConfig) -> tuple[pd.DataFrame, tuple[Repair, .
     table = check_units(table, data, repairs)
     _check_positive(table, PRICES)
     table = _widen(check_outliers(table, data, repairs), repairs)
-    check_splits(table, data)
+    check_splits(table, data, repairs)
     _check_jumps(table, data)
     table = _check_volume(table, repairs)
     _report_gaps(table, data, repairs)

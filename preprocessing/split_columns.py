@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from preprocessing.repairs import refuse
+from preprocessing.repairs import Repair, note, refuse
 from preprocessing.table import Table
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.schema import CLOSE, DATE, OPEN
@@ -16,18 +16,21 @@ from stonk_pipeline.schema import CLOSE, DATE, OPEN
 SHARES = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(?:[:/]|for)\s*([0-9]*\.?[0-9]+)\s*")
 LEAST = 1.03
 """Smallest split that closes can show: a smaller one is an ordinary day's move."""
+SURE = 1.09
+"""Smallest split for which such a move is refused, not named: adjusted prices hardly move so far on just that day."""
 NEAR = 0.5
 """Share of a split's size (as a logarithm) by which open and close may miss it: nearer to it than to no split."""
 
 
-def check_splits(table: Table, data: DataConfig) -> None:
-    """Refuses prices that move on the day of a split as far as it says.
+def check_splits(table: Table, data: DataConfig, repairs: list[Repair]) -> None:
+    """Refuses prices that move on the day of a split as far as it says; names them where it is a small one.
 
     Both the open and the close have to: an adjusted price moves by the day's own news alone.
 
     Args:
         table: sorted bars as numbers, adjusted where that is done, perhaps with `splits`.
         data: `adjust`.
+        repairs: receives a note for each split from `LEAST` to `SURE`.
 
     Raises:
         DataError: names row, ratio and remedy.
@@ -41,6 +44,10 @@ def check_splits(table: Table, data: DataConfig) -> None:
     # Some sources give old shares for new ones, so the direction is left open.
     hit = [np.abs(np.abs(move) - size) <= NEAR * size for move in moved]
     bad = (size >= np.log(LEAST)) & hit[0] & hit[1] & (np.sign(moved[0]) == np.sign(moved[1]))
+    small = bad & (size < np.log(SURE))
+    what = "on which the file names a split, and the prices move as if they were not adjusted for it; kept, adjust them"
+    note(repairs, table.columns[DATE][small], "split_suspected", what, changed=False)
+    bad &= ~small
     if not bad.any():
         return
     row = int(bad.argmax())

@@ -48,6 +48,12 @@ def test_check_splits_refuses_closes_that_fall_as_the_column_says(tmp_path, colu
     assert len(found.frame) == 300 and found.repairs == ()
 
 
+def test_check_splits_names_a_small_split_that_the_closes_show(tmp_path):
+    (told,) = read(file(tmp_path, 1.05, "Stock Splits", 0, 1.05, unadjusted=True)).repairs
+    assert (told.kind, told.dates, told.changed) == ("split_suspected", ("2018-07-31",), False)
+    assert read(file(tmp_path, 1.05, "Stock Splits", 0, 1.05, unadjusted=False)).repairs == ()
+
+
 def test_check_splits_takes_bars_that_an_adj_close_mends(tmp_path):
     path = file(tmp_path, 1.25, "splitFactor", 1, 1.25, unadjusted=True)
     frame = pd.read_csv(path)
