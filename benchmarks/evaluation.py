@@ -32,8 +32,8 @@ from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.command import ANY_JUMP, evaluate, read_closes
 from stonk_pipeline.evaluation.protocol import test_part
 from stonk_pipeline.evaluation.stage import finish, write_references
+from stonk_pipeline.inputs import bar_files
 from stonk_pipeline.market import generate
-from stonk_pipeline.pipeline import bar_files
 from stonk_pipeline.schema import Forecast
 
 WINDOWS, SAMPLES = 1000, 8

@@ -10,7 +10,6 @@ its last whole checkpoint. `./run_pipeline.sh` runs all of them as a Prefect flo
 
 import argparse
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -36,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     for step in (dag.FORECAST | dag.DIRECTION).values():
         command = commands.add_parser(step.name, help=step.title)
         command.add_argument("--run-dir", type=Path, required=True, help="directory of the run")
+        command.add_argument("--settings", metavar="DIGEST", help=argparse.SUPPRESS)  # from the flow of the run
         add_config_options(command)
     report = commands.add_parser("report", help="write report.html of a compared run")
     report.add_argument("--run-dir", type=Path, required=True)
@@ -116,9 +116,21 @@ def _run(args: argparse.Namespace) -> int:
 
         sys.stdout.write(f"{write_report(args.run_dir)}\n")
         return 0
+    if process.has_parent():  # which holds the run
+        return _run_step(args)
+    run = _open(args)
+    (run.folds or [run])[0].require_inputs(args.command)  # what is wrong is said before a directory is made
+    with pipeline.alone_in(args.run_dir, args.command):
+        return _run_step(args)
+
+
+def _run_step(args: argparse.Namespace) -> int:
     run = _open(args)
     (run.folds or [run])[0].require_inputs(args.command)
-    run = pipeline.write_run(run.directory, run.config)
+    if args.settings is None:
+        run = pipeline.write_run(run.directory, run.config)
+    else:
+        run.require_digest(args.settings)
     for fold in run.folds:
         _run_fold(fold, args.command)
     if run.folds and args.command != dag.POOL.name:
@@ -140,10 +152,10 @@ def _run_fold(fold: pipeline.Run, step: str) -> None:
         process.report_progress(done, total, f"{fold.title(step)}: {note}")
 
     if fold.finished(step) is None:
-        arguments, log = [step, "--run-dir", str(fold.directory)], fold.directory / pipeline.LOG
+        arguments = [step, "--run-dir", str(fold.directory), "--settings", fold.digest]
         devices, wait = pipeline.devices(fold.config, step), fold.config.wait_minutes * 60
         with locks.accelerator(devices, f"{step} of {fold.directory}", wait=wait, say=say) as held:
-            process.run_child(arguments, fold.config, log, report, say, locks=held)
+            process.run_child(arguments, fold.config, fold.directory / pipeline.LOG, report, say, locks=held)
     else:
         publish_missed(fold, step)
 
@@ -205,15 +217,10 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _merge(args: argparse.Namespace) -> int:
-    from stonk_pipeline.training.models import save_merged
+    from stonk_pipeline.training.merging import merge
 
     _require_adapter(args.adapter)
-    new = args.out.with_name(f".{args.out.name}.{os.getpid()}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    save_merged(resolve_config(args).model, args.adapter, new)
-    shutil.rmtree(args.out, ignore_errors=True)
-    new.rename(args.out)
+    merge(resolve_config(args).model, args.adapter, args.out)
     sys.stdout.write(f"{args.out}\n")
     return 0
 

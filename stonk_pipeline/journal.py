@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stonk_pipeline import folders
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
 
@@ -30,10 +31,14 @@ class Line(NamedTuple):
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Holds a directory's `.lock`, waiting for whoever has it; the system lets go of it when the process ends."""
+    """Holds a directory's `.lock`, waiting for whoever has it; the system lets go of it when the process ends.
+
+    What an earlier holder was killed before it could put in its place is removed.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+        folders.sweep(directory)
         yield
 
 

@@ -3,20 +3,33 @@
 The flows, the command line and the child processes all read the wiring here.
 """
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
-from stonk_pipeline import locks
-from stonk_pipeline.config import EMBEDDED, AnyConfig, RunConfig, make_config
+from stonk_pipeline import folders, locks
+from stonk_pipeline.config import AnyConfig, RunConfig, make_config
 from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.inputs import bar_files, news_files
 from stonk_pipeline.publishing import ADAPTER as ADAPTER
-from stonk_pipeline.publishing import publish
-from stonk_pipeline.runs import LOCK, MANIFEST, Progress, StageResult, execute, finished, verify, write_atomic
+from stonk_pipeline.publishing import publish, require_publishable
+from stonk_pipeline.runs import (
+    LOCK,
+    MANIFEST,
+    MARK,
+    Progress,
+    StageResult,
+    clear,
+    execute,
+    finished,
+    json_digest,
+    require_stage_dir,
+    verify,
+    write_atomic,
+)
 from stonk_pipeline.untrusted import read_table
 
 CONFIG = "config.json"
@@ -106,8 +119,9 @@ class Run:
         """Checks what a step reads, before anything is changed or loaded: steps done, windows of these very settings.
 
         Raises:
-            StageError: names the step that has to run first, and why.
+            StageError: names the step that has to run first, and why; or what lies where its adapter is published.
         """
+        require_publishable(self, step)
         needed = earlier_steps(self.graph, step) if self.spec(step) is not POOL else []
         for other in filter(self.runs, needed):
             try:
@@ -129,6 +143,23 @@ class Run:
         if spec.publishes:
             publish(self, step)
         return result
+
+    @property
+    def digest(self) -> str:
+        """Digest of its settings; each stage is told it, so that none runs with others than the run began with."""
+        return json_digest(self.config.model_dump(mode="json"))
+
+    def require_digest(self, digest: str) -> None:
+        """Checks that the settings are those of this digest.
+
+        Raises:
+            StageError: `config.json` was changed since the run began.
+        """
+        if self.digest != digest:
+            raise StageError(
+                f"{self.directory / CONFIG}: changed since this run began; put back what it said, or go on with the "
+                "new settings in a new run: --continue"
+            )
 
     @property
     def models_dir(self) -> Path:
@@ -153,52 +184,57 @@ def discard(run: Run, step: str) -> None:
 
     Raises:
         BusyError: another process is running it.
+        StageError: the directory holds what is not a stage's.
     """
     out = run.stage_dir(step)
     if not out.is_dir():
         return
+    require_stage_dir(out, run.spec(step).load().name)
     with locks.held(out / LOCK, "discard", f"{out}: another process is running this stage; the directory"):
-        for path in [out / MANIFEST, *out.iterdir()]:  # the manifest first: half a stage must not look like a whole one
-            if path.name == LOCK:
-                continue
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        clear(out)
+        (out / MARK).unlink()
 
 
-def bar_files(config: AnyConfig) -> dict[str, Path]:
-    """Symbol -> file of bars; empty for the embedded market.
-
-    Raises:
-        DataError: there is no such folder or symbol.
-    """
-    if config.data.data_dir == EMBEDDED:
-        return {}
-    found: dict[str, Path] = resolve_name("preprocessing.ohlcv:find_files")(config.data)
-    return found
+def new_directory(config: AnyConfig, timestamp: str) -> Path:
+    """Where a new run lies: `{results_dir}/{STOCK}_{timestamp}`."""
+    return Path(config.results_dir) / f"{config.stock_name}_{timestamp}"
 
 
-def news_files(config: AnyConfig) -> dict[str, Path]:
-    """Input name -> file of headlines, company facts or records that the settings name.
+@contextmanager
+def alone_in(directory: Path, holder: str, *, wait: float = 0.0) -> Iterator[None]:
+    """Holds a run against everyone else who would change it; taken before its settings are read or written.
 
     Raises:
-        DataError: there is no such file, folder or dataset.
+        BusyError: another process works on this run; nothing was changed.
+        StageError: the directory holds what is not a run's.
     """
-    if config.contract != "direction":
-        return {}
-    if config.records is not None:
-        named: Callable[[str], list[Path]] = resolve_name("preprocessing.records:record_files")
-        return {f"records/{path.name}": path for path in named(config.records)}
-    find: Callable[[Path], list[Path]] = resolve_name("preprocessing.news:news_files")
-    files = {f"news/{path.name}": path for path in find(Path(config.news))} if config.news else {}
-    return files | ({"companies": Path(config.companies).expanduser()} if config.companies else {})
+    require_run_dir(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with locks.held(directory / LOCK, holder, f"{directory}: this run", wait=wait):
+        yield
 
 
-def create_run(config: AnyConfig, timestamp: str) -> Run:
-    """The run in `{results_dir}/{STOCK}_{timestamp}`."""
-    return write_run(Path(config.results_dir) / f"{config.stock_name}_{timestamp}", config)
+def require_run_dir(directory: Path) -> None:
+    """Refuses a directory that holds something else than a run, before anything is written there.
+
+    Raises:
+        StageError: it does, such as a checkout or the `config.json` of a model.
+    """
+    try:
+        own = read_table(directory / CONFIG, StageError, "").keys() >= {"data", "model"}
+    except (FileNotFoundError, NotADirectoryError, StageError):
+        own = False
+    remedy = "give the run a directory of its own"
+    folders.require_own(directory.resolve(), own, StageError, remedy, spared=(LOCK, LOG))
 
 
 def write_run(directory: Path, config: AnyConfig) -> Run:
-    """Makes or reopens a run's directory, and those of its folds, and writes the resolved settings there."""
+    """Makes or reopens a run's directory, and those of its folds, and writes the resolved settings there.
+
+    Raises:
+        StageError: the directory holds what is not a run's.
+    """
+    require_run_dir(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / CONFIG, config.model_dump_json(indent=2))
     run = Run(directory.resolve(), config)

@@ -10,9 +10,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stonk_pipeline import locks
+from stonk_pipeline import folders, locks
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import output_files, verify, write_atomic
 from stonk_pipeline.untrusted import read_table
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 ADAPTER = "adapter"
 ORIGIN = "origin.json"
 WAIT_SECONDS = 60
+REMEDY = "move it away, or give another --models-dir"
 
 
 def publish(run: "Run", step: str) -> Path:
     """Copies a step's adapter to the models directory, whole or not at all, with a note of where it came from.
 
     Raises:
-        StageError: the step is not done, or its files are damaged.
+        StageError: the step is not done, its files are damaged, or something else lies where it is published.
         BusyError: another process is publishing there.
     """
+    require_publishable(run, step)
     source = run.stage_dir(step)
     target = _target(run, step)
     note = _note(run, step)
@@ -44,8 +46,20 @@ def publish(run: "Run", step: str) -> Path:
         if output_files(target) != wanted:
             _replace(source, target, note)
         for path in _remains(target):
-            shutil.rmtree(path, ignore_errors=True)
+            folders.remove(path)
     return target
+
+
+def require_publishable(run: "Run", step: str) -> None:
+    """Refuses to publish a step's adapter over a folder that no publication has made.
+
+    Raises:
+        StageError: there is such a folder, or a link.
+    """
+    if run.spec(step).publishes:
+        target = _target(run, step)
+        same = output_files(target).items() <= output_files(run.stage_dir(step) / ADAPTER).items()  # its note is lost
+        folders.require_own(target, same or (target / ORIGIN).is_file(), StageError, REMEDY)
 
 
 def publish_missed(run: "Run", step: str) -> Path | None:
@@ -59,14 +73,21 @@ def publish_missed(run: "Run", step: str) -> Path | None:
     if not run.spec(step).publishes:
         return None
     target = _target(run, step)
-    try:
-        there = read_table(target / ORIGIN, StageError, "publish it again")
-    except (FileNotFoundError, NotADirectoryError, StageError):
+    there = _origin(target)
+    if there is None:
         return publish(run, step)
     mine = json.loads(_note(run, step))
     if there.get("run") != mine["run"] and str(there.get("finished", "")) >= mine["finished"]:
         return target
     return publish(run, step)
+
+
+def _origin(target: Path) -> dict[str, Any] | None:
+    """The note of what is published there; None if there is none, or none that can be read."""
+    try:
+        return read_table(target / ORIGIN, StageError, "publish it again")
+    except (FileNotFoundError, NotADirectoryError, StageError):
+        return None
 
 
 def _target(run: "Run", step: str) -> Path:
@@ -81,13 +102,10 @@ def _note(run: "Run", step: str) -> str:
 
 def _replace(source: Path, target: Path, note: str) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
+    folders.remove(temporary)
     shutil.copytree(source / ADAPTER, temporary)
     write_atomic(temporary / ORIGIN, note)
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.rename(old)
-    temporary.rename(target)
+    folders.replace(temporary, target)
 
 
 def _remains(target: Path) -> list[Path]:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline import dag, pipeline
+from stonk_pipeline import dag, folders, pipeline
 from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
-from stonk_pipeline.runs import MANIFEST, SCRATCH, file_digest, finished, json_digest, write_atomic
+from stonk_pipeline.inputs import bar_files
+from stonk_pipeline.runs import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
 from stonk_pipeline.untrusted import read_table
 
 BARS = "bars"
@@ -43,7 +44,7 @@ def data_digest(config: PipelineConfig) -> str:
     Raises:
         DataError: there is no such folder or symbol.
     """
-    files = pipeline.bar_files(config)
+    files = bar_files(config)
     digests = {path: file_digest(path) for path in dict.fromkeys(files.values())}
     return bars_digest({symbol: digests[path] for symbol, path in files.items()})
 
@@ -104,9 +105,9 @@ def freeze_bars(config: PipelineConfig) -> PipelineConfig:
         return frozen
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     for path in (new, target):
-        shutil.rmtree(path, ignore_errors=True)
+        folders.remove(path)
     new.mkdir(parents=True)
-    for path in dict.fromkeys(pipeline.bar_files(config).values()):
+    for path in dict.fromkeys(bar_files(config).values()):
         shutil.copyfile(path, new / path.name)
     if data_digest(config.model_copy(update={"data": frozen.data.model_copy(update={"data_dir": str(new)})})) != digest:
         shutil.rmtree(new)
@@ -139,7 +140,8 @@ def reuse(run: pipeline.Run, last: Path) -> list[str]:
 
 
 def _scratch(top: Path) -> Callable[[str, list[str]], list[str]]:
-    return lambda folder, names: [name for name in names if Path(folder) == top and name in SCRATCH]
+    left = set(SCRATCH) - {MARK}
+    return lambda folder, names: [name for name in names if Path(folder) == top and name in left]
 
 
 def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineConfig, str, Path]:

@@ -8,11 +8,10 @@ the stage reports.
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -21,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import locks
+from stonk_pipeline import folders, locks
 from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.untrusted import is_name, read_model, shown
@@ -30,7 +29,10 @@ MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
 """Subdirectory that survives when an interrupted stage runs again with the same settings and inputs."""
 LOCK = ".lock"
-SCRATCH = ("checkpoints", "scratch", "stage.log", ".fingerprint", LOCK)
+MARK = ".fingerprint"
+"""File in a stage's directory that says that it is one, and what its checkpoints follow from."""
+STAGE_LOG = "stage.log"
+SCRATCH = (CHECKPOINTS, "scratch", STAGE_LOG, MARK, LOCK)
 """Names in a stage's directory that are not outputs."""
 TIMED = ("training_log.csv",)
 """Outputs with times of the clock. They are verified like all others, but no later stage rests on them: a stage that is
@@ -136,7 +138,7 @@ def input_digest(path: Path) -> str:
         return file_digest(path)
     if not path.is_dir():
         raise StageError(f"{path}: no such file or directory; run the stage that makes it first")
-    if (path / MANIFEST).is_file() or (path / ".fingerprint").is_file():  # of a stage, finished or not
+    if (path / MANIFEST).is_file() or (path / MARK).is_file():  # of a stage, finished or not
         return verify(path).digest
     return json_digest(output_files(path))
 
@@ -206,12 +208,14 @@ def execute(
     What an interrupted run left is removed, except checkpoints that follow from the same settings and inputs.
 
     Raises:
-        StageError: an input is unfinished or damaged, or another process is running the stage.
+        StageError: an input is unfinished or damaged, or the directory holds what is not a stage's.
+        BusyError: another process is running the stage.
         PipelineError: whatever the stage itself refuses.
     """
     done = finished(stage, config, inputs, out)
     if done is not None:
         return done
+    require_stage_dir(out, stage.name)
     with _alone_in(out, stage):
         return _run(stage, config, inputs, out, progress)
 
@@ -259,26 +263,39 @@ def _result(manifest: Manifest, out: Path) -> StageResult:
     )
 
 
-def _prepare(out: Path, key: str) -> None:
-    """Empties the stage's directory; checkpoints stay if they belong to the same fingerprint.
+def require_stage_dir(out: Path, name: str) -> None:
+    """Refuses a directory that is no stage's, before it is emptied: in a checkout, `preprocessing/` would be.
 
     Raises:
-        StageError: it holds files that no stage has left: a run in the checkout would empty `preprocessing/` there.
+        StageError: it is a link or a file, or it holds what no stage has left.
     """
-    mark = out / ".fingerprint"
-    if not mark.is_file():
-        foreign = sorted(path.name for path in out.glob("[!.]*"))
-        if foreign and not {MANIFEST, CHECKPOINTS, "stage.log"} & set(foreign):
-            raise StageError(f"{out}: holds {foreign[0]}, which is no stage's; give the run a directory of its own")
-        write_atomic(mark, "")  # before the manifest goes: killed in between, the rest is still known for a stage's
-    resumable = mark.is_file() and mark.read_text(encoding="utf-8") == key
-    out.mkdir(parents=True, exist_ok=True)
+    own = (out / MARK).is_file()
+    if not own and (out / MANIFEST).is_file():  # one that was taken over from another run has no mark
+        try:
+            own = read_manifest(out).stage == name
+        except StageError:
+            own = False
+    folders.require_own(out, own, StageError, "give the run a directory of its own", spared=(LOCK, STAGE_LOG))
+
+
+def clear(out: Path, kept: Collection[str] = ()) -> None:
+    """Empties a stage's directory, but for its lock; the manifest goes first, as half a stage must not look whole.
+
+    The mark stays to the end of it: killed in between, what is left is still known for a stage's.
+    """
+    if not (out / MARK).is_file():
+        write_atomic(out / MARK, "")
     (out / MANIFEST).unlink(missing_ok=True)
     for path in out.iterdir():
-        if path.name in ("stage.log", ".fingerprint", LOCK) or (path.name == CHECKPOINTS and resumable):
-            continue
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_atomic(mark, key)
+        if path.name not in (LOCK, MARK, *kept):
+            folders.remove(path)
+
+
+def _prepare(out: Path, key: str) -> None:
+    """Empties the stage's directory; checkpoints stay if they belong to the same fingerprint."""
+    resumable = (out / MARK).is_file() and (out / MARK).read_text(encoding="utf-8") == key
+    clear(out, kept=(STAGE_LOG, CHECKPOINTS) if resumable else (STAGE_LOG,))
+    write_atomic(out / MARK, key)
 
 
 def loaded_code() -> dict[str, str]:

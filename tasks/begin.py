@@ -10,9 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline import locks, pipeline, process, roots
+from stonk_pipeline import pipeline, process, roots
 from stonk_pipeline.config import AnyConfig
-from stonk_pipeline.runs import LOCK
+from stonk_pipeline.publishing import require_publishable
 from tasks import guard, server
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -20,6 +20,8 @@ SERVED = "PREFECT__FLOW_RUN_ID"
 """Set by Prefect in a process that `serve` or a worker started for one run."""
 opened: Path | None = None
 """Directory of the run that this process works on."""
+WAIT_SECONDS = 10
+_taken: Path | None = None
 _held = ExitStack()
 """The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
@@ -32,22 +34,36 @@ def begin_run(config: AnyConfig) -> pipeline.Run:
 
     Raises:
         BusyError: another process works on this run.
+        StageError: something else lies there, or where an adapter is published.
     """
     roots.check(config)
     guard_run()
     start = flow_run.scheduled_start_time
-    if config.run_dir:
-        run = pipeline.write_run(Path(config.run_dir), config)
-    else:
-        run = pipeline.create_run(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
+    new = pipeline.new_directory(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
+    directory = Path(config.run_dir) if config.run_dir else new
+    take(directory, f"flow run {flow_run.name}")
+    run = pipeline.write_run(directory, config)
     global opened
     opened = run.directory
-    _held.close()
-    _held.enter_context(
-        locks.held(run.directory / LOCK, f"flow run {flow_run.name}", f"{run.directory}: this run", wait=10)
-    )
+    for each, step in run.steps():
+        require_publishable(each, step)
     _write_log(run)
     return run
+
+
+def take(directory: Path, holder: str) -> None:
+    """Holds a run's directory until this process ends, or takes another one.
+
+    Raises:
+        BusyError: another process works on this run.
+        StageError: the directory holds what is not a run's.
+    """
+    global _taken
+    if directory.resolve() != _taken:
+        _held.close()
+        _taken = None
+        _held.enter_context(pipeline.alone_in(directory, holder, wait=WAIT_SECONDS))
+        _taken = directory.resolve()
 
 
 def guard_run() -> None:

@@ -51,12 +51,13 @@ def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> 
     retry_delay_seconds=RETRY_AFTER,
     retry_condition_fn=is_transient,
 )
-def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
+def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> dict[str, Any]:
     """Runs one step of a run in a child process, on accelerators that it has for itself.
 
     Args:
         step: its name in `dag.FORECAST`.
         run_dir: directory of the run; its `config.json` holds the settings.
+        settings: their digest.
         after: digests of the steps whose outputs this one reads, so that a rebuilt input is a new task input.
 
     Returns:
@@ -65,6 +66,7 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     del after
     logger = get_run_logger()
     run = pipeline.open_run(Path(run_dir))
+    run.require_digest(settings)
     label = run.label(step)
     done_before = run.finished(step)
     if done_before is not None:  # by an earlier flow run that this one continues
@@ -76,7 +78,7 @@ def run_step(step: str, run_dir: str, after: dict[str, str]) -> dict[str, Any]:
     devices, wait = pipeline.devices(run.config, step), run.config.wait_minutes * 60
     with slots.occupied(devices, f"{step} of {run.directory}", wait=wait, say=logger.warning) as held:
         board.start(label)
-        arguments, log = [step, "--run-dir", run_dir], run.directory / pipeline.LOG
+        arguments, log = [step, "--run-dir", run_dir, "--settings", settings], run.directory / pipeline.LOG
         process.run_child(arguments, run.config, log, showing.progress, logger.debug, locks=held)
     result = run.finished(step)
     if result is None:
@@ -115,7 +117,7 @@ def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResul
         _say_if_code_changed(step, run)
     renamed = run_step.with_options(name=run.label(step), refresh_cache=not whole)
     try:
-        result = renamed(step, str(run.directory), {earlier.directory: earlier.digest for earlier in after})
+        result = renamed(step, str(run.directory), run.digest, {earlier.directory: earlier.digest for earlier in after})
     except Exception:
         get_run_logger().error(
             "%s failed; to go on from there: Retry on this run's page, or ./run_pipeline.sh --continue %s",

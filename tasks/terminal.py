@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import dag, options, pipeline
+from stonk_pipeline import dag, inputs, options, pipeline
 from stonk_pipeline.config import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
@@ -38,6 +38,9 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     console = Console()
     try:
+        if args.run_dir is not None and not args.dry_run:
+            pipeline.open_run(Path(args.run_dir))
+            begin.take(Path(args.run_dir), "./run_pipeline.sh")  # before its settings are read, or stages removed
         config = _config(args)
         if config.contract not in flows:
             raise ConfigError(f"contract: {config.contract}: this flow is for another; use ./run_pipeline.sh")
@@ -47,8 +50,8 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
 
             describe(config, console)
             return 0
-        pipeline.bar_files(config)
-        pipeline.news_files(config)
+        inputs.bar_files(config)
+        inputs.news_files(config)
         discard(config, args.force)
         return _run(flows[config.contract], config, console)
     except PipelineError as error:

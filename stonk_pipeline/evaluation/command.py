@@ -27,7 +27,7 @@ from stonk_pipeline.evaluation.protocol import (
     test_parts,
     vta,
 )
-from stonk_pipeline.pipeline import bar_files
+from stonk_pipeline.inputs import bar_files
 from stonk_pipeline.runs import Progress, execute
 
 ANY_JUMP = 1e9

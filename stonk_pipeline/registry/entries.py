@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import dataset
+from stonk_pipeline import dataset, folders
 from stonk_pipeline.config import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
@@ -172,7 +172,7 @@ def store(entry: Entry, adapter: Path, directory: Path) -> None:
         RegistryError: the adapter changed while it was copied.
     """
     temporary = directory.with_name(f".{entry.id}.{os.getpid()}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
+    folders.remove(temporary)
     shutil.copytree(adapter, temporary / ADAPTER)
     if output_files(temporary / ADAPTER) != entry.adapter:
         shutil.rmtree(temporary)
@@ -195,7 +195,8 @@ def load(directory: Path) -> Entry:
         found = read_model(path, Entry, RegistryError, "register its run again")
     except FileNotFoundError as error:
         raise RegistryError(f"{path}: no such entry; see `models list`") from error
-    if found.id != directory.name or not all(map(is_name, found.key.split("/"))):
+    here = directory.parts[-4:]  # MODEL, STOCK, entries, id
+    if (*found.key.split("/"), "entries", found.id) != here or not all(map(is_name, here)):
         raise RegistryError(f"{path}: says that it is {shown(found.key)}/{shown(found.id)}; register its run again")
     return found
 

@@ -1,10 +1,11 @@
 """The registry of one models directory: register, find, promote, go back, prune. Writers hold a key's lock."""
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import journal
+from stonk_pipeline import folders, journal
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.forward.heads import head_of
@@ -77,13 +78,13 @@ class Registry:
         """Registers a run's last model; the same training registers once."""
         entry = entries.describe(run)
         directory = self.entry_dir(entry)
-        with journal.locked(self.directory(entry.key)):
+        with self._locked(entry.key):
             if (directory / ENTRY).is_file():
                 known = entries.load(directory)
                 if known.pruned is None:
                     entries.adapter_of(known, directory)
                     return known
-                shutil.rmtree(directory)
+                self._remove(directory)
             directory.parent.mkdir(parents=True, exist_ok=True)
             entries.store(entry, run.stage_dir(entry.step) / ADAPTER, directory)
         return entry
@@ -102,7 +103,7 @@ class Registry:
         """
         self.adapter(entry)
         directory = self.directory(entry.key)
-        with journal.locked(directory):
+        with self._locked(entry.key):
             present = champions.read(directory)
             if present.current == entry.id:
                 return present
@@ -122,7 +123,7 @@ class Registry:
             RegistryError: there is none, or its adapter was pruned or is damaged.
         """
         directory = self.directory(key)
-        with journal.locked(directory):
+        with self._locked(key):
             changed = champions.read(directory).without_last(reason, head_of(self.forecasts_dir, directory))
             assert changed.current is not None
             entries.adapter_of(
@@ -140,7 +141,7 @@ class Registry:
             The models whose adapters were deleted, or would be.
         """
         directory = self.directory(key)
-        with journal.locked(directory):
+        with self._locked(key):
             there = [entry for entry in self.entries(key) if entry.pruned is None]
             spared = {*champions.read(directory).line[-2:], *(entry.id for entry in there[max(0, len(there) - keep) :])}
             old = [entry for entry in there if entry.id not in spared]
@@ -148,8 +149,23 @@ class Registry:
                 marked = entry.model_copy(update={"pruned": entries.now()})
                 # First the mark: killed between the two, the adapter is a leftover and not a model that seems whole.
                 write_atomic(self.entry_dir(entry) / ENTRY, marked.model_dump_json(indent=2))
-                shutil.rmtree(self.entry_dir(entry) / ADAPTER)
+                self._remove(self.entry_dir(entry) / ADAPTER)
         return old
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        """Holds a key against other writers, and removes what those that were killed had begun in its entries."""
+        directory = self.directory(key)
+        with journal.locked(directory):
+            for place in (directory / "entries", *(directory / "entries").glob("*/")):
+                folders.sweep(place)
+            yield
+
+    def _remove(self, path: Path) -> None:
+        """Removes an entry or its adapter, if no link on the way there leads out of the registry."""
+        if not path.parent.resolve().is_relative_to(self.root.resolve()):
+            raise RegistryError(f"{path}: a link leads out of {self.root}; nothing is deleted there, remove the link")
+        folders.remove(path)
 
     def trials(self, key: str) -> list[dict[str, Any]]:
         """Every comparison of the key, oldest first.

@@ -9,11 +9,16 @@ import pytest
 from stonk_pipeline.config import PipelineConfig, Settings, make_config
 from stonk_pipeline.dag import FORECAST, Step
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.pipeline import create_run, open_run, write_run
+from stonk_pipeline.pipeline import new_directory, open_run, write_run
 from stonk_pipeline.publishing import publish
 from stonk_pipeline.runs import Stage, execute
 
 BARS = "Date,Open,High,Low,Close,Volume\n2020-01-02,1,2,1,2,9\n"
+
+
+def create_run(config, stamp):
+    return write_run(new_directory(config, stamp), config)
+
 
 # The wiring
 

@@ -11,7 +11,7 @@ import pytest
 
 from stonk_pipeline.config import PipelineConfig, Settings
 from stonk_pipeline.dag import FORECAST
-from stonk_pipeline.pipeline import Run, create_run
+from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.publishing import publish, publish_missed
 from stonk_pipeline.runs import Stage, execute, finished
 
@@ -52,9 +52,7 @@ def die_at(instant):
 
 
 def make(directory, older):
-    run = create_run(
-        PipelineConfig(results_dir=str(directory / "results"), models_dir=str(directory / "models")), "now"
-    )
+    run = write_run(directory / "results" / "now", PipelineConfig(models_dir=str(directory / "models")))
     target = run.models_dir / FORECAST["sft"].publishes
     if older:
         target.mkdir(parents=True)

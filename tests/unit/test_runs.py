@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from stonk_pipeline.runs import (
     CHECKPOINTS,
     LOCK,
     MANIFEST,
+    MARK,
     Stage,
     StageResult,
     execute,
@@ -247,7 +249,7 @@ def test_execute_drops_checkpoints_that_follow_from_something_else(stage, body, 
     if change == "inputs":
         inputs["number"].write_text("15")
     if change == "mark":
-        (out / ".fingerprint").unlink()
+        (out / MARK).write_text("another")
     execute(stage, Config(factor=4 if change == "settings" else 3), inputs, out)
     assert CHECKPOINTS not in body.seen
     assert [path.name for path in (out / CHECKPOINTS).iterdir()] == ["after 2"]
@@ -340,15 +342,35 @@ def test_execute_refuses_a_directory_that_another_process_works_in(stage, inputs
     assert execute(stage, Config(), inputs, out).digest
 
 
-def test_execute_empties_no_directory_that_is_not_a_stages(stage, inputs, out):
-    out.mkdir(parents=True)
-    (out / "code.py").write_text("x")
-    with pytest.raises(StageError, match=r"holds code\.py, which is no stage's; give the run a directory of its own"):
+@pytest.mark.parametrize("name", ["code.py", ".git/config", MANIFEST, "checkpoints/model.pt"])
+def test_execute_empties_no_directory_that_is_not_a_stages(stage, inputs, out, name):
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("{}")
+    found = re.escape(name.partition("/")[0])
+    with pytest.raises(StageError, match=f"holds {found}, which this project has not put there; give the run a dir"):
         execute(stage, Config(), inputs, out)
-    assert (out / "code.py").read_text() == "x"
-    (out / "code.py").unlink()
+    assert (out / name).read_text() == "{}"
+
+
+def test_execute_knows_a_stage_of_its_own_by_the_manifest(stage, inputs, out):
     execute(stage, Config(), inputs, out)
-    (out / ".fingerprint").unlink()  # as in a stage that a retraining has taken over
-    (out / MANIFEST).write_text("{}")
+    (out / MARK).unlink()  # as in a stage that an earlier version's retraining took over
+    (out / "extra").write_text("x")
+    execute(stage, Config(factor=4), inputs, out)
+    assert not (out / "extra").exists()
+
+
+def test_execute_follows_no_link(stage, inputs, out, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    execute(stage, Config(), inputs, elsewhere)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.symlink_to(elsewhere)
+    with pytest.raises(StageError, match=r"a link to .*elsewhere, and nothing is deleted behind links"):
+        execute(stage, Config(factor=4), inputs, out)
+    assert verify(elsewhere)
+    out.unlink()
     execute(stage, Config(), inputs, out)
-    assert outputs(out) == WHOLE
+    (out / "more").symlink_to(elsewhere)  # a link in a stage's own directory goes, what it leads to stays
+    execute(stage, Config(factor=4), inputs, out)
+    assert not (out / "more").is_symlink()
+    assert verify(elsewhere)
