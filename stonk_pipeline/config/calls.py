@@ -1,11 +1,10 @@
 """All settings of a run of the direction recipe, and each stage's slice of them."""
 
-import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from stonk_pipeline.config import names
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig
 from stonk_pipeline.config.direction import (
@@ -115,7 +114,7 @@ class DirectionConfig(RunConfig):
         """As in any run; a run on records is named after them."""
         if self.records is None:
             return super().stock_name
-        return re.sub(r"[^A-Z0-9.^=-]+", "-", Path(self.records).stem.upper()).strip("-.") or "RECORDS"
+        return names.records_name(self.records)
 
     def examples_stage(self) -> "ExamplesStage":
         """Settings of the examples."""

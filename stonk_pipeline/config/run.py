@@ -1,11 +1,10 @@
 """What the settings of a run have in common, whatever its models are asked."""
 
-import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from stonk_pipeline.config import names
 from stonk_pipeline.config.base import Seed, Settings
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonConfig
@@ -42,19 +41,15 @@ class RunConfig(Settings):
 
     @property
     def stock_name(self) -> str:
-        """How the stocks are named in files and directories: `AAPL`, `AAPL-MSFT`, `AAPL-and-7-more`, `ALL`."""
+        """How the stocks are named in files and directories; see `names`."""
         if self.data.stocks == ["all"]:
             return "EMBEDDED" if self.data.data_dir == EMBEDDED else "ALL"
-        # The run's directory is made before preprocessing refuses what is no symbol, such as `../../etc/passwd`.
-        stocks = [re.sub(r"[^A-Z0-9.^=_-]+", "-", stock.upper()).strip("-.") or "NONE" for stock in self.data.stocks]
-        return "-".join(stocks) if len(stocks) <= 3 else f"{stocks[0]}-and-{len(stocks) - 1}-more"
+        return names.stocks_name(self.data.stocks)
 
     @property
     def model_name(self) -> str:
-        """A file-safe form of the model's name: `Qwen--Qwen2.5-7B-Instruct`, the last part of a local path."""
-        local = Path(self.model.name).expanduser()
-        name = local.name if local.exists() or self.model.name.startswith((".", "/", "~")) else self.model.name
-        return re.sub(r"[^A-Za-z0-9._-]+", "--", name).strip("-.") or "model"
+        """How the model is named in directories; see `names`."""
+        return names.model_name(self.model.name)
 
     @property
     def control(self) -> str | None:

@@ -1,6 +1,7 @@
 """The direction recipe's way from bars and news to a training: examples, rewards in TRL's form, joined adapters."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -241,7 +242,8 @@ def test_records_take_the_place_of_bars_and_news(tmp_path):
         make_config({"contract": "direction", "records": str(tmp_path / "deepstock.jsonl")}, source="x"),
     )
     assert list(run.graph) == ["examples", "stage-one", "gate", "stage-two", "compare"]
-    assert (run.config.stock_name, run.config.real_data) == ("DEEPSTOCK", True)
+    assert re.fullmatch("DEEPSTOCK-[0-9A-F]{6}", run.config.stock_name)
+    assert run.config.real_data
     assert list(run.inputs("examples")) == ["records/deepstock.jsonl"]
     numbers = run.execute("examples", lambda *_: None).numbers
     assert numbers["records"]["read"] == 2 * 199

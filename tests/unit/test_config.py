@@ -1,8 +1,8 @@
 """Settings: what is refused and how it is said, names of files, slices for the stages."""
 
 import json
+import re
 import typing
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -297,29 +297,39 @@ def test_grpo_stage_takes_the_settings_of_its_run():
     [
         (["AAPL"], "AAPL"),
         (["aapl"], "AAPL"),
-        (["AAPL", "MSFT"], "AAPL-MSFT"),
-        (["AAPL", "MSFT", "GE"], "AAPL-MSFT-GE"),
-        (["AAPL", "MSFT", "GE", "BRK-A"], "AAPL-and-3-more"),
-        (["AAPL", "MSFT", "GE", "BRK-A", "C"], "AAPL-and-4-more"),
+        (["AAPL", "MSFT"], r"AAPL\+MSFT"),
+        (["AAPL", "MSFT", "GE"], r"AAPL\+MSFT\+GE"),
+        (["AAPL", "MSFT", "GE", "BRK-A"], "AAPL-and-3-more-DIGEST"),
+        (["AAPL", "MSFT", "GE", "BRK-A", "C"], "AAPL-and-4-more-DIGEST"),
+        (["AAPL", "BRK-A"], r"AAPL\+BRK-A"),
         (["^GSPC"], "^GSPC"),
         (["BRK-A"], "BRK-A"),
         (["BRK_B"], "BRK_B"),
-        (["M&M.NS"], "M-M.NS"),  # it names a directory, which a person may write in a shell
+        (["M&M.NS"], "M-M.NS-DIGEST"),  # it names a directory, which a person may write in a shell
         (["all"], "ALL"),
-        (["ALL"], "ALL"),  # Allstate's symbol
-        (["AAPL", "ALL"], "AAPL-ALL"),
+        (["ALL"], "ALL-DIGEST"),  # Allstate's symbol
+        (["EMBEDDED"], "EMBEDDED-DIGEST"),
+        (["AAPL", "ALL"], r"AAPL\+ALL"),
     ],
 )
 def test_stock_name_says_which_stocks(stocks, name):
     config = make_config({"data": {"stocks": stocks, "data_dir": "bars"}}, source="here")
-    assert config.stock_name == name
-    assert config.sampling_stage().stock_name == name
+    assert re.fullmatch(name.replace("^", r"\^").replace("DIGEST", "[0-9a-f]{6}"), config.stock_name)
+    assert config.sampling_stage().stock_name == config.stock_name
+
+
+def test_stock_name_tells_any_two_choices_of_stocks_apart():
+    eight = [f"AAPL,B,C,D,E,F,G,{last}".split(",") for last in "HIJ"]
+    choices = [*eight, ["all"], ["ALL"], ["BRK-B"], ["BRK", "B"], ["BRK_B"], ["M&M"], ["M-M"], ["M", "M"]]
+    choices += [["^GSPC"], ["GSPC"], ["EMBEDDED"], ["A-AND-3-MORE"], ["A", "B", "C", "D"], ["A-B", "C"], ["A", "B-C"]]
+    names = [make_config({"data": {"stocks": each, "data_dir": "bars"}}, source="x").stock_name for each in choices]
+    assert len({name.upper() for name in names}) == len(choices)
 
 
 def test_stock_name_of_the_generated_market():
     assert PipelineConfig().stock_name == "EMBEDDED"
     assert make("data.stocks", ["SIM01"]).stock_name == "SIM01"
-    assert make("data.stocks", ["ALL", "SIM01"]).stock_name == "ALL-SIM01"
+    assert make("data.stocks", ["ALL", "SIM01"]).stock_name == "ALL+SIM01"
 
 
 @pytest.mark.parametrize("stock", ["../../etc/passwd", "/etc/passwd", "..", ".", "a/b", "a\\b", "a\nb", " ", ""])
@@ -336,27 +346,31 @@ def test_stock_name_stays_a_name_whatever_is_asked_for(stock):
     [
         ("stonk-tiny", "stonk-tiny"),
         ("Qwen/Qwen2.5-7B-Instruct", "Qwen--Qwen2.5-7B-Instruct"),
-        ("./models/mine", "mine"),
-        ("/data/models/mine/", "mine"),
-        ("~/models/mine", "mine"),
-        ("/data/my model (2)", "my--model--2"),
-        ("../..", "model"),
-        ("/", "model"),
-        (".", "model"),
-        ("..", "model"),
+        ("./models/mine", "mine-DIGEST"),
+        ("/data/models/mine/", "mine-DIGEST"),
+        ("~/models/mine", "mine-DIGEST"),
+        ("/data/my model (2)", "my--model--2-DIGEST"),
+        ("/data/models/merged/0a1b2c3d4e5f/stonk-tiny", "stonk-tiny"),
+        ("/", "model-DIGEST"),
         ("org/..", "org"),
     ],
 )
 def test_model_name_is_a_name_of_a_directory(model, name):
-    assert make("model.name", model).model_name == name
+    assert re.fullmatch(name.replace("DIGEST", "[0-9a-f]{6}"), make("model.name", model).model_name)
+
+
+def test_model_name_tells_folders_of_one_name_apart(tmp_path, monkeypatch):
+    names = {make("model.name", f"{place}/base").model_name for place in ("/a", "/b", "~", ".")}
+    assert len(names) == 4
+    monkeypatch.chdir(tmp_path)
+    assert make("model.name", "./base").model_name == make("model.name", str(tmp_path / "base")).model_name
 
 
 def test_model_name_of_a_folder_is_its_last_part(tmp_path, monkeypatch):
     (tmp_path / "org" / "mine").mkdir(parents=True)
     assert make("model.name", "org/mine").model_name == "org--mine"
     monkeypatch.chdir(tmp_path)
-    assert make("model.name", "org/mine").model_name == "mine"
-    assert Path(make("model.name", str(tmp_path / "org")).model_name) == Path("org")
+    assert re.fullmatch("mine-[0-9a-f]{6}", make("model.name", "org/mine").model_name)
 
 
 def test_weights_of_the_rewards_are_named_in_the_settings():
