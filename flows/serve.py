@@ -34,7 +34,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline import locks, options, roots
 from stonk_pipeline.config import AnyConfig, load_config
-from stonk_pipeline.errors import PipelineError, StartError
+from stonk_pipeline.errors import PipelineError, StartError, of_system
 from tasks import access, guard, server, slots
 from tasks.automations import ensure_retrain_automation
 
@@ -141,8 +141,8 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
         with _server(args.host, args.port, args.allowed_host) as url, _alone(url):
             _serve(config, chosen, url, args.limit)
-    except PipelineError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (PipelineError, OSError) as error:
+        sys.stderr.write(f"error: {of_system(error) if isinstance(error, OSError) else error}\n")
         return 1
     except KeyboardInterrupt:
         return 130

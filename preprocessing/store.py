@@ -22,7 +22,7 @@ from preprocessing.formatting import bar_columns, csv_lines, write_lines
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars
 from preprocessing.restatement import compare, merged
 from preprocessing.sources import Fetch, checks_of, source_symbols
-from stonk_pipeline import ingest_log
+from stonk_pipeline import folders, ingest_log, locks
 from stonk_pipeline.errors import DataError, PipelineError, StageError
 from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
@@ -41,13 +41,13 @@ def alone(data_dir: Path) -> Iterator[None]:
         StageError: another ingest holds it.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / ".ingest.lock").open("w") as stream:
+    with os.fdopen(locks.open_file(data_dir / ".ingest.lock"), "r+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StageError(f"{data_dir}: another ingest is running; try again when it has ended") from None
         for left in data_dir.glob(f"{SCRATCH}*"):  # by an ingest that was killed
-            shutil.rmtree(left)
+            folders.remove(left)
         yield
 
 

@@ -1,6 +1,7 @@
 """Memory or disk used up: recognised in whatever a library raises, and said in terms of settings."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -54,12 +55,21 @@ def _is_memory(error: BaseException) -> bool:
 
 
 def _disk(step: str, run_dir: Path, error: BaseException) -> str:
-    free = shutil.disk_usage(run_dir).free / 1e6
-    name = getattr(error, "filename", None) or run_dir
+    place = _place(error) or run_dir
+    there = next(path for path in (place, *place.parents) if path.exists())
+    free = shutil.disk_usage(there).free / 1e6
     return (
-        f"{step}: the disk is full ({name}; {free:.0f} MB free); make room and run it again: "
+        f"{step}: the disk is full ({place}; {free:.0f} MB free); make room and run it again: "
         "stages that are done stay done, a training goes on from its last whole checkpoint"
     )
+
+
+def _place(error: BaseException) -> Path | None:
+    """What could not be written, where the error tells: it need not lie on the run's disk."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of each file that was not copied
+        return Path(error.args[0][0][1]).absolute()
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    return Path(os.fsdecode(name)).absolute() if isinstance(name, str | bytes) else None
 
 
 def killed_hint(step: str) -> str:

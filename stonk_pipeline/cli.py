@@ -11,12 +11,13 @@ its last whole checkpoint. `./run_pipeline.sh` runs all of them as a Prefect flo
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from stonk_pipeline import __version__, capacity, dag, locks, pipeline, process
 from stonk_pipeline.brief import brief
 from stonk_pipeline.config import make_config, merge, of_forecasts
-from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.forward import command as forward
 from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
@@ -76,11 +77,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(args)
     except PipelineError as error:
+        return _report(error)
+    except OSError as error:
         if process.has_parent():
-            process.report_error(error)
-        else:
-            sys.stderr.write(f"error: {error}\n")
-        return 1
+            traceback.print_exc()  # for the run's log
+        return _report(of_system(error))
+
+
+def _report(error: PipelineError) -> int:
+    if process.has_parent():
+        process.report_error(error)
+    else:
+        sys.stderr.write(f"error: {error}\n")
+    return 1
 
 
 def _run(args: argparse.Namespace) -> int:

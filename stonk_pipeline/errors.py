@@ -64,6 +64,14 @@ class BusyError(StageError):
     transient = True
 
 
+def of_system(error: OSError) -> StageError:
+    """What the operating system refused, in a line that names the path: an unreadable folder, a file where none is."""
+    if error.filename is None or error.strerror is None:
+        return StageError(str(error).strip() or type(error).__name__)
+    path = str(error.filename2 or error.filename)
+    return StageError(f"{path}: {error.strerror.lower()}; check this path, and who may read and write there")
+
+
 class CapacityError(StageError):
     """Memory or disk is used up."""
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stonk_pipeline import folders
+from stonk_pipeline import folders, locks
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
 
@@ -36,7 +36,7 @@ def locked(directory: Path) -> Iterator[None]:
     What an earlier holder was killed before it could put in its place is removed.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as stream:
+    with os.fdopen(locks.open_file(directory / ".lock"), "r+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         folders.sweep(directory)
         yield

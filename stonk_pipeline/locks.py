@@ -6,17 +6,18 @@ A lock's file stays behind, empty of meaning: what counts is whether a process h
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from stonk_pipeline.errors import BusyError
+from stonk_pipeline.errors import BusyError, ConfigError
 
 LOCKS = "STONK_LOCKS"
-"""Environment variable: where locks lie that belong to no run, if not among the system's temporary files."""
+"""Environment variable: where locks lie that belong to no run, if not in a folder of this user's in `/tmp`."""
 POLL_SECONDS = 0.5
 CPU = "cpu"
 """Name of the device of a machine without a GPU."""
@@ -53,7 +54,7 @@ def held(
 def _one_of(
     paths: Sequence[Path], holder: str, busy: str, wait: float, say: Callable[[str], None], setting: str
 ) -> Iterator[int]:
-    descriptors = [os.open(path, os.O_RDWR | os.O_CREAT, 0o666) for path in paths]
+    descriptors = [open_file(path) for path in paths]
     try:
         descriptor = _acquire(descriptors, busy, wait, say, setting)
         for other in descriptors:
@@ -99,7 +100,7 @@ def span(seconds: float) -> str:
 def is_held(path: Path) -> bool:
     """Whether a process holds a lock at this moment."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
@@ -111,10 +112,32 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def open_file(path: Path) -> int:
+    """A descriptor of a lock's file, made where it is missing. A link is not followed: it leads to another's."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
 def lock_file(name: str) -> Path:
-    """Where this user's lock of a name lies on this machine."""
-    directory = Path(os.environ.get(LOCKS) or tempfile.gettempdir())
-    directory.mkdir(parents=True, exist_ok=True)
+    """Where this user's lock of a name lies on this machine.
+
+    Raises:
+        ConfigError: the folder of this user's locks is another user's, or others may write there: they could hold
+            the locks for ever.
+    """
+    chosen = os.environ.get(LOCKS)
+    if chosen:
+        directory = Path(chosen)
+        directory.mkdir(parents=True, exist_ok=True)
+    else:
+        directory = Path(tempfile.gettempdir()) / f"stonk-pipeline-{os.getuid()}"
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        found = directory.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise ConfigError(
+                f"{directory}: not a folder that you alone can write to, so others could hold your locks; remove it, "
+                f"or name another one: export {LOCKS}=DIRECTORY"
+            )
     safe = "".join(letter if letter.isalnum() or letter == "-" else "-" for letter in name)
     return directory / f"stonk-pipeline-{os.getuid()}-{safe}.lock"
 

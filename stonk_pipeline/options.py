@@ -99,11 +99,11 @@ def _add_call_options(parser: argparse.ArgumentParser) -> None:
 def _one_or_two(text: str) -> list[Any]:
     try:
         values = [parse_yaml(part, "") for part in text.split(",")]
-    except ConfigError as error:
-        raise ValueError from error
-    values = [float(value) if isinstance(value, str) else value for value in values]  # YAML reads 1e-5 as a text
-    if len(values) > 2:
-        raise ValueError
+        values = [float(value) if isinstance(value, str) else value for value in values]  # YAML reads 1e-5 as a text
+    except (ConfigError, ValueError):
+        values = []
+    if len(values) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; give one, or two with a comma (stage I, stage II)")
     return values
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline import dag, folders, pipeline
+from stonk_pipeline import dag, folders, locks, pipeline
 from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
@@ -81,7 +81,7 @@ def alone(config: PipelineConfig) -> Iterator[bool]:
     """
     directory = Path(config.results_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / f".retrain_{config.stock_name}.lock").open("w") as stream:
+    with os.fdopen(locks.open_file(directory / f".retrain_{config.stock_name}.lock"), "r+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

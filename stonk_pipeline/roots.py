@@ -43,15 +43,14 @@ def confined(path: str | Path) -> str:
     Raises:
         ValueError: it does not.
     """
+    try:
+        there = Path(path).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a link that leads to itself, the home of a user who is none
+        raise ValueError(f"{path}: leads nowhere ({error}); give another path") from error
     allowed = roots()
-    if allowed is not None:
-        try:
-            there = Path(path).expanduser().resolve()
-        except (OSError, RuntimeError) as error:  # a link that leads to itself, the home of a user who is none
-            raise ValueError(f"{path}: leads nowhere ({error}); give another path") from error
-        if not any(there.is_relative_to(root) for root in allowed):
-            shown = ", ".join(map(str, allowed)) or "none"
-            raise ValueError(f"{path} lies outside of the folders that are served ({shown}); serve --root adds one")
+    if allowed is not None and not any(there.is_relative_to(root) for root in allowed):
+        shown = ", ".join(map(str, allowed)) or "none"
+        raise ValueError(f"{path} lies outside of the folders that are served ({shown}); serve --root adds one")
     return str(path)
 
 
@@ -61,9 +60,8 @@ def confined_if_path(text: str) -> str:
     Raises:
         ValueError: it is the path of something that lies elsewhere.
     """
-    if roots() is None or not (text.startswith((".", "/", "~")) or ".." in Path(text).parts or os.path.lexists(text)):
-        return text
-    return confined(text)
+    is_path = text.startswith((".", "/", "~")) or ".." in Path(text).parts or os.path.lexists(text)
+    return confined(text) if is_path else text
 
 
 Test = Callable[[str], str]

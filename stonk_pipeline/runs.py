@@ -285,7 +285,7 @@ def clear(out: Path, kept: Collection[str] = ()) -> None:
     """
     if not (out / MARK).is_file():
         write_atomic(out / MARK, "")
-    (out / MANIFEST).unlink(missing_ok=True)
+    folders.remove(out / MANIFEST)
     for path in out.iterdir():
         if path.name not in (LOCK, MARK, *kept):
             folders.remove(path)

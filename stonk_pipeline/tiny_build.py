@@ -103,13 +103,13 @@ def build(
     Returns:
         The last training loss: the weighted sum of nats a token of values, thought and question.
     """
+    out.mkdir(parents=True, exist_ok=True)  # where it cannot be made, nothing is trained
     if start is None:
         tokenizer = train_tokenizer([next(conversations) for _ in range(4000)], tokens)
         model = _new_model(tokenizer, seed)
     else:
         tokenizer, model = _load(start, tokens, seed)
     loss = _train(model, tokenizer, conversations, tokens, steps, progress)
-    out.mkdir(parents=True, exist_ok=True)
     model.to("cpu", dtype=_torch().bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return loss

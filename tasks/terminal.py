@@ -13,7 +13,7 @@ from rich.table import Table
 
 from stonk_pipeline import dag, inputs, options, pipeline
 from stonk_pipeline.config import AnyConfig, make_config, merge
-from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
 from stonk_pipeline.training.names import require_model
 from tasks import begin, board, server
@@ -54,8 +54,9 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         inputs.news_files(config)
         discard(config, args.force)
         return _run(flows[config.contract], config, console)
-    except PipelineError as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+    except (PipelineError, OSError) as error:
+        said = of_system(error) if isinstance(error, OSError) else error
+        console.print(f"error: {said}", style="red", markup=False, highlight=False)
         return 1
 
 
@@ -101,7 +102,8 @@ def _run(flow: Callable[[Any], str], config: AnyConfig, console: Console) -> int
         _say_how_to_go_on(console)
         return 130
     except Exception as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        said = of_system(error) if isinstance(error, OSError) else error
+        console.print(f"error: {said}", style="red", markup=False, highlight=False)
         _say_how_to_go_on(console)
         return 1
     minutes, seconds = divmod(time.monotonic() - begun, 60)

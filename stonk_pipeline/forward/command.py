@@ -56,9 +56,8 @@ def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace]
 def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
     import os
 
-    from stonk_pipeline.forward.files import write_files
+    from stonk_pipeline.forward.files import keep
     from stonk_pipeline.forward.forecaster import champions_for, of_adapter
-    from stonk_pipeline.forward.log import append
     from stonk_pipeline.forward.make import make
     from stonk_pipeline.forward.request import ForecastRequest
     from stonk_pipeline.forward.tables import forecast_table, print_table
@@ -72,6 +71,7 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
     if args.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = args.cuda_devices
     directory = Path(request.forecasts_dir)
+    directory.mkdir(parents=True, exist_ok=True)  # where it cannot be made, no model is asked
     for forecaster in forecasters:
         found, left_out = make(forecaster, request, report_progress)
         for stock, reason in list(left_out.items())[:SHOWN]:
@@ -79,18 +79,17 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
         if len(left_out) > SHOWN:
             sys.stdout.write(f"nor of {len(left_out) - SHOWN:,} more stocks\n")
         for made in found:
-            entry, added = append(directory, made.forecast)
+            entry, added, path = keep(made, directory)
             if not added:
                 sys.stdout.write(
                     f"{entry.stock}: {entry.model} forecast from {entry.last_bar} already, entry {entry.n} of the log; "
                     "that one stands\n"
                 )
-                print_table(forecast_table(entry))
-                continue
-            path = write_files(made, entry, directory)
             print_table(forecast_table(entry))
-            sys.stdout.write(f"{path} (with .csv and .png); entry {entry.n} of {directory / 'log.jsonl'}\n")
-            sys.stdout.write(f"head of the log: {entry.digest}\n")
+            if path is not None:
+                sys.stdout.write(f"{path} (with .csv and .png); entry {entry.n} of {directory / 'log.jsonl'}\n")
+            if added:
+                sys.stdout.write(f"head of the log: {entry.digest}\n")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stonk_pipeline.forward.log import LogEntry
+from stonk_pipeline.forward.log import LogEntry, append
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.report.style import LIGHT, Draw, png
 from stonk_pipeline.runs import write_atomic
@@ -24,19 +24,42 @@ BANDS = ((0.05, 0.95, 0.12), (0.1, 0.9, 0.14), (0.25, 0.75, 0.22))
 """Quantiles at the ends of a band, and how dark it is."""
 
 
-def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
-    """Writes `{STOCK}_{date}_{model}.json`, `.csv` and `.png`; returns the path of the first."""
+def keep(made: Made, directory: Path) -> tuple[LogEntry, bool, Path | None]:
+    """Logs a forecast and writes its files; of one that is logged already, those that are missing.
+
+    A process that was killed between the two left an entry without files.
+
+    Returns:
+        (the entry in the log, whether it was added now, the path of the JSON if files were written)
+    """
+    entry, added = append(directory, made.forecast)
+    missing = not all(path.is_file() for path in files_of(entry, directory))
+    return entry, added, write_files(made, entry, directory) if added or missing else None
+
+
+def files_of(entry: LogEntry, directory: Path) -> tuple[Path, Path, Path]:
+    """`{STOCK}_{date}_{model}.json`, `.csv` and `.png` of a logged forecast, which may not be there."""
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.model)
     base = directory / f"{entry.stock}_{entry.last_bar}_{model}"
+    return base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.csv"), base.with_name(f"{base.name}.png")
+
+
+def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
+    """Writes the files of a logged forecast and returns the path of the first.
+
+    The JSON holds the answers, if they are those of the entry: after a process that was killed between the log and the
+    files, the model may have been asked anew.
+    """
+    numbers, table, picture = files_of(entry, directory)
     directory.mkdir(parents=True, exist_ok=True)
-    content = {"entry": entry.model_dump(mode="json"), "samples": made.samples.round(6).tolist(), "texts": made.texts}
-    write_atomic(base.with_name(f"{base.name}.json"), json.dumps(content, indent=1))
-    write_atomic(base.with_name(f"{base.name}.csv"), table_text(entry))
-    picture = base.with_name(f"{base.name}.png")
+    same = made.forecast.quantiles == entry.quantiles
+    answers = {"samples": made.samples.round(6).tolist(), "texts": made.texts} if same else {}
+    write_atomic(numbers, json.dumps({"entry": entry.model_dump(mode="json"), **answers}, indent=1))
+    write_atomic(table, table_text(entry))
     temporary = picture.with_name(f".{picture.name}.{os.getpid()}.tmp")
     temporary.write_bytes(png(draw(made, entry), 640, 340))
     os.replace(temporary, picture)
-    return base.with_name(f"{base.name}.json")
+    return numbers
 
 
 def table_text(entry: LogEntry) -> str:

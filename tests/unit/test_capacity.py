@@ -1,6 +1,8 @@
 """Memory and disk used up are told from other errors, and the message says what to change."""
 
 import errno
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +51,22 @@ def test_explain_says_that_the_disk_is_full(tmp_path, error):
     told = str(capacity.explain(error, "grpo-first", tmp_path))
     assert told.startswith("grpo-first: the disk is full (")
     assert "stages that are done stay done" in told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "models/tiny/AAPL/adapter"),
+        shutil.Error([("run/adapter/a", "models/tiny/AAPL/adapter", "[Errno 28] No space left on device: 'x'")]),
+    ],
+)
+def test_explain_names_the_disk_that_is_full(tmp_path, monkeypatch, error):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()  # a disk of its own, which the run's directory is not on
+    free = {tmp_path / "models": 3_000_000}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.get(path, 9e12)))
+    told = str(capacity.explain(error, "sft", tmp_path / "run"))
+    assert f"the disk is full ({tmp_path}/models/tiny/AAPL/adapter; 3 MB free)" in told
 
 
 def test_explain_leaves_other_errors_alone(tmp_path):

@@ -184,6 +184,42 @@ def test_main_refuses_options_that_the_finished_stages_do_not_fit(tmp_path, caps
     assert read_settings(tmp_path / "run") == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["preprocess", "--recipe", "default", "--run-dir", "file"], "file: a file, where a folder is to be; give the"),
+        (["preprocess", "--recipe", "default", "--run-dir", "file/x"], "file/x: not a directory; check this path"),
+        (
+            ["preprocess", "--recipe", "default", "--run-dir", "x", "--data-dir", "~nosuch/x"],
+            "~nosuch/x: leads nowhere",
+        ),
+        (["preprocess", "--recipe", "default", "--run-dir", "x", "--model", "~nosuch/x"], "~nosuch/x: leads nowhere"),
+        (["build-tiny", "--out", "file"], "file: file exists; check this path"),
+        (
+            ["forecast", "--base", "--recipe", "default", "--forecasts-dir", "file"],
+            "file: file exists; check this path",
+        ),
+        (["sft", "--run-dir", "file"], "file/config.json: cannot be read (Not a directory)"),
+        (["report", "--run-dir", "file"], "cannot be read (Not a directory)"),
+        (["verify", "--forecasts-dir", "file"], "cannot be read (Not a directory)"),
+    ],
+)
+def test_main_says_which_path_is_of_the_wrong_kind(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_main_refuses_numbers_that_are_none(capsys):
+    with pytest.raises(SystemExit):
+        main(["stage-one", "--run-dir", "x", "--lr", "["])
+    assert "--lr: '[' is no number; give one, or two with a comma" in capsys.readouterr().err
+
+
 def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
     pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
     assert main(["sft", "--run-dir", str(tmp_path / "run")]) == 1

@@ -10,7 +10,7 @@ import pytest
 from stonk_pipeline.config import MarketConfig, load_config
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.forward import make as making
-from stonk_pipeline.forward.files import write_files
+from stonk_pipeline.forward.files import keep, write_files
 from stonk_pipeline.forward.forecaster import Forecaster
 from stonk_pipeline.forward.log import append
 from stonk_pipeline.forward.make import make
@@ -64,6 +64,23 @@ def test_make_forecasts_the_next_sessions_of_the_exchange(forecaster, tmp_path):
     assert [row["date"] for row in rows] == list(entry.targets)
     assert float(rows[0]["q50"]) == pytest.approx(entry.quantiles[9][0], rel=1e-5)
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("drawn_again", ["the same answers", "other answers"])
+def test_keep_writes_the_files_that_a_killed_process_did_not(forecaster, tmp_path, drawn_again):
+    (made,), _ = make(forecaster, ForecastRequest(samples=20), lambda *_: None, AFTER)
+    entry, _ = append(tmp_path, made.forecast, AFTER)  # and here it was killed
+    if drawn_again == "other answers":
+        higher = [[2 * value for value in row] for row in made.forecast.quantiles]
+        made = made._replace(forecast=made.forecast.model_copy(update={"quantiles": tuple(map(tuple, higher))}))
+    again, added, path = keep(made, tmp_path)
+    assert (again, added) == (entry, False)
+    content = json.loads(path.read_text())
+    assert content["entry"]["quantiles"] == [list(row) for row in entry.quantiles]
+    assert ("samples" in content) == (drawn_again == "the same answers")  # never answers of another forecast
+    assert path.with_suffix(".csv").is_file()
+    assert path.with_suffix(".png").is_file()
+    assert keep(made, tmp_path) == (entry, False, None)
 
 
 def test_make_refuses_a_bar_of_a_session_that_has_not_ended(forecaster):

@@ -1,13 +1,17 @@
 """Locks that end with their holder."""
 
 import argparse
+import os
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import locks
+from preprocessing import store
+from stonk_pipeline import journal, locks
 from stonk_pipeline.config import ModelConfig, PipelineConfig
 from stonk_pipeline.errors import BusyError, ConfigError
 from stonk_pipeline.evaluation.stage import alone, ask_alone
@@ -172,3 +176,49 @@ def test_a_model_outside_of_a_stage_waits_for_the_accelerator(monkeypatch, tmp_p
         pytest.raises(BusyError, match=r"held by process \d+, sft of another run"),
     ):
         ask_alone(stage, [window], 10, None, lambda *_: None, purpose="forecast", wait_minutes=0)
+
+
+@pytest.fixture
+def temporary(monkeypatch, tmp_path):
+    """The folder of this user's locks, in another folder for temporary files."""
+    monkeypatch.delenv(locks.LOCKS, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"stonk-pipeline-{os.getuid()}"
+
+
+def test_lock_file_lies_in_a_folder_of_this_user_alone(temporary):
+    with locks.held(locks.lock_file("cpu"), "a", "b"):
+        assert [path.name for path in temporary.iterdir()] == [f"stonk-pipeline-{os.getuid()}-cpu.lock"]
+    assert temporary.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("how", ["open to all", "a link", "a file", "of another user"])
+def test_lock_file_refuses_a_folder_where_others_could_hold_the_locks(temporary, how):
+    if how == "a link":
+        (temporary.parent / "theirs").mkdir(mode=0o700)
+        temporary.symlink_to(temporary.parent / "theirs")
+    elif how == "a file":
+        temporary.write_text("x")
+    else:
+        temporary.mkdir()
+        temporary.chmod(0o777 if how == "open to all" else 0o700)
+    if how == "of another user":
+        if os.getuid():
+            pytest.skip("only root can give a folder away")
+        os.chown(temporary, 65534, 65534)
+    with pytest.raises(ConfigError, match=re.escape(str(temporary))):
+        locks.lock_file("cpu")
+
+
+def test_locks_follow_no_link_that_was_planted(temporary, tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    for path, hold in (
+        (locks.lock_file("cpu"), lambda path: locks.held(path, "a", "b")),
+        (tmp_path / "journal" / ".lock", lambda path: journal.locked(path.parent)),
+        (tmp_path / "bars" / ".ingest.lock", lambda path: store.alone(path.parent)),
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(tmp_path / "precious")
+        with pytest.raises(OSError, match="symbolic links"), hold(path):
+            pass
+    assert (tmp_path / "precious").read_text() == "mine"

@@ -94,7 +94,8 @@ def run(tmp_path):
 def test_discard_removes_a_stage_with_its_checkpoints(run):
     out = run.stage_dir("sft")
     (out / "checkpoints" / "checkpoint-2").mkdir(parents=True)
-    (out / "manifest.json").write_text("{}")
+    for name in ("manifest.json", ".fingerprint"):
+        (out / name).write_text("{}")
     terminal.discard(run.config.model_copy(update={"run_dir": str(run.directory)}), "sft, compare")
     assert [path.name for path in out.iterdir()] == [".lock"]
 
