@@ -34,6 +34,8 @@ from stonk_pipeline.untrusted import read_table
 
 CONFIG = "config.json"
 LOG = "pipeline.log"
+OWN = (LOCK, LOG)
+"""Files in a run's directory besides its stages and its settings, made before those."""
 FOLDS = "folds"
 """Directory of a walk-forward's folds, each a run of its own, below the run's."""
 
@@ -222,10 +224,14 @@ def require_run_dir(directory: Path) -> None:
     """
     try:
         own = read_table(directory / CONFIG, StageError, "").keys() >= {"data", "model"}
-    except (FileNotFoundError, NotADirectoryError, StageError):
+    except FileNotFoundError:  # of a run whose settings were lost
+        own = directory.is_dir() and all(
+            (path / MARK).is_file() for path in directory.iterdir() if path.name not in OWN
+        )
+    except (NotADirectoryError, StageError):
         own = False
     remedy = "give the run a directory of its own"
-    folders.require_own(directory.resolve(), own, StageError, remedy, spared=(LOCK, LOG))
+    folders.require_own(directory.resolve(), own, StageError, remedy, spared=OWN)
 
 
 def write_run(directory: Path, config: AnyConfig) -> Run:

@@ -88,6 +88,13 @@ def test_publish_replaces_no_adapter_of_somebody_else(tmp_path, diary):
     assert (publish(run, "grpo-second") / ORIGIN).is_file()
 
 
+def test_main_takes_a_run_whose_settings_were_lost(tmp_path):
+    arguments = ["preprocess", "--run-dir", str(tmp_path / "run"), "--recipe", "default", *TINY]
+    assert cli.main(arguments) == 0
+    (tmp_path / "run" / pipeline.CONFIG).unlink()
+    assert cli.main(arguments) == 0
+
+
 @pytest.mark.parametrize("content", ['{"model_type": "qwen2"}', "[]", "{"])
 def test_main_writes_no_settings_over_the_config_of_something_else(tmp_path, capsys, content):
     (tmp_path / "config.json").write_text(content)

@@ -90,8 +90,8 @@ def config_for(tmp_path, **settings):
 def test_create_run_names_the_directory_after_stocks_and_time(tmp_path):
     config = config_for(tmp_path, data={"stocks": ["aapl", "GE"]}, model={"name": "Qwen/Qwen2.5-7B-Instruct"})
     run = create_run(config, "20261121-004500")
-    assert run.directory == tmp_path / "results" / "AAPL-GE_20261121-004500"
-    assert run.models_dir == tmp_path / "models" / "Qwen--Qwen2.5-7B-Instruct" / "AAPL-GE"
+    assert run.directory == tmp_path / "results" / "AAPL+GE_20261121-004500"
+    assert run.models_dir == tmp_path / "models" / "Qwen--Qwen2.5-7B-Instruct" / "AAPL+GE"
     assert run.stage_dir("sft") == run.directory / "stage2_sft_training"
     assert open_run(run.directory) == run
 
