@@ -59,7 +59,7 @@ def session_days(path: Path, stamps: Stamps) -> tuple[np.ndarray, str | None]:
     weekend = weekdays(written[there]) >= SATURDAY
     if not zoned and not weekend.any():
         return written, None  # a time that every bar has, such as that of the close
-    found = _zone(wall[there] - np.nan_to_num(minutes[there]).astype("timedelta64[m]"))
+    found = exchange_zone(wall[there] - np.nan_to_num(minutes[there]).astype("timedelta64[m]"))
     if found is not None:
         written[there] = found[1]
         return written, found[0]
@@ -92,7 +92,7 @@ def refuse_intraday(path: Path, stamps: np.ndarray, days: np.ndarray) -> None:
     )
 
 
-def _zone(instants: np.ndarray) -> tuple[str, np.ndarray] | None:
+def exchange_zone(instants: np.ndarray) -> tuple[str, np.ndarray] | None:
     """(zone in which these times (UTC) are at midnight on days of a trading week, the dates there)."""
     utc = pd.DatetimeIndex(instants).tz_localize("UTC")
     for name in ZONES:

@@ -1,5 +1,6 @@
 """CSV and Parquet that somebody else wrote, read within bounds of bytes, rows and columns."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.unpacking import unpack
 from stonk_pipeline.untrusted import MEGABYTE, read_bytes, reason
 
 LARGEST_CSV = 256 * MEGABYTE
 MOST_CELLS = 20_000_000
-"""Of Parquet: a file of a few kilobytes can hold one value a billion times."""
+"""A Parquet file of a few kilobytes can hold one value a billion times, and a packed CSV a hundred million empty ones."""
 MOST_COLUMNS = 1000
 
 
@@ -35,7 +37,9 @@ def check_parquet(path: Path, remedy: str) -> None:
 
 
 def read_frame(path: Path, remedy: str) -> pd.DataFrame:
-    """A CSV file (every value as text) or a Parquet file.
+    """A CSV file (every value as text, `.gz` and `.zip` unpacked) or a Parquet file.
+
+    Words such as `NA` stay what they are: NA is a ticker too.
 
     Raises:
         DataError: names the file, why it cannot be read, and the remedy.
@@ -44,14 +48,28 @@ def read_frame(path: Path, remedy: str) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             check_parquet(path, remedy)
             return pd.read_parquet(path)
-        content = read_bytes(path, DataError, remedy, LARGEST_CSV)
+        content = _content(path, remedy)
         header = content[: content.find(b"\n")] if b"\n" in content else content
         if header.count(b",") >= MOST_COLUMNS:
             raise DataError(f"{path}, line 1: more than {MOST_COLUMNS:,} columns; {remedy}")
+        lines = content.count(b"\n")
+        if lines * (header.count(b",") + 1) > MOST_CELLS:
+            raise DataError(f"{path}: {lines:,} lines, more than are read at once; {remedy}")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a line with more values than the header
-            return pd.read_csv(path, dtype=str, index_col=False)
+            return pd.read_csv(io.BytesIO(content), dtype=str, index_col=False, keep_default_na=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {remedy}") from error
     except (pa.ArrowException, OSError, ValueError, LookupError, ArithmeticError, TypeError, Warning) as error:
         raise DataError(f"{path}: not readable ({reason(error)}); {remedy}") from error
+
+
+def _content(path: Path, remedy: str) -> bytes:
+    """The text of a CSV file, unpacked, within `LARGEST_CSV` bytes."""
+    content = read_bytes(path, DataError, remedy, LARGEST_CSV)
+    if path.suffix.lower() not in (".gz", ".zip"):
+        return content
+    content = unpack(path, LARGEST_CSV, (".csv", ".txt"))
+    if len(content) > LARGEST_CSV:
+        raise DataError(f"{path}: unpacks to more than {LARGEST_CSV // MEGABYTE} MB; {remedy}")
+    return content

@@ -16,7 +16,8 @@ from preprocessing.companies import read_companies
 from preprocessing.news import read_news
 from preprocessing.records import read_records
 from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
-from stonk_pipeline.evaluation.protocol import HORIZON, read_forecasts
+from stonk_pipeline.evaluation.forecast_files import read_forecasts
+from stonk_pipeline.evaluation.protocol import HORIZON
 
 from .cases import DEEP, WHOLE, Case, Reader, damaged, of_json, of_lines, printable
 

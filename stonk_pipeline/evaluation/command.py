@@ -14,6 +14,7 @@ from stonk_pipeline.config import DataConfig, PipelineConfig
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.baselines import persistence
+from stonk_pipeline.evaluation.forecast_files import medians, read_rows
 from stonk_pipeline.evaluation.matching import MIN_SHARE, Key, require_match
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
 from stonk_pipeline.evaluation.protocol import (
@@ -21,8 +22,6 @@ from stonk_pipeline.evaluation.protocol import (
     HORIZON,
     Closes,
     ProtocolRow,
-    medians,
-    read_rows,
     test_part,
     test_parts,
     vta,
@@ -48,7 +47,7 @@ def evaluate(
 
     Args:
         config: `data.data_dir` and `data.stocks` say which bars; `model`, `prompt` and `comparison` how to ask.
-        files: name -> file of forecasts (`protocol.read_rows`).
+        files: name -> file of forecasts (`forecast_files.read_rows`).
         adapter: adapter to load onto `config.model`, or None for the base model.
         ask_model: whether to ask the model at all.
         progress: receives the windows answered so far.

@@ -9,22 +9,17 @@ This is a protocol for comparison with that table and no more: rows are split by
 stocks share no dates, and errors of overlapping windows are averaged as if they were independent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.metrics import Floats
-from stonk_pipeline.untrusted import shown
-from stonk_pipeline.untrusted_tables import read_frame
 
 CONTEXT = HORIZON = 10
 TRAIN_SHARE, TEST_SHARE = 0.7, 0.2
-MOST_PRICE = 1e12
-COLUMNS = ("stock", "date", "values")
 Closes = Mapping[str, pd.Series]
 """Stock -> adjusted closes, (T,), by ISO date, oldest first."""
 
@@ -145,77 +140,3 @@ def _row(name: str, values: Mapping[str, Floats], parts: Mapping[str, TestPart],
         windows=windows,
         share=windows / sum(len(part.dates) for part in parts.values()),
     )
-
-
-def read_forecasts(path: Path) -> dict[tuple[str, str], Floats]:
-    """Reads forecasts in prices from a CSV or Parquet file; of several rows for one window the median, day by day.
-
-    Returns:
-        (stock, date) -> prices, (HORIZON,).
-
-    Raises:
-        DataError: see `read_rows`.
-    """
-    return medians(read_rows(path))
-
-
-def medians(rows: Mapping[tuple[str, str], Sequence[Floats]]) -> dict[tuple[str, str], Floats]:
-    """One forecast a window: the median of its rows, day by day."""
-    return {key: np.asarray(np.median(values, axis=0)) for key, values in rows.items()}
-
-
-def read_rows(path: Path) -> dict[tuple[str, str], list[Floats]]:
-    """Reads every row of a file of forecasts.
-
-    Args:
-        path: columns `stock`, `date` (ISO, of the last known close) and `values` (a list of prices, in CSV written as
-            `[101.2, 101.5, …]`).
-
-    Returns:
-        (stock, date) -> prices of each of its rows, (HORIZON,), in the order of the file.
-
-    Raises:
-        DataError: names the file, and the column or the row.
-    """
-    frame = read_frame(path, "give a CSV or Parquet file with columns " + ", ".join(COLUMNS))
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; forecasts have {', '.join(COLUMNS)}")
-    groups: dict[tuple[str, str], list[Floats]] = {}
-    for row, (stock, date, values) in enumerate(frame[list(COLUMNS)].itertuples(index=False, name=None), start=1):
-        prices = _prices(values)
-        if prices is None:
-            continue
-        if prices.shape != (HORIZON,) or not ((prices >= 0) & (prices < MOST_PRICE)).all():
-            raise DataError(f"{path}, row {row}: values must be {HORIZON} prices, as in [101.2, 101.5, …]")
-        groups.setdefault(_key(stock, date, f"{path}, row {row}"), []).append(prices)
-    if not groups:
-        raise DataError(f"{path}: there are no forecasts in it")
-    return groups
-
-
-def _key(stock: object, date: object, place: str) -> tuple[str, str]:
-    if not isinstance(stock, str) or not stock.strip() or not stock.isprintable():
-        raise DataError(f"{place}: stock is no text ({type(stock).__name__}) or empty; write a symbol, as a text")
-    try:
-        day = date if isinstance(date, str) else date.isoformat()  # type: ignore[attr-defined]
-    except (AttributeError, ValueError, NotImplementedError):  # the last: a time that pandas holds and Python does not
-        day = ""
-    if len(day) < len("2018-01-02") or not day.isprintable():
-        raise DataError(f"{place}: date is {shown(day or type(date).__name__, 40)!r}; write it as 2018-01-02")
-    return stock.strip().upper(), day[:10]
-
-
-def _prices(values: object) -> Floats | None:
-    """Prices of one row; None where there is no forecast."""
-    if values is None or (isinstance(values, float) and np.isnan(values)):
-        return None
-    if isinstance(values, str):
-        try:
-            return np.array([float(part) for part in values.strip().removeprefix("[").removesuffix("]").split(",")])
-        except ValueError:
-            return np.array([])
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):  # a struct, a list of texts, whole numbers beyond any float
-        return np.array([])

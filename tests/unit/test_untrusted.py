@@ -15,7 +15,8 @@ from preprocessing.records import read_records
 from stonk_pipeline.config import DataConfig, load_config
 from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.evaluation.protocol import HORIZON, read_forecasts
+from stonk_pipeline.evaluation.forecast_files import read_forecasts
+from stonk_pipeline.evaluation.protocol import HORIZON
 from stonk_pipeline.runs import json_digest, read_manifest, verify
 from stonk_pipeline.untrusted import finite, parse_json, shown
 from stonk_pipeline.untrusted_yaml import parse_yaml
