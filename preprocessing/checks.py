@@ -3,6 +3,7 @@
 | found | done |
 | --- | --- |
 | a row without open, high, low or close (or Adj Close, when it is used) | dropped, reported |
+| a row without a ticker in a file of several | left out, reported |
 | the same row twice | one dropped, reported |
 | two rows of one day with the same prices and two volumes | the larger volume kept, reported |
 | two rows of one day with different prices | refused |
@@ -118,6 +119,10 @@ def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: 
         columns = ", ".join(repr(name) for name in table.unused)
         what = f"not used, though it looks like an adjusted price: {columns}; call it Adj Close to have it used"
         remark(repairs, table, "not_used", what)
+    if table.unnamed:
+        count = f"{len(table.unnamed)} row{'s' if len(table.unnamed) > 1 else ''}"
+        what = f"{count} without a ticker left out of every stock ({table.unit} {_list(table.unnamed)})"
+        repairs.append(Repair("no_ticker", len(table.unnamed), (), what, changed=True))
     tell_times(stamps, days, zone, repairs)
     zoned = zone is not None or bool((np.nan_to_num(stamps.offset) != 0).any())
     return replace(table, columns={DATE: days, **numbers}), zoned

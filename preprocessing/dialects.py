@@ -42,7 +42,8 @@ def find_dialect(text: str) -> Dialect:
         ValueError: more columns than bars have.
         csv.Error: the lines are no table.
     """
-    lines = text.split("\n", HEAD + 1)[: HEAD + 1]
+    blank = _blank_lines(text)
+    lines = text.split("\n", blank + HEAD + 1)[blank : blank + HEAD + 1]
     marked = re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].lower()) if lines else None
     if marked:
         lines = lines[1:]
@@ -51,13 +52,26 @@ def find_dialect(text: str) -> Dialect:
     if widest > MOST_COLUMNS:
         raise ValueError(f"a line of more than {MOST_COLUMNS} columns")
     separator = marked[1] if marked and marked[1] in SEPARATORS else _separator(lines)
-    rows = [row or [""] for row in csv.reader(lines, delimiter=separator)]
+    reader = csv.reader(lines, delimiter=separator)
+    rows, ends = [], []
+    for row in reader:
+        rows.append(row or [""])
+        ends.append(reader.line_num)
     said = [f"{SEPARATORS[separator]} between the columns"] if separator != "," else []
+    before = blank + bool(marked)
     named = _headerless(rows[0]) if rows else None
     if named:
-        return Dialect(separator, named[0], None, int(bool(marked)), (*said, named[1]))
+        return Dialect(separator, named[0], None, before, (*said, named[1]))
     header, tickers, taken = _header(rows or [[""]])
-    return Dialect(separator, tuple(header), tuple(tickers) if tickers else None, taken + bool(marked), tuple(said))
+    if ends[:taken] != list(range(1, taken + 1))[: len(ends)]:
+        raise csv.Error("a quotation mark opens a cell that goes on in the next line")
+    return Dialect(separator, tuple(header), tuple(tickers) if tickers else None, before + taken, tuple(said))
+
+
+def _blank_lines(text: str) -> int:
+    """Lines with nothing in them before the first one that has something."""
+    start = re.match(r"\s*\n", text)
+    return start[0].count("\n") if start else 0
 
 
 def _separator(lines: Sequence[str]) -> str:
@@ -89,6 +103,8 @@ def _header(rows: list[list[str]]) -> tuple[list[str], list[str] | None, int]:
     index and nothing else. Either of the first two may come first.
     """
     first = rows[0]
+    if len(rows) > 1 and _is_index(first, rows[1]):
+        return [DATE, *first[1:]], None, 1
     if len(rows) < 2 or DATE in name_columns(first).found:
         return first, None, 1
     # A frame's index has no name unless someone gave it one.
@@ -102,6 +118,12 @@ def _header(rows: list[list[str]]) -> tuple[list[str], list[str] | None, int]:
         return flat, None, 1
     named = len(rows) > 2 and DATE in name_columns(rows[2][:1]).found and not any(cell.strip() for cell in rows[2][1:])
     return [DATE, *first[1:]], ["", *second[1:]], 3 if named else 2
+
+
+def _is_index(header: Sequence[str], row: Sequence[str]) -> bool:
+    """Whether the first column, without a name, is of dates: they go before a column such as `day` or `timestamp`."""
+    unnamed = len(header) > 1 and not header[0].strip() and name_columns(header).found.get(DATE) != DATE
+    return unnamed and re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", row[0].strip()) is not None
 
 
 def _has_close(row: Sequence[str]) -> bool:

@@ -1,7 +1,6 @@
 """Files of daily bars: which there are, and each read, checked and cleaned."""
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,13 @@ from preprocessing.checks import clean
 from preprocessing.files import bars_stem
 from preprocessing.parsing import file_tickers, looks_like_bars, read_table
 from preprocessing.repairs import Repair
+from preprocessing.tickers import SYMBOL
 from stonk_pipeline.config import EMBEDDED, DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.untrusted import shown
 
-SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&_]{0,14}")
+MOST_TOLD = 20
+"""Tickers of one file, left out, that are named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,37 +87,65 @@ def unnamed_files(data: DataConfig) -> dict[str, str]:
     """Files of a folder of which `all` stocks are wanted that are left out, as they are named after no symbol.
 
     Returns:
-        Name of the file -> why.
+        Name of the file, or a ticker in a file of several -> why.
     """
     place = Path(data.data_dir).expanduser()
-    if data.stocks != ["all"] or not place.is_dir():
+    if data.stocks != ["all"]:
         return {}
+    left_out = {}
     why = "not named after a stock symbol; rename it to have it used"
-    unnamed = [path for path, symbols in symbols_in(place, None) if not symbols]
-    return {shown(path.name): f"{shown(path, 400)}: {why}" for path in unnamed}
+    files = _inside(place, None) if place.is_dir() else [_one_file(place, None)]
+    for path, symbols, odd in files:
+        if not symbols and not odd:
+            left_out[shown(path.name)] = f"{shown(path, 400)}: {why}"
+        for ticker in odd[:MOST_TOLD]:
+            left_out[shown(ticker, 40)] = f"{shown(path, 400)}: ticker {shown(ticker, 40)!r} is no stock symbol; rename it there"
+        if len(odd) > MOST_TOLD:
+            left_out[shown(path.name)] = f"{shown(path, 400)}: {len(odd) - MOST_TOLD} more tickers that are no stock symbols"
+    return left_out
+
+
+def _one_file(path: Path, wanted: list[str] | None) -> tuple[Path, list[str], list[str]]:
+    """(the file, the symbols in it, its tickers that are none): those that it names, and what it is named after."""
+    stem = bars_stem(path)
+    named = [] if stem is None else [stem.upper()] * bool(SYMBOL.fullmatch(stem.upper()))
+    tickers, odd = _told_apart(file_tickers(path))
+    if wanted is not None:
+        return path, [*named, *tickers], odd
+    several = len(tickers) + len(odd) > 1
+    return (path, tickers, odd) if several else (path, named or tickers, [])
 
 
 def _in_file(path: Path, wanted: list[str] | None) -> dict[str, Path]:
-    """The stocks of one file: those that it names, and the one that it is named after."""
-    stem = bars_stem(path)
-    named = [] if stem is None else [stem.upper()] * bool(SYMBOL.fullmatch(stem.upper()))
-    tickers = [ticker for ticker in file_tickers(path) if SYMBOL.fullmatch(ticker)]
-    if wanted is None and len(tickers) > 1:
-        return dict.fromkeys(tickers, path)
-    found = dict.fromkeys([*named, *tickers], path) if wanted is not None else dict.fromkeys(named or tickers, path)
-    if not found:
+    _, symbols, odd = _one_file(path, wanted)
+    if odd and not symbols:
+        raise _no_symbols(path, odd)
+    if not symbols:
         clean_symbol(path.stem)
-    return found
+    return dict.fromkeys(symbols, path)
+
+
+def _no_symbols(path: Path, odd: list[str]) -> DataError:
+    named = shown(", ".join(odd[:MOST_TOLD]))
+    return DataError(f"{path}: none of its tickers is a stock symbol ({named}); rename them there")
+
+
+def _told_apart(tickers: list[str]) -> tuple[list[str], list[str]]:
+    """(those that are symbols, those that are none)."""
+    symbols = [ticker for ticker in tickers if SYMBOL.fullmatch(ticker)]
+    return symbols, [ticker for ticker in tickers if not SYMBOL.fullmatch(ticker)]
 
 
 def _in_folder(folder: Path, wanted: list[str] | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    files = symbols_in(folder, wanted)
-    for path, symbols in files:
+    files = _inside(folder, wanted)
+    for path, symbols, _ in files:
         for symbol in symbols:
             if symbol in found and (wanted is None or symbol in wanted):
                 raise DataError(f"{found[symbol]} and {path.name} are both bars of {symbol}; keep one of them")
             found[symbol] = path
+    if files and not found and files[0][2]:
+        raise _no_symbols(files[0][0], files[0][2])
     if files and not found:
         raise DataError(f"{files[0][0]}: {files[0][0].name!r} is not named after a stock symbol; rename it")
     if not found:
@@ -126,8 +155,14 @@ def _in_folder(folder: Path, wanted: list[str] | None) -> dict[str, Path]:
     return found
 
 
-def symbols_in(folder: Path, wanted: list[str] | None) -> list[tuple[Path, list[str]]]:
-    """The files of bars in a folder, in alphabetical order, each with the symbols of the stocks in it.
+def every_name(folder: Path) -> list[str]:
+    """What the stocks of a folder are called there, symbols or not: who asks for each hears what is none."""
+    inside = _inside(folder, None)
+    return sorted({name for path, symbols, odd in inside for name in symbols + odd or [str(bars_stem(path)).upper()]})
+
+
+def _inside(folder: Path, wanted: list[str] | None) -> list[tuple[Path, list[str], list[str]]]:
+    """The files of bars in a folder, in alphabetical order, each with its symbols and with its tickers that are none.
 
     A file that names several tickers holds those, unless it is named after one of them. Files are only looked into
     where their names do not settle what is wanted.
@@ -135,7 +170,7 @@ def symbols_in(folder: Path, wanted: list[str] | None) -> list[tuple[Path, list[
     files = {path: bars_stem(path) for path in sorted(folder.iterdir()) if bars_stem(path) and path.is_file()}
     by_name = {path: str(stem).upper() for path, stem in files.items()}
     settled = wanted is not None and set(wanted) <= set(by_name.values())
-    found = []
+    found: list[tuple[Path, list[str], list[str]]] = []
     for path, symbol in by_name.items():
         own = [symbol] if SYMBOL.fullmatch(symbol) else []
         if settled and symbol not in (wanted or ()):
@@ -144,19 +179,19 @@ def symbols_in(folder: Path, wanted: list[str] | None) -> list[tuple[Path, list[
         if path.name.lower().endswith(".txt") and not looks_like_bars(path):
             continue
         if settled:
-            found.append((path, own))
+            found.append((path, own, []))
             continue
-        tickers = _tickers(path)
-        several = len(tickers) > 1 and symbol not in tickers
-        found.append((path, tickers if several else own or tickers))
+        tickers, odd = _tickers(path)
+        several = len(tickers) + len(odd) > 1 and symbol not in tickers
+        found.append((path, tickers, odd) if several else (path, own or tickers, []))
     return found
 
 
-def _tickers(path: Path) -> list[str]:
+def _tickers(path: Path) -> tuple[list[str], list[str]]:
     try:
-        return [ticker for ticker in file_tickers(path) if SYMBOL.fullmatch(ticker)]
+        return _told_apart(file_tickers(path))
     except DataError:  # read_bars says what is wrong with the file
-        return []
+        return [], []
 
 
 def read_bars(path: Path, data: DataConfig, stock: str | None = None) -> Bars:

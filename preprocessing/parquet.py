@@ -34,7 +34,7 @@ def read_parquet(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None, p
         why = f"{type(error).__name__}: {reason(error)}"
         raise DataError(f"{path}: not readable as Parquet ({why}); write it again") from error
     header, tickers = _levels(frame)
-    if frame.index.nlevels > 1 or DATE not in name_columns(header).found:
+    if frame.index.nlevels > 1 or _is_dated(frame.index, name_columns(header).found.get(DATE)):
         header, tickers, frame = _index_too(frame, header, tickers)
     frame.columns = pd.RangeIndex(frame.shape[1])
     return tuple(header), tuple(tickers) if tickers else None, frame.reset_index(drop=True)
@@ -71,6 +71,16 @@ def _levels(frame: pd.DataFrame) -> tuple[list[str], list[str] | None]:
     levels = [[str(part) for part in frame.columns.get_level_values(level)] for level in (0, 1)]
     fields, tickers = levels if CLOSE in map(plain, levels[0]) else levels[::-1]
     return fields, tickers
+
+
+def _is_dated(index: pd.Index, column: str | None) -> bool:
+    """Whether the index has the dates: no column does, or one of a weaker name (`day`) beside an index of dates.
+
+    Args:
+        index: of one level.
+        column: plain name of the column of dates, or None.
+    """
+    return column is None or (column != DATE and (isinstance(index, pd.DatetimeIndex) or plain(index.name) == DATE))
 
 
 def _index_too(

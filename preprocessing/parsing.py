@@ -1,9 +1,7 @@
 """A file of bars to a table with known column names, values as they stand in the file."""
 
 import csv
-import io
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from preprocessing.csv_rows import read_csv
 from preprocessing.dialects import find_dialect
 from preprocessing.files import first_lines, is_parquet, read_text
 from preprocessing.names import ADJUSTED_SET, ADJUSTED_VOLUME, SPLIT, TICKER, TIME, Named, is_bars, name_columns, plain
 from preprocessing.parquet import parquet_names, read_parquet
 from preprocessing.repairs import shown
 from preprocessing.table import ADJUSTED, KNOWN, Table
+from preprocessing.tickers import rows_of, unnamed_rows
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, DATE, VOLUME
+from stonk_pipeline.untrusted import shown as shown_one
 
 SETTLED = 2.0
 """Seconds since its last change after which a file is kept in memory for its next ticker."""
@@ -40,6 +41,8 @@ class Sheet:
     said: tuple[str, ...]
     rows_of: dict[str, np.ndarray]
     """Ticker -> its rows, where one column names the ticker; else empty."""
+    unnamed: tuple[int, ...]
+    """Lines (of Parquet, rows) without a ticker in a file of several."""
 
 
 def read_table(path: Path, stock: str, data: DataConfig) -> Table:
@@ -79,9 +82,18 @@ def read_table(path: Path, stock: str, data: DataConfig) -> Table:
     columns.setdefault(VOLUME, np.full(len(columns[DATE]), np.nan))
     rows = np.arange(sheet.before + 1, sheet.before + 1 + len(sheet.frame))[chosen]
     unit = "row" if is_parquet(path) else "line"
-    said = [*said, *named.said, *told]
     splits = _column(sheet, place[SPLIT], chosen) if SPLIT in place else None
-    return Table(path, unit, rows, columns, whole_set, tuple(said), _unused(named, sheet, data, columns), splits)
+    return Table(
+        path,
+        unit,
+        rows,
+        columns,
+        whole_set,
+        (*said, *named.said, *told),
+        _unused(named, sheet, data, columns),
+        splits,
+        sheet.unnamed,
+    )
 
 
 def looks_like_bars(path: Path) -> bool:
@@ -128,52 +140,27 @@ def _kept_sheet(path: Path, changed: int, size: int, number: int) -> Sheet:
 def _read_sheet(path: Path) -> Sheet:
     if is_parquet(path):
         header, tickers, frame = read_parquet(path)
-        return Sheet(header, tickers, frame, 0, (), _rows_of(header, frame))
+        return _sheet_of(header, tickers, frame, 0, ())
     content, encoding = read_text(path)
     said: tuple[str, ...] = (f"{encoding} text",) if encoding else ()
     try:
         dialect = find_dialect(content[: 1 << 20].decode("utf-8", errors="ignore"))
     except csv.Error as error:
-        raise DataError(f"{path}: the first lines are no header of a CSV file ({error}); download it again") from error
+        why = f"the first lines are no header of a CSV file ({shown_one(error)})"
+        raise DataError(f"{path}: {why}; repair them, or download it again") from error
     except ValueError as error:
         raise DataError(f"{path}: {error}; delete those that are empty") from error
-    frame = _read_csv(path, content, dialect.separator, len(dialect.header), dialect.lines)
+    frame = read_csv(path, content, dialect.separator, len(dialect.header), dialect.lines)
     said += dialect.said
-    return Sheet(dialect.header, dialect.tickers, frame, dialect.lines, said, _rows_of(dialect.header, frame))
+    return _sheet_of(dialect.header, dialect.tickers, frame, dialect.lines, said)
 
 
-def _read_csv(path: Path, content: bytes, separator: str, width: int, lines: int) -> pd.DataFrame:
-    """The columns as text, 0 to `width` - 1."""
-    try:
-        frame = pd.read_csv(
-            io.BytesIO(content),
-            sep=separator,
-            header=None,
-            names=range(width + 1),  # one more, to catch a row with one value too many
-            skiprows=lines,
-            skip_blank_lines=False,
-            low_memory=False,
-            dtype="str",
-            keep_default_na=False,
-        )
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=range(width))
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: {str(error).strip()}; repair or delete that line") from error
-    extra = (frame[width].fillna("").str.strip() != "").to_numpy(dtype=bool)
-    if extra.any():
-        line = lines + 1 + int(extra.argmax())
-        raise DataError(f"{path}, line {line}: more values than the header has columns; repair or delete that line")
-    return frame.drop(columns=width)
-
-
-def _rows_of(header: Sequence[str], frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    names = name_columns(header).names
-    if TICKER not in names or frame.empty:
-        return {}
-    tickers = frame[names.index(TICKER)].astype("string").str.strip().str.upper()
-    groups = pd.Series(np.arange(len(frame))).groupby(tickers.to_numpy(dtype=object)).indices
-    return {str(ticker): np.asarray(rows) for ticker, rows in groups.items() if ticker}
+def _sheet_of(
+    header: tuple[str, ...], tickers: tuple[str, ...] | None, frame: pd.DataFrame, before: int, said: tuple[str, ...]
+) -> Sheet:
+    rows = rows_of(header, frame)
+    unnamed = tuple(before + 1 + row for row in unnamed_rows(rows, frame))
+    return Sheet(header, tickers, frame, before, said, rows, unnamed)
 
 
 def _own_columns(path: Path, sheet: Sheet, stock: str) -> list[str]:

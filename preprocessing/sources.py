@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from preprocessing.fetching import download, public
-from preprocessing.files import bars_stem
-from preprocessing.ohlcv import Bars, clean_symbol, find_files, read_bars, symbols_in
+from preprocessing.ohlcv import Bars, clean_symbol, every_name, find_files, read_bars
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError, EngineError
 from stonk_pipeline.settings_operations import IngestConfig
@@ -69,9 +68,8 @@ def source_symbols(config: IngestConfig) -> list[str] | None:
     folder = Path(config.folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; make it, or give folder the one that receives files of bars")
-    found = symbols_in(folder, None)
-    # One that is named after no symbol is listed too, so that the ingest says so.
-    return sorted({symbol for path, symbols in found for symbol in symbols or [str(bars_stem(path)).upper()]})
+    # What is no symbol is listed too, so that the ingest says so.
+    return every_name(folder)
 
 
 def folder_source(folder: Path, reading: DataConfig) -> Fetch:

@@ -30,6 +30,8 @@ class Table:
     """Columns that look like an adjusted price and are not used, as the file calls them."""
     splits: np.ndarray | None = None
     """(T,) cells of the file's own column of splits, where it has one."""
+    unnamed: tuple[int, ...] = ()
+    """Rows (as `rows` counts them) that name no ticker, in a file of several."""
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""

@@ -5,31 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from preprocessing.decimals import GROUPED, GROUPED_BY_POINTS, LABELS, decimal_comma, mantissa, matches, may_group
 from preprocessing.repairs import refuse
-from preprocessing.table import ADJUSTED, Table
+from preprocessing.table import Table
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.schema import VOLUME
+from stonk_pipeline.untrusted import shown
 
-LABELS = {ADJUSTED: "Adj Close"}
 MISSING = ("", "null", "NULL", "nan", "NaN", "NAN", "-nan", "None", "none", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT")
-POINT = (
-    r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]*|[0-9]{1,3}(?:,[0-9]{3}){2,})(?:[eE][-+]?[0-9]+)?"
-)
-"""A number that can only be one with a decimal point, but for those of `ONE_POINT`."""
-ONE_POINT = r"[-+]?[1-9][0-9]{0,2}\.[0-9]{3}"
-GROUPED = r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?"
-"""Thousands separators where the decimal sign is a point."""
 SPACED = r"[-+]?[0-9]{1,3}(?:[ '’\u00a0\u202f][0-9]{3})+(?:[.,][0-9]*)?"
 CURRENCY = r"[$€£¥₹]"
 UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
-
-
-def _mirrored(pattern: str) -> str:
-    """The same pattern with point and comma in each other's place."""
-    return pattern.replace(r"\.", "\0").replace(",[", r"\.[").replace("\0", ",")
-
-
-COMMA, ONE_COMMA, GROUPED_BY_POINTS = _mirrored(POINT), _mirrored(ONE_POINT), _mirrored(GROUPED)
 
 
 def _text(value: object) -> str:
@@ -69,17 +55,23 @@ def read_numbers(table: Table, names: Sequence[str], data: DataConfig) -> tuple[
     """
     raw = {name: table.columns[name] for name in names}
     numbers = {name: column.astype(np.float64) for name, column in raw.items() if column.dtype.kind in "iuf"}
-    if data.decimal != "comma":
+    grouping = may_group(table, raw, data)
+    if data.decimal != "comma" and not grouping:
         quick = {name: _plain_numbers(column) for name, column in raw.items() if name not in numbers}
         if all(values is not None for values in quick.values()):
             return numbers | {name: values for name, values in quick.items() if values is not None}, []
     texts = {name: cell_text(column) for name, column in raw.items() if name not in numbers}
     plain = {name: _floats(text) for name, text in texts.items()}
-    if data.decimal != "comma" and not any((np.isnan(plain[n]) & _there(texts[n])).any() for n in texts):
+    if (
+        data.decimal != "comma"
+        and not grouping
+        and not any((np.isnan(plain[n]) & _there(texts[n])).any() for n in texts)
+    ):
         return numbers | plain, []
     said: dict[str, None] = {}
-    bare = {name: _bare(table, name, text, said) for name, text in texts.items()}
-    comma = _decimal_comma(table, bare, data)
+    _refuse_currencies(table, texts)
+    bare = {name: _bare(name, text, said) for name, text in texts.items()}
+    comma = decimal_comma(table, bare, data, grouping)
     if comma:
         said["decimal commas"] = None
     for name, text in bare.items():
@@ -88,7 +80,7 @@ def read_numbers(table: Table, names: Sequence[str], data: DataConfig) -> tuple[
         if name == VOLUME:
             bad &= _there(text)
         if bad.any():
-            what = f"{LABELS.get(name, name)} is {texts[name][bad].iloc[0]!r}, not a number"
+            what = f"{LABELS.get(name, name)} is {shown(texts[name][bad].iloc[0], 60)!r}, not a number"
             remedy = "write numbers as 1234.5"
             refuse(table, bad, what, f"{remedy}, or set data.decimal to point" if comma else remedy)
         numbers[name] = values
@@ -114,25 +106,30 @@ def _floats(text: pd.Series) -> np.ndarray:
     return values
 
 
-def _matches(text: pd.Series, pattern: str) -> np.ndarray:
-    return text.str.fullmatch(pattern).fillna(False).to_numpy(dtype=bool)
+def _signs(text: pd.Series) -> pd.Series:
+    return text.str.extract(f"({CURRENCY})")[0]
 
 
-def _bare(table: Table, name: str, text: pd.Series, said: dict[str, None]) -> pd.Series:
+def _refuse_currencies(table: Table, texts: dict[str, pd.Series]) -> None:
+    """Raises where the signs are those of two currencies, in one column or in two."""
+    signs = {name: found for name, text in texts.items() if (found := _signs(text)).notna().any()}
+    first = {name: found.dropna().iloc[0] for name, found in signs.items()}
+    for name, found in signs.items():
+        other, usual = next(iter(first.items()))
+        strange = (found != usual).fillna(False).to_numpy(dtype=bool)
+        if strange.any():
+            beside = "as above" if name == other else f"as {other}"
+            what = f"{name} in {found[strange].iloc[0]}, not in {usual} {beside}"
+            refuse(table, strange, what, "bars must be in one currency")
+
+
+def _bare(name: str, text: pd.Series, said: dict[str, None]) -> pd.Series:
     """Numbers without currency signs and spaces between thousands; a volume of `1.2M` as `1.2e6`."""
-    signs = text.str.extract(f"({CURRENCY})")[0]
-    if signs.notna().any():
-        kinds = signs.dropna().unique().tolist()
-        if len(kinds) > 1:
-            refuse(
-                table,
-                (signs == kinds[1]).fillna(False).to_numpy(dtype=bool),
-                f"{name} in {kinds[1]}, not in {kinds[0]} as above",
-                "bars must be in one currency",
-            )
-        said[f"{kinds[0]} signs"] = None
+    signs = _signs(text).dropna()
+    if len(signs):
+        said[f"{signs.iloc[0]} signs"] = None
         text = text.str.replace(rf"^([-+]?)\s*{CURRENCY}\s*|\s*{CURRENCY}$", r"\1", regex=True)
-    spaced = _matches(text, SPACED)
+    spaced = matches(text, SPACED)
     if spaced.any():
         said["thousands separators"] = None
         text = text.where(~spaced, text.str.replace(r"[ '’\u00a0\u202f]", "", regex=True))
@@ -147,47 +144,13 @@ def _bare(table: Table, name: str, text: pd.Series, said: dict[str, None]) -> pd
     return text
 
 
-def _mantissa(text: pd.Series) -> pd.Series:
-    return text.str.replace(r"\x00.*", "", regex=True)
-
-
-def _decimal_comma(table: Table, texts: dict[str, pd.Series], data: DataConfig) -> bool:
-    """Whether the file's decimal sign is a comma.
-
-    The numbers that can be read in one way only decide, by majority; the others are refused later, row by row.
-
-    Raises:
-        DataError: there are numbers such as `100,607`, and none that tells what the comma is.
-    """
-    if data.decimal != "auto":
-        return data.decimal == "comma"
-    points = commas = 0
-    unclear = None
-    for name, whole in texts.items():
-        text = _mantissa(whole)
-        one = _matches(text, ONE_COMMA)
-        points += int((_matches(text, POINT) & ~_matches(text, ONE_POINT)).sum())
-        commas += int((_matches(text, COMMA) & ~one).sum())
-        if one.any() and unclear is None:
-            unclear = (name, one)
-    for name, column in table.columns.items():
-        if name not in texts and column.dtype.kind == "f":
-            points += 1
-    if unclear is not None and points == commas == 0:
-        name, one = unclear
-        text = texts[name][one].iloc[0]
-        what = f"{LABELS.get(name, name)} is {text!r}, which may be {text.replace(',', '.')} or {text.replace(',', '')}"
-        refuse(table, one, what, "set data.decimal to comma (the first) or to point (the second)")
-    return commas > points
-
-
 def _pointed(text: pd.Series, comma: bool, said: dict[str, None]) -> pd.Series:
     """Numbers with a decimal point and no thousands separators; those that are none so come out as no number."""
-    mantissa = _mantissa(text)
-    grouped = _matches(mantissa, GROUPED_BY_POINTS if comma else GROUPED)
+    number = mantissa(text)
+    grouped = matches(number, GROUPED_BY_POINTS if comma else GROUPED)
     if grouped.any():
         said["thousands separators"] = None
-    bare = mantissa.where(~grouped, mantissa.str.replace("." if comma else ",", "", regex=False))
+    bare = number.where(~grouped, number.str.replace("." if comma else ",", "", regex=False))
     if comma:
         bare = bare.mask(bare.str.contains(".", regex=False).fillna(False), "not a number")
         bare = bare.str.replace(",", ".", regex=False)
