@@ -1,4 +1,4 @@
-"""Packed files that somebody else wrote: unpacked up to a set size, and refused where they were made to fill a memory."""
+"""Packed files that somebody else wrote: unpacked up to a set size, refused where made to fill a memory."""
 
 import gzip
 import io

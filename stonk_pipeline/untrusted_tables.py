@@ -14,7 +14,7 @@ from stonk_pipeline.untrusted import MEGABYTE, read_bytes, reason
 
 LARGEST_CSV = 256 * MEGABYTE
 MOST_CELLS = 20_000_000
-"""A Parquet file of a few kilobytes can hold one value a billion times, and a packed CSV a hundred million empty ones."""
+"""A Parquet file of a few kilobytes can hold one value a billion times, a packed CSV a hundred million empty ones."""
 MOST_COLUMNS = 1000
 
 
