@@ -40,6 +40,7 @@ import pandas as pd
 
 from preprocessing.adjustment import adjust, check_adjustment
 from preprocessing.dates import read_stamps, tell_times
+from preprocessing.decimals import LABELS
 from preprocessing.outliers import check_outliers
 from preprocessing.repairs import Repair, remark
 from preprocessing.repairs import listed as _list
@@ -49,7 +50,7 @@ from preprocessing.spacing import check_spacing, refuse_several_a_day
 from preprocessing.split_columns import check_splits
 from preprocessing.table import ADJUSTED, Table
 from preprocessing.units import PRICES, check_units
-from preprocessing.values import LABELS, read_numbers
+from preprocessing.values import read_numbers
 from preprocessing.weeks import check_week, drop_unfinished_week, today
 from preprocessing.zones import session_days
 from stonk_pipeline.config import DataConfig

@@ -101,7 +101,7 @@ def decimal_comma(table: Table, texts: Mapping[str, pd.Series], data: DataConfig
         points += int((matches(text, POINT) & ~matches(text, ONE_POINT)).sum())
         commas += int((matches(text, COMMA) & ~one).sum())
     for name, column in table.columns.items():
-        if name not in texts and column.dtype.kind == "f":
+        if name not in texts and column.dtype.kind == "f" and not np.isnan(column).all():
             points += 1
     if points == commas == 0:
         for pattern, sign in ((ONE_COMMA, ","), (ONE_POINT, ".")):

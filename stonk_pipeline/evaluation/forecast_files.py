@@ -72,7 +72,10 @@ def read_rows(path: Path) -> dict[Key, list[Floats]]:
         found.append((row, _key(stock, date, f"{path}, row {row}"), prices))
     if not found:
         raise DataError(f"{path}: there are no forecasts in it")
-    days = _session_days(path, {key: row for row, key, _ in reversed(found)})
+    first: dict[Key, int] = {}
+    for row, key, _ in found:
+        first.setdefault(key, row)
+    days = _session_days(path, first)
     groups: dict[Key, list[Floats]] = {}
     for _, key, prices in found:
         groups.setdefault((key[0], days.get(key, key[1])), []).append(prices)
