@@ -33,7 +33,7 @@ def test_read_bars_refuses_a_quote_that_swallows_rows_by_its_line(tmp_path, end)
 
 
 def test_read_bars_refuses_a_break_within_the_header(tmp_path):
-    with pytest.raises(DataError, match="no header of a CSV file .*a quotation mark opens a cell"):
+    with pytest.raises(DataError, match=r"no header of a CSV file .*a quotation mark opens a cell"):
         read(tmp_path, [f'{HEADER},"No', 'te"', *(f"{row},ok" for row in ROWS)])
 
 
