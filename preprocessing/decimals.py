@@ -21,6 +21,7 @@ ONE_POINT = r"[-+]?[1-9][0-9]{0,2}\.[0-9]{3}"
 GROUPED = r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?"
 """Thousands separators where the decimal sign is a point."""
 SEMICOLONS = "semicolons between the columns"
+SIGNS = "$€£¥₹"
 DAY_FIRST = r"[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}.*"
 LOOKED_AT = 1000
 """Rows in which a file shows how it writes its dates."""
@@ -59,7 +60,7 @@ def may_group(table: Table, columns: Mapping[str, np.ndarray], data: DataConfig)
     if data.decimal != "auto":
         return False
     texts = (
-        str(cell)[:60].strip()
+        str(cell)[:60].strip(f" \u00a0{SIGNS}")
         for name, column in columns.items()
         if name != VOLUME and column.dtype.kind == "O"
         for cell in column

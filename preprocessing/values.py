@@ -5,7 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from preprocessing.decimals import GROUPED, GROUPED_BY_POINTS, LABELS, decimal_comma, mantissa, matches, may_group
+from preprocessing.decimals import (
+    GROUPED,
+    GROUPED_BY_POINTS,
+    LABELS,
+    SIGNS,
+    decimal_comma,
+    mantissa,
+    matches,
+    may_group,
+)
 from preprocessing.repairs import refuse
 from preprocessing.table import Table
 from stonk_pipeline.config import DataConfig
@@ -14,7 +23,7 @@ from stonk_pipeline.untrusted import shown
 
 MISSING = ("", "null", "NULL", "nan", "NaN", "NAN", "-nan", "None", "none", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT")
 SPACED = r"[-+]?[0-9]{1,3}(?:[ '’\u00a0\u202f][0-9]{3})+(?:[.,][0-9]*)?"
-CURRENCY = r"[$€£¥₹]"
+CURRENCY = f"[{SIGNS}]"
 UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 
 

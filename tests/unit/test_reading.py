@@ -1,5 +1,7 @@
 """How a text becomes rows and numbers: stray quotes, empty cells and lines, points between thousands, indices."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -79,10 +81,11 @@ POINTS = [line.replace(";", ",") for line in GERMAN]
     "lines",
     [
         GERMAN,
+        [re.sub(r"(\.\d{3})", r"\1 €", line) for line in GERMAN],
         [line.replace("2021-01-04", "04.01.2021").replace("2021-01-05", "15.01.2021") for line in POINTS],
         [HEADER, "2021-01-04,998,1.005,997,1.002,5", "2021-01-05,1.001,1.011,998,1.011,5"],
     ],
-    ids=["semicolons", "day first with points", "prices on either side of 1000"],
+    ids=["semicolons", "euro signs", "day first with points", "prices on either side of 1000"],
 )
 def test_read_bars_refuses_points_that_may_stand_between_thousands_unless_told(tmp_path, lines):
     with pytest.raises(DataError, match=r"which may be .*; set data\.decimal to point \(the first\) or to comma"):
