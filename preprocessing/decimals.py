@@ -60,11 +60,11 @@ def may_group(table: Table, columns: Mapping[str, np.ndarray], data: DataConfig)
     if data.decimal != "auto":
         return False
     texts = (
-        str(cell)[:60].strip(f" \u00a0{SIGNS}")
+        cell[:60].strip(f" \u00a0{SIGNS}")
         for name, column in columns.items()
         if name != VOLUME and column.dtype.kind == "O"
         for cell in column
-        if cell is not None
+        if isinstance(cell, str)
     )
     pointed = whole = False
     for text in texts:
@@ -74,7 +74,9 @@ def may_group(table: Table, columns: Mapping[str, np.ndarray], data: DataConfig)
             pointed = True
         whole = whole or re.fullmatch("[1-9][0-9]{0,2}", text) is not None
     dates = table.columns[DATE][:LOOKED_AT]
-    by_points = dates.dtype.kind == "O" and any(re.match(DAY_FIRST, str(date)[:40]) for date in dates)
+    by_points = dates.dtype.kind == "O" and any(
+        isinstance(date, str) and re.match(DAY_FIRST, date[:40]) for date in dates
+    )
     return pointed and (SEMICOLONS in table.dialect or by_points or whole)
 
 

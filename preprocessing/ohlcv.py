@@ -96,12 +96,13 @@ def unnamed_files(data: DataConfig) -> dict[str, str]:
     why = "not named after a stock symbol; rename it to have it used"
     files = _inside(place, None) if place.is_dir() else [_one_file(place, None)]
     for path, symbols, odd in files:
+        name, where = shown(path.name), shown(path, 400)
         if not symbols and not odd:
-            left_out[shown(path.name)] = f"{shown(path, 400)}: {why}"
+            left_out[name] = f"{where}: {why}"
         for ticker in odd[:MOST_TOLD]:
-            left_out[shown(ticker, 40)] = f"{shown(path, 400)}: ticker {shown(ticker, 40)!r} is no stock symbol; rename it there"
+            left_out[shown(ticker, 40)] = f"{where}: ticker {shown(ticker, 40)!r} is no stock symbol; rename it there"
         if len(odd) > MOST_TOLD:
-            left_out[shown(path.name)] = f"{shown(path, 400)}: {len(odd) - MOST_TOLD} more tickers that are no stock symbols"
+            left_out[name] = f"{where}: {len(odd) - MOST_TOLD} more tickers that are no stock symbols"
     return left_out
 
 
