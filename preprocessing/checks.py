@@ -56,6 +56,7 @@ from preprocessing.zones import session_days
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, VOLUME
+from stonk_pipeline.untrusted import shown
 
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""
@@ -117,7 +118,7 @@ def _read_values(table: Table, names: Sequence[str], data: DataConfig, repairs: 
     if said:
         remark(repairs, table, "dialect", f"read as: {'; '.join(said)}")
     if table.unused:
-        columns = ", ".join(repr(name) for name in table.unused)
+        columns = shown(", ".join(repr(name) for name in table.unused))
         what = f"not used, though it looks like an adjusted price: {columns}; call it Adj Close to have it used"
         remark(repairs, table, "not_used", what)
     if table.unnamed:

@@ -16,6 +16,7 @@ from preprocessing.table import Table
 from preprocessing.zones import exchange_zone
 from stonk_pipeline.config import DataConfig
 from stonk_pipeline.schema import DATE
+from stonk_pipeline.untrusted import shown
 
 WEEKDAYS = 5
 """On so many must there be stamps before they show whose midnight they are: 21:00 in UTC is midnight in Moscow and the
@@ -51,7 +52,7 @@ def decision_days(path: Path, rows: Sequence[int], texts: Sequence[str]) -> list
     if plain or trades_every_day(np.unique(written)):
         return [str(day) for day in written]
     if len(np.unique(weekdays(written))) < WEEKDAYS:
-        what = f"date {texts[int(clock.argmax())]!r}: too few dates to tell of which exchange's day this is"
+        what = f"date {shown(texts[int(clock.argmax())], 40)!r}: too few dates to tell of which exchange's day this is"
         refuse(table, clock, what, REMEDY)
     found = exchange_zone(wall - minutes.astype("timedelta64[m]"))
     if found is None and weekend.any():

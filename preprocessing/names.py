@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from preprocessing.table import ADJUSTED
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
+from stonk_pipeline.untrusted import shown
 
 TICKER, TIME, SPLIT = "ticker", "time", "split"
 ADJUSTED_SET = {OPEN: "adjopen", HIGH: "adjhigh", LOW: "adjlow", CLOSE: ADJUSTED}
@@ -75,7 +76,7 @@ def name_columns(header: Sequence[object]) -> Named:
     for text, name, what in zip(header, plains, names, strict=True):
         usual = ORDINARY.get(what, NAMES[what][:1]) if what in (*BAR_COLUMNS, ADJUSTED) else (name,)
         if name not in usual:
-            said.append(f"{str(text).strip()!r} is {'Adj Close' if what == ADJUSTED else what}")
+            said.append(f"{shown(text, 60)!r} is {'Adj Close' if what == ADJUSTED else what}")
         if what not in NAMES and re.search(r"(?<!un)adj", name) and not re.search(r"fact|coef|ratio", name):
             suspects.append(str(text).strip())
     return Named(names, {c: n for c, n in found.items() if n}, tuple(said), tuple(suspects))

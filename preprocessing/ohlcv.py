@@ -42,8 +42,8 @@ def clean_symbol(symbol: str) -> str:
     upper = symbol.strip().upper()
     if not SYMBOL.fullmatch(upper):
         raise DataError(
-            f"{symbol!r} is not a stock symbol: up to 15 letters, digits and . - = ^ & _, such as AAPL, BRK-A,"
-            " M&M.NS or ^GSPC"
+            f"{shown(symbol, 60)!r} is not a stock symbol: up to 15 letters, digits and . - = ^ & _, such as AAPL,"
+            " BRK-A, M&M.NS or ^GSPC"
         )
     return upper
 
