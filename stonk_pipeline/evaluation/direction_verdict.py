@@ -77,8 +77,7 @@ def judge(caller: Caller, known: Cases, comparison: ComparisonConfig, seed: int)
     blocks = len(clusters.dates) / (SPANS * span)
     finding = _FINDINGS[decide(float(low[0]), float(high[0]), len(clusters.dates), blocks, comparison.min_dates)]
     row = score(caller, known)
-    # Sums of dates, not their means: each decision counts the same, as it does in the interval.
-    test = diebold_mariano(clusters.sums(loss), clusters.sums(reference), span)
+    test = diebold_mariano(clusters.shares(loss), clusters.shares(reference), span)
     return CallVerdict(
         model=caller.name,
         finding=finding,

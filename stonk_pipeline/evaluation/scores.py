@@ -106,14 +106,14 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     count = len(forecasters)
     best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)
     strongest = max(float(estimates[i]) for i, f in enumerate(forecasters) if f.kind == "baseline")
-    daily_flat = setting.clusters.means(flat[:, 0])
-    by_date = np.column_stack([setting.clusters.means(column) for column in medians.T])
+    daily_flat = setting.clusters.shares(flat[:, 0])
+    by_date = np.column_stack([setting.clusters.shares(column) for column in medians.T])
     surviving = confidence_set(
         by_date, block=SPANS * setting.span, resamples=setting.config.resamples, seed=setting.seed
     )
     rows = []
     for i, forecaster in enumerate(forecasters):
-        test = diebold_mariano(setting.clusters.means(medians[:, i]), daily_flat, setting.span)
+        test = diebold_mariano(setting.clusters.shares(medians[:, i]), daily_flat, setting.span)
         known = best is not None and best > MIN_ATTAINABLE
         gain = tuple(values[i] for values in gains) if forecaster.kind == "model" and i > 0 else (None, None, None)
         rows.append(

@@ -35,9 +35,13 @@ class Clusters(NamedTuple):
         np.add.at(out, self.places, losses)
         return out
 
-    def means(self, losses: Floats) -> Floats:
-        """(N,) -> (T,): means over the windows of each date."""
-        return np.asarray(self.sums(losses) / np.bincount(self.places, minlength=len(self.dates)))
+    def shares(self, losses: Floats) -> Floats:
+        """(N,) -> (T,): what each date adds to the mean over all windows, times T; their mean is that mean.
+
+        A date counts by its windows, as in a skill. Means over each date's windows would weigh all dates alike, and a
+        test on them could contradict the skill's interval.
+        """
+        return np.asarray(self.sums(losses) * len(self.dates) / len(self.places))
 
 
 def cluster(dates: Sequence[str]) -> Clusters:
@@ -121,13 +125,13 @@ class DieboldMariano(NamedTuple):
 
 
 def diebold_mariano(first: Floats, second: Floats, steps: int) -> DieboldMariano:
-    """Test of equal accuracy (Diebold and Mariano 1995) of two series of date-averaged losses.
+    """Test of equal accuracy (Diebold and Mariano 1995) of two series of losses by date.
 
     Long-run variance with the Bartlett kernel, whose estimate cannot be negative; small-sample factor and Student's t
     by Harvey, Leybourne and Newbold (1997).
 
     Args:
-        first, second: (T,) losses by date, oldest first.
+        first, second: (T,) losses by date (`Clusters.shares`), oldest first.
         steps: how many consecutive dates share days (`target_span`); lags up to SPANS * steps - 1 are used.
     """
     from scipy.stats import t

@@ -159,7 +159,7 @@ def _margin(
         confidence=confidence,
         seed=seed,
     )
-    statistic = diebold_mariano(clusters.means(own), clusters.means(rival), span).statistic
+    statistic = diebold_mariano(clusters.shares(own), clusters.shares(rival), span).statistic
     freedom = len(clusters.dates) / (SPANS * span) - 1.0
     return Margin(
         skill=float(skill(own, rival)),

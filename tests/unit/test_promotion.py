@@ -157,6 +157,35 @@ def test_decide_asks_for_enough_data():
     assert nothing.dates == 0
 
 
+def crowded(seed: int, on_crowded: float, on_quiet: float) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    """Losses of two rivals whose windows lie mostly on a few crowded dates, as where records name many stocks a day."""
+    rng = np.random.default_rng(seed)
+    days = [str(day) for day in np.datetime64("2019-01-01") + np.arange(400)]
+    counts = np.where(rng.random(len(days)) < 0.1, 50, 1)
+    gain = np.repeat(np.where(counts > 1, on_crowded, on_quiet), counts)
+    rival = 1.0 + rng.random(len(gain)) / 10
+    dates = np.repeat(days, counts).tolist()
+    return rival - gain - rng.normal(0, 0.05, len(gain)), rival, dates, dates
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("on_crowded", "on_quiet"), [(0.15, -0.3), (-0.15, 0.3), (0.1, 0.1), (0.0, 0.0), (0.02, -0.1)])
+def test_interval_and_p_value_agree_on_who_is_ahead(seed, on_crowded, on_quiet):
+    own, rival, dates, ends = crowded(seed, on_crowded, on_quiet)
+    margin = decide(own, None, rival, dates, ends, trial=1, resamples=500).over_persistence
+    assert (margin.p_value < 0.5) == (margin.skill > 0)
+    if margin.low > 0:
+        assert margin.p_value < 0.05
+    if margin.high < 0:
+        assert margin.p_value > 0.95
+
+
+def test_decide_promotes_who_is_ahead_where_most_windows_are():
+    own, rival, dates, ends = crowded(0, 0.15, -0.3)
+    made = decide(own, None, rival, dates, ends, trial=1, resamples=500)
+    assert made.outcome == "promoted"
+
+
 def test_decide_refuses_a_copy_of_the_champion():
     where = market("predictable", 0)
     decision = where.decide(where.skilled(0.8), where.skilled(0.8))

@@ -25,7 +25,8 @@ def test_cluster_sums_and_averages_by_date():
     clusters = cluster(["2024-01-03", "2024-01-02", "2024-01-03"])
     assert clusters.dates == ["2024-01-02", "2024-01-03"]
     assert clusters.sums(np.array([[1.0], [5.0], [2.0]])).tolist() == [[5.0], [3.0]]
-    assert clusters.means(np.array([1.0, 5.0, 2.0])).tolist() == [5.0, 1.5]
+    assert clusters.shares(np.array([1.0, 5.0, 2.0])).tolist() == pytest.approx([10 / 3, 2.0])
+    assert clusters.shares(np.array([1.0, 5.0, 2.0])).mean() == pytest.approx(8 / 3)
 
 
 def test_target_span_is_the_horizon_for_daily_windows_and_less_for_sparse_ones():
