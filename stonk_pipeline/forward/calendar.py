@@ -1,5 +1,6 @@
 """Which days an exchange will trade, and when each of them closes."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -77,6 +78,29 @@ def in_weeks(last: str, targets: Sequence[str]) -> bool:
     """Whether a forecast is of weeks: no daily one has its dates seven days apart throughout."""
     dates = [date.fromisoformat(day) for day in (last, *targets)]
     return all(later - earlier == timedelta(days=7) for earlier, later in pairwise(dates))
+
+
+class Calendars:
+    """Sessions after a bar, for many bars: an exchange's calendar is built once for all bars of a year."""
+
+    def __init__(self) -> None:
+        self._years: dict[tuple[str, int], list[Session]] = {}
+
+    def ahead(self, exchange: str, last: str, count: int, *, weekly: bool) -> tuple[Session | None, list[Session]]:
+        """(the session of the last bar, None if there is none; those after it).
+
+        Raises:
+            ConfigError: there is no such calendar.
+        """
+        if weekly:
+            return weeks_from(exchange, last, count)
+        year = date.fromisoformat(last).year
+        if (exchange, year) not in self._years:
+            self._years[exchange, year] = _sessions(exchange, date(year, 1, 1), date(year + 2, 1, 1))
+        sessions = self._years[exchange, year]
+        place = bisect_left(sessions, last, key=lambda session: session.date)
+        found = sessions[place : place + count + 1]
+        return (found[0], found[1:]) if found and found[0].date == last else (None, [])
 
 
 def _sessions(exchange: str, first: date, end: date) -> list[Session]:

@@ -126,6 +126,7 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
 def _score(args: argparse.Namespace) -> int:
     from stonk_pipeline.config import DataConfig
     from stonk_pipeline.forward.calendar import in_weeks
+    from stonk_pipeline.forward.honesty import require_honest
     from stonk_pipeline.forward.log import read
     from stonk_pipeline.forward.score import closes_of, read_marks, records, score
     from stonk_pipeline.forward.tables import print_table, records_table
@@ -133,6 +134,7 @@ def _score(args: argparse.Namespace) -> int:
     if args.data_dir == EMBEDDED:
         raise ConfigError("the generated market has no future to wait for; give --data-dir a folder of real bars")
     entries = read(args.forecasts_dir)
+    require_honest(entries)
     if not entries:
         raise LogError(f"{args.forecasts_dir}: no forecasts logged here yet; make one with the forecast command")
     stocks = sorted({entry.stock for entry in entries})
@@ -154,10 +156,12 @@ def _score(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from stonk_pipeline.forward.honesty import require_honest
     from stonk_pipeline.forward.log import holds, read
     from stonk_pipeline.forward.score import strangers
 
     entries = read(args.forecasts_dir)
+    require_honest(entries)
     compared = _compare_heads(args, entries)
     lost = strangers(args.forecasts_dir, entries)
     if lost:

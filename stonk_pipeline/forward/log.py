@@ -7,7 +7,7 @@ is printed; who keeps it elsewhere can later ask whether the log still holds it.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from stonk_pipeline.runs import json_digest
 from stonk_pipeline.untrusted import reason, shown
 
 LOG = "log.jsonl"
+CLOCKS_APART = timedelta(minutes=10)
+"""Two clocks that are set may differ by so much."""
 GENESIS = "0" * 64
 """What the first entry names as the digest of the one before it."""
 
@@ -89,7 +91,7 @@ def append(directory: Path, forecast: Forecasted, now: datetime | None = None) -
         (the entry in the log, whether it was added now)
 
     Raises:
-        LogError: the log is damaged; nothing is added.
+        LogError: the log is damaged, or the clock went back; nothing is added.
     """
     with journal.locked(directory):
         entries = read(directory)
@@ -97,6 +99,11 @@ def append(directory: Path, forecast: Forecasted, now: datetime | None = None) -
             if (entry.stock, entry.model, entry.last_bar) == (forecast.stock, forecast.model, forecast.last_bar):
                 return entry, False
         stamp = now or datetime.now(UTC)
+        if entries and stamp < datetime.fromisoformat(entries[-1].stamp) - CLOCKS_APART:
+            raise LogError(
+                f"{directory / LOG}: the last entry is of {entries[-1].stamp}, and the clock says {stamp.isoformat()}; "
+                "set the clock, for stamps that go back prove nothing"
+            )
         content: dict[str, Any] = forecast.model_dump(mode="json") | {
             "n": len(entries) + 1,
             "stamp": stamp.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -151,9 +158,12 @@ def _why_broken(record: dict[str, Any], number: int, previous: str) -> str | Non
     if record.get("n") != number or record.get("previous") != previous:
         return "does not follow the entry before it: one was removed, inserted, moved or written anew"
     try:
-        late = datetime.fromisoformat(record["stamp"]) >= datetime.fromisoformat(record["first_close"])
+        stamp, close = datetime.fromisoformat(record["stamp"]), datetime.fromisoformat(record["first_close"])
+        late = stamp >= close
     except (KeyError, TypeError, ValueError, OverflowError):
         return "has no stamp or no closing time"
+    if stamp.tzinfo is None or close.tzinfo is None:
+        return "has a stamp or a closing time without a zone"
     return None if record.get("late") is late else "says about itself that it was in time, and was not"
 
 
