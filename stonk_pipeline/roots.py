@@ -45,7 +45,7 @@ def confined(path: str | Path) -> str:
     """
     try:
         there = Path(path).expanduser().resolve()
-    except (OSError, RuntimeError) as error:  # a link that leads to itself, the home of a user who is none
+    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, the home of a user who is none, a NUL
         raise ValueError(f"{path}: leads nowhere ({error}); give another path") from error
     allowed = roots()
     if allowed is not None and not any(there.is_relative_to(root) for root in allowed):

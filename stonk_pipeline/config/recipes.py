@@ -80,7 +80,7 @@ def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, An
         try:
             confined(path)
         except ValueError as error:
-            raise ConfigError(str(error)) from None
+            raise ConfigError(f"no recipe: {shown(str(error), 300)}") from None
     try:
         settings = parse_yaml(read_text(path, ConfigError, "give a recipe in YAML"), str(path)) or {}
     except FileNotFoundError as error:

@@ -2,8 +2,8 @@
 
 Who writes a log can write a chain that holds. These checks find entries that no honest log has: stamped before the
 entry above them, in the future, or before their last bar was complete; with other targets than the sessions after that
-bar; with a closing time later than the first target's, which would make a late forecast look early; and a second forecast
-from the same bar.
+bar; with a closing time later than the first target's, which would make a late forecast look early; and a second
+forecast from the same bar.
 """
 
 from collections.abc import Iterable, Sequence
