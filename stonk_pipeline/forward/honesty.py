@@ -57,7 +57,7 @@ def _target_reasons(entry: LogEntry, calendars: Calendars) -> Iterable[str]:
         return
     if datetime.fromisoformat(entry.stamp) < own.close - CLOCKS_APART:
         yield f"stamped {entry.stamp}, before its last bar was complete ({own.close:%Y-%m-%d %H:%M} UTC)"
-    if not _fit(entry.targets, ahead):
+    if not _fit(entry.last_bar, entry.targets, ahead):
         yield f"its targets are not the sessions after its last bar at {entry.calendar}"
         return
     close = {session.date: session.close for session in ahead}.get(entry.targets[0])
@@ -66,11 +66,11 @@ def _target_reasons(entry: LogEntry, calendars: Calendars) -> Iterable[str]:
         yield f"it says that its first target closes at {entry.first_close}, which is later than it does"
 
 
-def _fit(targets: Sequence[str], ahead: Sequence[Session]) -> bool:
+def _fit(last: str, targets: Sequence[str], ahead: Sequence[Session]) -> bool:
     """Whether targets are the sessions ahead, but for a day that an exchange has added or taken away since.
 
     Calendars learn of a day of mourning or a storm after the forecast was made, and one day then stands for another.
     """
     dates = [session.date for session in ahead]
     other = set(targets) ^ set(dates)
-    return list(targets) == sorted(set(targets)) and len(other) <= 2 and targets[0] <= dates[0]
+    return list(targets) == sorted(set(targets)) and len(other) <= 2 and last < targets[0] <= dates[0]
