@@ -1,8 +1,9 @@
 """The DAGs, one file each."""
 
-import os
+import sys
 
-# Prefect reports usage to its makers otherwise, and prints an error where it cannot. Set either to another value to
-# allow it.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+import tasks  # noqa: F401  # sets Prefect's environment, before a flow imports Prefect
+from stonk_pipeline import interrupt
+
+if sys.argv[:1] == ["-m"]:  # so it is while `python -m flows…` imports this, and when nobody else does
+    interrupt.end_at_once()

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
@@ -35,7 +36,7 @@ from prefect.types.entrypoint import EntrypointType
 from stonk_pipeline import locks, options, roots
 from stonk_pipeline.config import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError, of_system
-from tasks import access, guard, server, slots
+from tasks import access, contact, guard, server, slots
 from tasks.automations import ensure_retrain_automation
 
 PORT = 4200
@@ -137,12 +138,15 @@ def main(argv: list[str] | None = None) -> int:
         _confine(config, args.root, private=args.private_addresses)
         chosen = bool(args.recipe or options.overrides(args))
         # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which ends `interrupt.end_at_once`, too
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
         with _server(args.host, args.port, args.allowed_host) as url, _alone(url):
             _serve(config, chosen, url, args.limit)
     except (PipelineError, OSError) as error:
         sys.stderr.write(f"error: {of_system(error) if isinstance(error, OSError) else error}\n")
+        return 1
+    except (PrefectException, httpx.HTTPError) as error:  # a server of somebody's own that goes away meanwhile
+        sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -167,14 +171,15 @@ def _alone(url: str) -> AbstractContextManager[int]:
 
 @contextmanager
 def _server(host: str, port: int, allowed: list[str]) -> Iterator[str]:
-    named = PREFECT_API_URL.value()
-    if named:
-        if not server.is_healthy(named):
-            raise StartError(f"no Prefect server answers at {named} (PREFECT_API_URL)")
-        yield named
+    if PREFECT_API_URL.value():
+        yield contact.require_answer()
         return
     log = Path(PREFECT_HOME.value()) / "stonk-server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    except OSError as error:
+        raise StartError(f"{log}: cannot be written ({error.strerror}); PREFECT_HOME names another folder") from error
     sys.stdout.write(f"starting a Prefect server; its log: {log}\n")
     with server.running(host, port, ui=True, log=log, allowed=allowed) as url, access.used(url):
         yield url

@@ -44,6 +44,8 @@ def download(address: str, config: IngestConfig) -> bytes:
     for attempt in range(1, config.attempts + 1):
         try:
             return _attempt(address, config)
+        except httpx.InvalidURL:  # whose text may quote a password
+            raise DataError(f"{public(address)}: not an address that can be asked; check its host and signs") from None
         except httpx.HTTPError as error:
             transient = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
             again = transient or (isinstance(error, httpx.HTTPStatusError) and error.response.status_code in TRANSIENT)
@@ -61,8 +63,8 @@ def _attempt(address: str, config: IngestConfig) -> bytes:
     transport._pool._network_backend = network  # httpx passes none on; a test shows that it is the one in use
     content = bytearray()
     with (
-        # What the environment names as a proxy would resolve the name anew, where nobody checks it.
-        httpx.Client(transport=transport, max_redirects=MOST_REDIRECTS, trust_env=roots.private_addresses()) as client,
+        # No proxy that the environment names: it would resolve the name anew, where nobody checks it.
+        httpx.Client(transport=transport, max_redirects=MOST_REDIRECTS, trust_env=False) as client,
         client.stream(
             "GET",
             address,
@@ -222,7 +224,13 @@ def _fault(error: httpx.HTTPError) -> str:
 
 
 def public(address: str) -> str:
-    """An address without user, password, query and fragment: those may be secrets, and logs are shared."""
+    """An address without user, password, query and fragment: those may be secrets, and logs are shared.
+
+    Neither is anything shown that may be the end of a password with a / in it, which ends the host's name there.
+    """
     parts = urlsplit(address)
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    try:
+        host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+    except ValueError:
+        host = parts.hostname or ""
+    return urlunsplit((parts.scheme, host, "" if "@" in parts.path else parts.path, "", ""))

@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from stonk_pipeline import __version__, capacity, dag, locks, pipeline, process
+from stonk_pipeline import __version__, capacity, dag, interrupt, locks, pipeline, process
 from stonk_pipeline.brief import brief
 from stonk_pipeline.config import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
@@ -74,8 +74,11 @@ def main(argv: list[str] | None = None) -> int:
     """Runs a command; the exit code is 0, or 1 with a message on standard error."""
     process.die_with_parent()
     args = build_parser().parse_args(argv)
+    interrupt.raise_again()
     try:
         return _run(args)
+    except KeyboardInterrupt:
+        return interrupt.INTERRUPTED
     except PipelineError as error:
         return _report(error)
     except OSError as error:

@@ -2,9 +2,9 @@
 
 import re
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from stonk_pipeline.config import IsoDate, PipelineConfig, Settings, load_config, merge, of_forecasts
 from stonk_pipeline.roots import PathOrName, PathText
@@ -20,6 +20,7 @@ RETRAIN_CRON = "30 18 * * 1-5"
 class IngestConfig(Settings):
     """Where new bars come from, and what is done with them."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # an address may hold a password
     source: Literal["folder", "http", "yahoo"] = "folder"
     """`folder`: files that something else puts into `folder`. `http`: the address template in `address`. `yahoo`:
     yfinance (pip install 'stonk_pipeline[yahoo]')."""
@@ -83,13 +84,33 @@ class IngestConfig(Settings):
 
 
 def _check_address(address: str) -> None:
-    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+    """Checks an address without quoting it: a password may be in it, at a place where none belongs."""
+    parts, host = _parts(address)
+    if parts.scheme not in ("http", "https") or not host:
         raise ValueError("address must begin with http:// or https:// and name a host, as https://host/{symbol}.csv")
+    if "@" in address.partition("://")[2].removeprefix(parts.netloc):
+        raise ValueError(
+            "address: an @ stands after the host's name; in a user or a password write / ? # @ as %2F %3F %23 %40, "
+            "and in the path or the query write @ as %40"
+        )
     unknown = sorted(set(re.findall(r"\{([^}]*)\}", address)) - {"symbol", "after"})
     if unknown:
         raise ValueError(f"address: unknown {{{unknown[0]}}}; {{symbol}} and {{after}} are filled in")
-    if "{symbol}" in (urlsplit(address).netloc):
+    if "{symbol}" in parts.netloc:
         raise ValueError("address: {symbol} may stand in the path or the query, not in the host's name")
+
+
+def _parts(address: str) -> tuple[SplitResult, str | None]:
+    """An address in its parts, and its host."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # read here, because only then it is looked at
+        return parts, parts.hostname
+    except ValueError:
+        raise ValueError(
+            "address: its host or its port cannot be read; a port is a number up to 65535, and in a user or a password "
+            "/ ? # @ : [ ] are written as %2F %3F %23 %40 %3A %5B %5D"
+        ) from None
 
 
 class RetrainConfig(Settings):

@@ -18,24 +18,64 @@ from stonk_pipeline.errors import StartError
 PATIENCE_SECONDS = 2.0
 """For a server that answers slowly, or no longer."""
 LETTING_GO_SECONDS = 0.5
+ANSWER_SECONDS = 5.0
+"""For a server to say that it is there: its connection, however often that is tried, and its answer."""
 
 
-def require_answer() -> None:
-    """Checks that somebody answers at PREFECT_API_URL, before Prefect itself tries for a minute.
+def require_answer() -> str:
+    """Checks that a Prefect API answers at PREFECT_API_URL, before Prefect tries for a minute; gives the address.
 
     Raises:
-        StartError: nobody does.
+        StartError: nobody answers in time, it refuses, or it is something else.
     """
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+    from prefect.settings import PREFECT_API_URL
 
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
-        trouble = client.api_healthcheck()
-    if isinstance(trouble, httpx.TransportError):  # any answer, a refusal too, is the server's own to give
+    from preprocessing.fetching import public
+
+    url = str(PREFECT_API_URL.value())
+    named = f"PREFECT_API_URL={public(url)}"
+    remedy = "unset PREFECT_API_URL (prefect config unset PREFECT_API_URL) and the run starts one for itself"
+    try:
+        answer = asyncio.run(_asked())
+    except TimeoutError:
+        trouble = f"nothing within {ANSWER_SECONDS:g} s"
+        raise StartError(f"{named}: no server answers there ({trouble}); start it anew, or {remedy}") from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise StartError(f"{named}: no server answers there ({error}); start it, or {remedy}") from error
+    if answer.status_code in (401, 403):
+        said = " ".join(answer.text.split())[:200]
         raise StartError(
-            f"PREFECT_API_URL={PREFECT_API_URL.value()}: no server answers there ({trouble}); start it, or unset "
-            "PREFECT_API_URL (prefect config unset PREFECT_API_URL) and the run starts one for itself"
+            f"{named}: the server refuses this process (status {answer.status_code}: {said}); if it has a password, "
+            'set PREFECT_API_AUTH_STRING="user:password"'
         )
+    if answer.status_code != 200 or not _is_json(answer):
+        raise StartError(
+            f"{named}: what answers there is not a Prefect API (status {answer.status_code}); its address ends in "
+            f"/api, as http://127.0.0.1:4200/api; or {remedy}"
+        )
+    return url
+
+
+async def _asked() -> httpx.Response:
+    """What the server says about its health, asked as Prefect asks: with its password, certificates and headers."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        async with asyncio.timeout(ANSWER_SECONDS), get_client() as client:
+            try:
+                return await client.request("GET", "/health")
+            except httpx.HTTPStatusError as error:
+                return error.response
+
+
+def _is_json(answer: httpx.Response) -> bool:
+    """Whether it is; pages of the UI answer to every path, so that the status alone shows nothing."""
+    try:
+        answer.json()
+    except ValueError:
+        return False
+    return True
 
 
 def listen() -> None:

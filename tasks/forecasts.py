@@ -21,7 +21,7 @@ def mark_outcomes(request: ForecastRequest) -> None:
     if request.data_dir is None or not (directory / "log.jsonl").is_file():
         get_run_logger().info("nothing to mark: no forecasts logged yet, or no data_dir given")
         return
-    said = _run(["score", "--data-dir", request.data_dir, "--forecasts-dir", request.forecasts_dir], directory)
+    said = _run(["score", f"--data-dir={request.data_dir}", f"--forecasts-dir={directory}"], directory)
     create_markdown_artifact(key="forward-record", markdown=_quoted(said), description="Forecasts and what came")
 
 

@@ -5,13 +5,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectException
-from pydantic import ValidationError
 
+from stonk_pipeline import interrupt
 from stonk_pipeline.config import Settings
-from stonk_pipeline.errors import PipelineError
 from stonk_pipeline.untrusted_yaml import parse_yaml
 from tasks import server
 
@@ -32,11 +29,12 @@ def main(flow: Callable[..., Any], settings: type[Settings], description: str, a
         if "overrides" in given:
             given["overrides"] = parse_yaml(given["overrides"], "--overrides")
         config = settings.model_validate(given)
+        interrupt.raise_again()
         with server.for_this_run(lambda line: sys.stderr.write(f"{line}\n")):
             state: State[Any] = flow(config, return_state=True)
     except KeyboardInterrupt:
-        return 130
-    except (PipelineError, ValidationError, PrefectException, httpx.HTTPError) as error:
+        return interrupt.INTERRUPTED
+    except Exception as error:  # of the flow's own errors its state tells
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{state.name}: {state.message or state.result(raise_on_failure=False)}\n")

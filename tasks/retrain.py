@@ -58,7 +58,8 @@ def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> Pipe
     """
     merged, base, model = retraining.start_from_adapter(settings, adapter)
     if not (model / "config.json").is_file():
-        command = ["merge", "--adapter", str(adapter), "--out", str(model), "--recipe", recipe, "--model", base]
+        given = {"adapter": adapter, "out": model, "recipe": recipe, "model": base}
+        command = ["merge", *(f"--{name}={value}" for name, value in given.items())]
         log = Path(settings.results_dir) / "merge.log"
         process.run_child(command, settings, log, lambda *_: None, get_run_logger().debug)
     return merged

@@ -15,18 +15,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import httpx
 
-from stonk_pipeline import process
+from stonk_pipeline import interrupt, process
 from stonk_pipeline.errors import StartError
-from tasks import access, contact, gate
+from tasks import access, contact, environment, gate
 from tasks.access import LOOPBACK
 
 START_SECONDS = 180
 """The first start on a busy machine also makes the database."""
 SHORT_LIFE_SECONDS = 10
 """A server that dies sooner than this after its start would do so again."""
+LAST_LINES = 5
+"""Of what a server said that did not start."""
 own: set[str] = set()
 """Addresses of servers that end with this process."""
 
@@ -59,7 +63,9 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
     command = [sys.executable, "-m", "tasks.server", host, str(port), *([] if ui else ["--without-ui"])]
     command += [f"--allowed-host={name}" for name in allowed]
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("ab")) if log else subprocess.DEVNULL
+        environment.ask_directly(access.local_name(host).strip("[]"))
+        output: IO[bytes] = stack.enter_context(log.open("a+b")) if log else stack.enter_context(TemporaryFile())
+        begin = output.seek(0, os.SEEK_END)
 
         def start() -> "subprocess.Popen[bytes]":
             return subprocess.Popen(
@@ -78,7 +84,9 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
         stack.callback(ended.set)
         keeper.start()
         url = f"http://{access.local_name(host)}:{port}/api"
-        _wait(server, url, log)
+        if not _answers(server, url):
+            output.seek(begin)
+            raise StartError(_obituary(url, output.read().decode(errors="replace"), log))
         own.add(url)
         stack.callback(own.discard, url)
         yield url
@@ -118,21 +126,32 @@ def _require_free(host: str, port: int) -> None:
             ) from error
 
 
-def _wait(server: "subprocess.Popen[bytes]", url: str, log: Path | None) -> None:
+def _answers(server: "subprocess.Popen[bytes]", url: str) -> bool:
+    """Whether a server that was started answers before it ends, and in time."""
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if is_healthy(url):
-            return
-        if server.poll() is not None:
-            break
+    while time.monotonic() < until and server.poll() is None:
+        if is_healthy(url, own=True):
+            return True
         time.sleep(0.2)
-    raise StartError(f"the Prefect server at {url} did not start{f'; its log: {log}' if log else ''}")
+    return False
 
 
-def is_healthy(url: str) -> bool:
-    """Whether a server answers at the address of its API."""
+def _obituary(url: str, said: str, log: Path | None) -> str:
+    """Why a server did not start: its last words, and where its database lies, which is the usual cause."""
+    from prefect.settings import PREFECT_HOME
+
+    last = [line for line in said.splitlines() if line.strip()][-LAST_LINES:]
+    words = "; its last words:\n" + "\n".join(last) if last else ""
+    return (
+        f"the Prefect server at {url} did not start{words}\nIts database is in {PREFECT_HOME.value()} (PREFECT_HOME "
+        f"names another folder){f'; its log: {log}' if log else ''}"
+    )
+
+
+def is_healthy(url: str, *, own: bool = False) -> bool:
+    """Whether a server answers at the address of its API; one of this process's own is asked through no proxy."""
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health", timeout=5, trust_env=not own).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -163,6 +182,7 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 def main() -> int:
     """Runs the server in this process."""
+    interrupt.end_at_once()
     process.die_with_parent()
     os.environ.pop(process.PARENT, None)
     parser = argparse.ArgumentParser(prog="python -m tasks.server")
@@ -185,6 +205,7 @@ def main() -> int:
 
     PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # SQLite makes the database, but no directory for it
     app = create_app(ephemeral=args.without_ui, final=True)
+    interrupt.raise_again()
     uvicorn.run(
         gate.Gate(app, args.host, args.port, args.allowed_host),
         host=args.host,

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import dag, inputs, options, pipeline
+from stonk_pipeline import dag, inputs, interrupt, options, pipeline
 from stonk_pipeline.config import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
@@ -53,7 +53,10 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         inputs.bar_files(config)
         inputs.news_files(config)
         discard(config, args.force)
+        interrupt.raise_again()
         return _run(flows[config.contract], config, console)
+    except KeyboardInterrupt:
+        return interrupt.INTERRUPTED
     except (PipelineError, OSError) as error:
         said = of_system(error) if isinstance(error, OSError) else error
         console.print(f"error: {said}", style="red", markup=False, highlight=False)

@@ -7,14 +7,16 @@ from pydantic import Field
 from stonk_pipeline.config import Seed, Settings
 from stonk_pipeline.roots import PathOrName, PathText
 
-KEY = r"^[^/\\*?\[\].][^/\\*?\[\]]*/[^/\\*?\[\].][^/\\*?\[\]]*$"
+KEY = r"^[^/\\*?\[\].-][^/\\*?\[\]]*/[^/\\*?\[\].-][^/\\*?\[\]]*$"
 """A model and a stock: two plain names of folders."""
+STOCK = r"^[A-Za-z0-9^][A-Za-z0-9.=^&_-]*$"
+"""Signs of a symbol; an option of a command line, which begins with a dash, is none."""
 
 
 class ForecastRequest(Settings):
     """Settings of a forecast; the form in the UI is drawn from it."""
 
-    stocks: list[str] = Field(default=["all"], min_length=1)
+    stocks: list[Annotated[str, Field(pattern=STOCK)]] = Field(default=["all"], min_length=1)
     """Symbols to forecast; `all`: every stock that the champion was trained on."""
     data_dir: PathOrName | None = None
     """Folder of bars; not given: the one that the model was trained on."""
@@ -33,7 +35,7 @@ class ForecastRequest(Settings):
     """Of the answers."""
 
     def arguments(self) -> list[str]:
-        """The same request as options of `python -m stonk_pipeline forecast`."""
+        """The same request as options of `python -m stonk_pipeline forecast`; in one word each: values may begin with --."""
         given: dict[str, object] = {
             "--stock": ",".join(self.stocks),
             "--data-dir": self.data_dir,
@@ -44,4 +46,4 @@ class ForecastRequest(Settings):
             "--forecasts-dir": self.forecasts_dir,
             "--seed": self.seed,
         }
-        return [str(part) for name, value in given.items() if value is not None for part in (name, value)]
+        return [f"{name}={value}" for name, value in given.items() if value is not None]

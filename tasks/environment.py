@@ -1,0 +1,31 @@
+"""Environment variables of every process that speaks with a Prefect server, or is one; set when `tasks` is imported."""
+
+import os
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+NOT_THROUGH = ("no_proxy", "NO_PROXY")
+
+
+def settle() -> None:
+    """Prefect reports to nobody, and what listens on this machine is asked without a proxy."""
+    # Prefect reports usage to its makers otherwise, and prints an error where it cannot. Set either to another value
+    # to allow it.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    ask_directly(*LOOPBACK_NAMES)
+
+
+def ask_directly(*hosts: str) -> None:
+    """Adds hosts to those that this process and its children ask without the environment's proxy, if there is one.
+
+    Where none is named nothing is set: on some systems it would hide the system's own proxy.
+    """
+    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES):
+        return
+    known = next((value for name in NOT_THROUGH if (value := os.environ.get(name))), "")
+    names = [name for part in known.split(",") if (name := part.strip())]
+    if "*" not in names:
+        names += [host for host in hosts if host not in names]
+    for name in NOT_THROUGH:
+        os.environ[name] = ",".join(names)
