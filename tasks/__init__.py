@@ -1,5 +1,10 @@
 """Prefect tasks: thin wrappers around the stages of `stonk_pipeline` and `preprocessing`."""
 
+import sys
+
+from stonk_pipeline import interrupt
 from tasks.environment import settle
 
 settle()  # before Prefect is imported, which reads its settings then
+if sys.argv[:1] == ["-m"]:  # so it is while `python -m flows…` or `python -m tasks…` begins, and at no other time
+    interrupt.end_at_once()

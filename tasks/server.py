@@ -29,7 +29,7 @@ START_SECONDS = 180
 """The first start on a busy machine also makes the database."""
 SHORT_LIFE_SECONDS = 10
 """A server that dies sooner than this after its start would do so again."""
-LAST_LINES = 5
+LAST_LINES = 3
 """Of what a server said that did not start."""
 own: set[str] = set()
 """Addresses of servers that end with this process."""
@@ -140,7 +140,7 @@ def _obituary(url: str, said: str, log: Path | None) -> str:
     """Why a server did not start: its last words, and where its database lies, which is the usual cause."""
     from prefect.settings import PREFECT_HOME
 
-    last = [line for line in said.splitlines() if line.strip()][-LAST_LINES:]
+    last = [line for line in said.splitlines() if line.strip() and not line[0].isspace()][-LAST_LINES:]  # no code
     words = "; its last words:\n" + "\n".join(last) if last else ""
     return (
         f"the Prefect server at {url} did not start{words}\nIts database is in {PREFECT_HOME.value()} (PREFECT_HOME "
@@ -182,7 +182,6 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 def main() -> int:
     """Runs the server in this process."""
-    interrupt.end_at_once()
     process.die_with_parent()
     os.environ.pop(process.PARENT, None)
     parser = argparse.ArgumentParser(prog="python -m tasks.server")

@@ -35,7 +35,7 @@ class ForecastRequest(Settings):
     """Of the answers."""
 
     def arguments(self) -> list[str]:
-        """The same request as options of `python -m stonk_pipeline forecast`; in one word each: values may begin with --."""
+        """The same as options of `python -m stonk_pipeline forecast`, in one word each: values may begin with --."""
         given: dict[str, object] = {
             "--stock": ",".join(self.stocks),
             "--data-dir": self.data_dir,

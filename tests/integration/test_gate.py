@@ -101,9 +101,13 @@ def test_worker_runs_a_deployment(served: Served, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
     if served.api.get("/work_pools/gate").status_code == 404:
-        served.post("/work_pools/", {"name": "gate", "type": "process"})
+        template = json.loads((ROOT / "work-pool.json").read_text(encoding="utf-8"))
+        served.post("/work_pools/", {"name": "gate", "type": "process", "base_job_template": template})
     prefect("deploy", "greeting.py:greet", "--name", "greet", "--pool", "gate")
     path = f"/deployments/{served.deployment('greet/greet')['id']}/create_flow_run"
+    for wanted in ({"env": {"STONK_ROOTS": "/"}}, {"env.STONK_ROOTS": "/"}, {"command": "true"}, {"working_dir": "/"}):
+        answer = served.send("POST", path, {"state": {"type": "SCHEDULED"}, "job_variables": wanted})
+        assert (answer.status_code, "Additional properties" in answer.text) == (422, True)
     run = served.post(path, {"state": {"type": "SCHEDULED"}})["id"]
     prefect("worker", "start", "--pool", "gate", "--run-once")
     assert served.wait(run, seconds=60) == "COMPLETED"

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
+from stonk_pipeline.cli import build_parser
 from stonk_pipeline.config import MarketConfig, load_config
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.forward import make as making
@@ -99,5 +101,20 @@ def test_make_refuses_a_day_without_trading(forecaster):
 
 def test_request_gives_the_options_of_the_command():
     request = ForecastRequest(stocks=["A", "B"], data_dir="x", samples=9)
-    assert request.arguments()[:4] == ["--stock", "A,B", "--data-dir", "x"]
-    assert ForecastRequest().arguments()[:2] == ["--stock", "all"]
+    assert request.arguments()[:2] == ["--stock=A,B", "--data-dir=x"]
+    assert ForecastRequest().arguments()[0] == "--stock=all"
+
+
+def test_request_gives_values_that_look_like_options_as_values():
+    request = ForecastRequest(data_dir="--base", models_dir="--adapter", forecasts_dir="--key", calendar="--seed")
+    args = build_parser().parse_args(["forecast", *request.arguments()])
+    assert [args.data_dir, args.models_dir, args.forecasts_dir] == ["--base", "--adapter", "--key"]
+    assert (args.calendar, args.base, args.adapter, args.key) == ("--seed", False, None, None)
+
+
+@pytest.mark.parametrize(
+    "given", [{"stocks": ["--base"]}, {"stocks": ["A", "-b"]}, {"key": "--base/x"}, {"key": "x/--y"}]
+)
+def test_request_refuses_options_in_place_of_stocks_and_keys(given):
+    with pytest.raises(ValidationError, match="should match pattern"):
+        ForecastRequest(**given)

@@ -181,6 +181,43 @@ def test_ingest_config_refuses_an_address_that_is_none(address):
         IngestConfig(source="http", address=address)
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://u:se/cret@example.com/{symbol}.csv", r"in a user or a password / \? # @"),
+        ("http://u:se?cret@example.com/{symbol}.csv", r"in a user or a password / \? # @"),
+        ("http://u:12/cret@example.com/{symbol}.csv", "an @ stands after the host's name"),
+        ("http://u:cret[@example.com/{symbol}.csv", "its host or its port cannot be read"),
+        ("http://u:cret@ex\u2100mple.com/{symbol}.csv", "its host or its port cannot be read"),
+        ("http://u:cret@example.com:99999/{symbol}.csv", "a port is a number up to 65535"),
+        ("http://u:cret@example.com:port/{symbol}.csv", "a port is a number up to 65535"),
+        ("ftp://u:cret@example.com/{symbol}.csv", "must begin with http"),
+    ],
+)
+def test_ingest_config_refuses_ports_and_passwords_without_quoting_them(address, said):
+    with pytest.raises(ValidationError, match=said) as caught:
+        IngestConfig(source="http", address=address)
+    assert "cret" not in str(caught.value)
+
+
+def test_ingest_config_takes_a_password_with_every_sign_written_out():
+    address = "http://u:s%2F%3F%23%40@example.com:8080/a%40b/{symbol}.csv"
+    assert fetching.public(IngestConfig(source="http", address=address).address) == (
+        "http://example.com:8080/a%40b/{symbol}.csv"
+    )
+
+
+@pytest.mark.parametrize("address", ["http://u:se/cret@example.com/a", "http://u:12/cret@example.com/a"])
+def test_public_shows_no_end_of_a_password(address):
+    assert "cret" not in fetching.public(address)
+
+
+def test_download_names_an_address_that_cannot_be_asked(site):
+    with pytest.raises(DataError, match="not an address that can be asked") as caught:
+        download("http://me:word/x@example.com/a", config(site, attempts=1))
+    assert "word" not in str(caught.value)
+
+
 def test_folder_source_lists_and_reads_files(tmp_path, ohlcv):
     ohlcv.to_csv(tmp_path / "aapl.csv", index=False)
     ohlcv.to_parquet(tmp_path / "BRK-A.parquet")
@@ -402,6 +439,14 @@ def test_download_connects_to_the_address_that_was_checked(site, served, monkeyp
     name = f"rebound.example:{site.server.server_port}"
     assert download(f"http://{name}/a", config(site, attempts=1)) == b"x"
     assert (told, asked) == ([name], ["rebound.example"])
+
+
+def test_download_goes_through_no_proxy_with_private_addresses_either(site, served, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", site.address)
+    monkeypatch.setenv("STONK_PRIVATE_ADDRESSES", "1")
+    with pytest.raises(DataError, match="ConnectError"):
+        download("http://no-such-host.invalid/a", config(site, attempts=1))
+    assert site.asked == []
 
 
 def test_download_goes_through_no_proxy_when_served(site, served, monkeypatch):

@@ -15,7 +15,7 @@ from stonk_pipeline import pipeline
 from stonk_pipeline.config import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
 from stonk_pipeline.runs import Manifest, changed_code, loaded_code
-from tasks import guard, server, steps, terminal
+from tasks import begin, guard, server, steps, terminal
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,8 @@ def test_every_served_flow_has_one_parameter_and_a_deployment_in_prefect_yaml():
     }
     found = {served.name: f"{served.module}.{served.flow}" for served in serve.DEPLOYMENTS if serve.load(served)}
     assert found.items() >= {"train": "flows.train_flow.train_flow"}.items()
-    assert found == written
+    # Other names than those of `serve`, which would lose its deployments to them on the same server.
+    assert written == {f"{name}-worker": entrypoint for name, entrypoint in found.items()}
     for entrypoint in found.values():
         flow = import_object(entrypoint)
         assert len(flow.parameters.properties) == 1
@@ -89,6 +90,14 @@ def test_running_names_a_port_that_is_taken():
 def run(tmp_path):
     config = load_config("small", {"results_dir": str(tmp_path), "models_dir": str(tmp_path / "models")})
     return pipeline.write_run(tmp_path / "run", config)
+
+
+@pytest.mark.parametrize("name", ["file:///etc", " /etc", "no-such/model/at-all"])
+def test_begin_run_refuses_a_model_that_is_none_before_anything_is_made(name, tmp_path):
+    config = load_config("small", {"results_dir": str(tmp_path / "results"), "model": {"name": name}})
+    with pytest.raises(ConfigError, match=r"^model.name: .*neither a directory here nor a name; give a directory"):
+        begin.begin_run(config)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_discard_removes_a_stage_with_its_checkpoints(run):

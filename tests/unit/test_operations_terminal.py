@@ -63,6 +63,22 @@ def test_main_refuses_wrong_settings_before_the_flow(options, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_main_shows_no_password_of_an_address(capsys):
+    given = ["--source", "http", "--address", "http://u:se/cret@example.com/{symbol}.csv"]
+    assert main(Seen(None), IngestConfig, "", given) == 1
+    said = capsys.readouterr().err
+    assert "written as %2F" in said
+    assert "cret" not in said
+
+
+def test_main_ends_with_a_line_where_prefect_gives_up(capsys):
+    def flow(config: Any, return_state: bool) -> Any:
+        raise RuntimeError("Failed to reach API at http://127.0.0.1/api")
+
+    assert main(flow, IngestConfig, "", []) == 1
+    assert capsys.readouterr().err == "error: Failed to reach API at http://127.0.0.1/api\n"
+
+
 def test_main_describes_every_setting(capsys):
     with pytest.raises(SystemExit):
         main(Seen(None), IngestConfig, "", ["--help"])
