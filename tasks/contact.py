@@ -28,7 +28,7 @@ def require_answer() -> str:
     Raises:
         StartError: nobody answers in time, it refuses, or it is something else.
     """
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLOUD_API_URL
 
     from preprocessing.fetching import public
 
@@ -48,7 +48,8 @@ def require_answer() -> str:
             f"{named}: the server refuses this process (status {answer.status_code}: {said}); if it has a password, "
             'set PREFECT_API_AUTH_STRING="user:password"'
         )
-    if answer.status_code != 200 or not _is_json(answer):
+    cloud = url.startswith(PREFECT_CLOUD_API_URL.value())  # whose words are not known here
+    if answer.status_code != 200 or not (cloud or _is_json(answer)):
         raise StartError(
             f"{named}: what answers there is not a Prefect API (status {answer.status_code}); its address ends in "
             f"/api, as http://127.0.0.1:4200/api; or {remedy}"
