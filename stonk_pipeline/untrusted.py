@@ -37,7 +37,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def shown(text: object, limit: int = SHOWN) -> str:
     """A stranger's text as it may stand in a message: one line, without control characters, cut where it is long."""
-    line = " ".join(str(text)[: 4 * limit].split())
+    try:
+        written = str(text)
+    except (ValueError, NotImplementedError, RecursionError):  # dates that pandas holds and Python cannot write
+        written = type(text).__name__
+    line = " ".join(written[: 4 * limit].split())
     line = "".join(char if char.isprintable() else "\ufffd" for char in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

@@ -216,8 +216,8 @@ READERS = [
     ),
     Reader(
         "registry: entry.json",
-        lambda rng: of_json(rng, f"0123456789ab/{entries.ENTRY}", ENTRY),
-        lambda at, case: entries.load(at / "0123456789ab"),
+        lambda rng: of_json(rng, f"{KEY}/entries/0123456789ab/{entries.ENTRY}", ENTRY),
+        lambda at, case: entries.load(at / KEY / "entries" / "0123456789ab"),
         _anything,
     ),
     Reader(

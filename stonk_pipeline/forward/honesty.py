@@ -46,10 +46,14 @@ def _stamp_reasons(entry: LogEntry, above: LogEntry | None, clock: datetime) -> 
 
 
 def _target_reasons(entry: LogEntry, calendars: Calendars) -> Iterable[str]:
-    weekly = in_weeks(entry.last_bar, entry.targets)
+    shape = {len(row) for row in entry.quantiles}
+    if not entry.targets or shape != {len(entry.targets)} or len(entry.quantiles) != len(entry.levels):
+        yield "it has not one price for each of its targets and levels"
+        return
     try:
+        weekly = in_weeks(entry.last_bar, entry.targets)
         own, ahead = calendars.ahead(entry.calendar, entry.last_bar, len(entry.targets), weekly=weekly)
-    except (ConfigError, ValueError) as error:
+    except (ConfigError, ValueError, OverflowError) as error:
         yield f"no sessions can be found for it ({reason(error)})"
         return
     if own is None:

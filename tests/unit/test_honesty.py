@@ -76,11 +76,16 @@ FORGED = [
     (forecast("KO", NEXT, targets=("2026-03-02", "2026-03-04", "2026-03-05")), "", "not the sessions after"),
     (forecast("KO").model_copy(update={"last_bar": "2026-03-01"}), "", "a day without trading at XNYS"),
     (forecast("KO").model_copy(update={"calendar": "NONE"}), "", "no sessions can be found"),
+    (forecast("KO").model_copy(update={"last_bar": "yesterday"}), "", "no sessions can be found"),
+    (forecast("KO").model_copy(update={"last_bar": "9999-12-30"}), "", "no sessions can be found"),
+    (forecast("KO").model_copy(update={"last_bar": "0001-01-01"}), "", "no sessions can be found"),
+    (forecast("KO", targets=()), "", "not one price for each"),
+    (forecast("KO", quantiles=((1.0, 2.0, 3.0),)), "", "not one price for each"),
     (forecast("GE", NEXT, last_close=101.0), "", "a second forecast of GE by this model"),
 ]
 
 
-@pytest.mark.parametrize(("made", "stamp", "why"), FORGED, ids=[why for _, _, why in FORGED])
+@pytest.mark.parametrize(("made", "stamp", "why"), FORGED)
 def test_require_honest_finds_what_was_forged(log, made, stamp, why):
     forge(log, made, stamp or "2026-03-03T23:00:00+00:00")
     with pytest.raises(LogError, match=rf"entry 3 \({made.stock} from .*\): .*{why}"):

@@ -95,6 +95,14 @@ def test_shown_takes_away_what_a_terminal_would_obey():
     assert shown("x" * 500, 10) == "xxxxxxxxx…"
 
 
+def test_shown_names_the_type_of_what_cannot_be_written():
+    class Beyond:
+        def __str__(self) -> str:  # as pandas does for times in a zone that Python has no date for
+            raise NotImplementedError("toordinal not yet supported")
+
+    assert shown(Beyond()) == "Beyond"
+
+
 def test_companies_with_huge_figures_are_read_without_them(tmp_path):
     (tmp_path / "c.json").write_text('{"KO": {"facts": {"a": %s, "b": 12345678901234567890}}}' % ("9" * 390))
     assert read_companies(tmp_path / "c.json")["KO"].facts == (("b", "12345678.9T"),)
