@@ -55,12 +55,15 @@ class Champions(BaseModel):
         """
         return max((change.stamp for change in self.history if change.how in ("test", "person")), default="")
 
-    def with_next(self, model: str, how: How, reason: str, forward: LogHead | None = None) -> "Champions":
-        """The champion replaced."""
-        return Champions(line=(*self.line, model), history=(*self.history, _change(model, how, reason, forward)))
+    def with_next(
+        self, model: str, how: How, reason: str, forward: LogHead | None = None, stamp: str | None = None
+    ) -> "Champions":
+        """The champion replaced; `stamp` is when, if not now."""
+        change = Change(stamp=stamp or now(), model=model, how=how, reason=reason, forward=forward)
+        return Champions(line=(*self.line, model), history=(*self.history, change))
 
-    def without_last(self, reason: str, forward: LogHead | None = None) -> "Champions":
-        """The champion before, in use again.
+    def without_last(self, reason: str, forward: LogHead | None = None, stamp: str | None = None) -> "Champions":
+        """The champion before, in use again; `stamp` is when, if not now.
 
         Raises:
             RegistryError: there is none before.
@@ -68,11 +71,8 @@ class Champions(BaseModel):
         if len(self.line) < 2:
             raise RegistryError("there is no champion before this one to go back to")
         line = self.line[:-1]
-        return Champions(line=line, history=(*self.history, _change(line[-1], "rollback", reason, forward)))
-
-
-def _change(model: str, how: How, reason: str, forward: LogHead | None) -> Change:
-    return Change(stamp=now(), model=model, how=how, reason=reason, forward=forward)
+        change = Change(stamp=stamp or now(), model=line[-1], how="rollback", reason=reason, forward=forward)
+        return Champions(line=line, history=(*self.history, change))
 
 
 def read(directory: Path) -> Champions:

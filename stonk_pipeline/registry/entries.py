@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,18 @@ def key_of(config: AnyConfig) -> str:
 def now() -> str:
     """UTC, ISO 8601, to the microsecond, so that stamps order what happened."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def now_after(stamps: Iterable[str]) -> str:
+    """`now`, or just after the latest of some stamps where the clock has gone back: they order what happened."""
+    latest, stamp = max(stamps, default=""), now()
+    if stamp > latest:
+        return stamp
+    try:
+        following = datetime.fromisoformat(latest).astimezone(UTC) + timedelta(microseconds=1)
+    except (ValueError, OverflowError) as error:
+        raise RegistryError(f"{shown(latest)}: no time that anything can come after; put back what it was") from error
+    return following.isoformat(timespec="microseconds")
 
 
 def _description(run: Run) -> dict[str, Any]:

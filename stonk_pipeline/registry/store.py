@@ -101,9 +101,9 @@ class Registry:
         Raises:
             RegistryError: the adapter is gone or damaged, or another model became champion meanwhile.
         """
-        self.adapter(entry)
         directory = self.directory(entry.key)
         with self._locked(entry.key):
+            self.adapter(entries.load(self.entry_dir(entry)))  # it may have been pruned since it was found
             present = champions.read(directory)
             if present.current == entry.id:
                 return present
@@ -112,7 +112,9 @@ class Registry:
                     f"model {entry.id} was compared with {instead_of or 'no champion'}, but {present.current} is "
                     "champion now; compare again"
                 )
-            changed = present.with_next(entry.id, how, reason, head_of(self.forecasts_dir, directory))
+            changed = present.with_next(
+                entry.id, how, reason, head_of(self.forecasts_dir, directory), self._stamp(entry.key)
+            )
             champions.write(directory, changed)
         return changed
 
@@ -124,7 +126,9 @@ class Registry:
         """
         directory = self.directory(key)
         with self._locked(key):
-            changed = champions.read(directory).without_last(reason, head_of(self.forecasts_dir, directory))
+            changed = champions.read(directory).without_last(
+                reason, head_of(self.forecasts_dir, directory), self._stamp(key)
+            )
             assert changed.current is not None
             entries.adapter_of(
                 entries.load(directory / "entries" / changed.current), directory / "entries" / changed.current
@@ -151,6 +155,11 @@ class Registry:
                 write_atomic(self.entry_dir(entry) / ENTRY, marked.model_dump_json(indent=2))
                 self._remove(self.entry_dir(entry) / ADAPTER)
         return old
+
+    def _stamp(self, key: str) -> str:
+        """The time, after all that the key's records hold: a clock that went back would have trials count as none."""
+        changes = (change.stamp for change in self.champions(key).history)
+        return entries.now_after([*changes, *(trial["stamp"] for trial in self.trials(key))])
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
@@ -193,7 +202,7 @@ class Registry:
     def record_trial(self, key: str, trial: dict[str, Any], decision: Decision) -> None:
         """Adds a comparison to the record. The caller holds the key's lock."""
         journal.append(
-            self.directory(key) / TRIALS, {"stamp": entries.now()} | trial | {"decision": decision.model_dump()}
+            self.directory(key) / TRIALS, {"stamp": self._stamp(key)} | trial | {"decision": decision.model_dump()}
         )
 
 

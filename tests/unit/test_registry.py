@@ -14,7 +14,9 @@ from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.forward.log import LOG
 from stonk_pipeline.registry import contest as contests
+from stonk_pipeline.registry import entries
 from stonk_pipeline.registry.contest import contest, read_trial
+from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.registry.store import Registry, strategies_tried
 from stonk_pipeline.runs import Stage, execute
 from stonk_pipeline.schema import Forecast
@@ -190,6 +192,45 @@ def test_promote_refuses_a_model_that_was_compared_with_another_champion(tmp_pat
     registry.promote(first, "forced", "first")
     with pytest.raises(RegistryError, match="compared with no champion"):
         registry.promote(second, "test", "won", instead_of=None)
+
+
+def test_trials_count_though_the_clock_went_back(tmp_path, monkeypatch):
+    registry = Registry(tmp_path / "models")
+    first, second = (registry.register(trained_run(tmp_path, name, 0.5)) for name in "ab")
+    decision = Decision(
+        outcome="refused",
+        sentence="x",
+        trial=1,
+        level=0.01,
+        over_persistence=None,
+        over_champion=None,
+        windows=1,
+        dates=1,
+        blocks=1.0,
+        first_date=None,
+        last_date=None,
+    )
+    registry.promote(first, "test", "x")
+    times = iter(f"2020-01-0{day}T00:00:00.000000+00:00" for day in range(1, 9))
+    monkeypatch.setattr(entries, "now", lambda: next(times))
+    for _ in range(3):
+        registry.record_trial(first.key, {}, decision)
+    assert registry.trials_since_promotion(first.key) == 3
+    registry.promote(second, "test", "x", instead_of=first.id)
+    assert registry.trials_since_promotion(first.key) == 0
+    stamps = [trial["stamp"] for trial in registry.trials(first.key)]
+    stamps += [change.stamp for change in registry.champions(first.key).history[1:]]
+    assert stamps == sorted(set(stamps))
+    assert registry.champions(first.key).history[0].stamp < stamps[0]
+
+
+def test_promote_refuses_a_model_that_was_pruned_meanwhile(tmp_path):
+    registry = Registry(tmp_path / "models")
+    entry = registry.register(trained_run(tmp_path, "a", 0.5))
+    registry.prune(entry.key, keep=0)
+    with pytest.raises(RegistryError, match="was pruned"):
+        registry.promote(entry, "forced", "x")
+    assert registry.champion(entry.key) is None
 
 
 def test_prune_spares_the_champion_the_one_before_and_the_latest(tmp_path):
