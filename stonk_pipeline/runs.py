@@ -90,6 +90,12 @@ class Manifest(BaseModel):
     seconds: float
     finished: str
     """UTC, ISO 8601."""
+    seal: str = ""
+    """Digest of all of the above: an output, a number or a seed that was struck out or changed is noticed."""
+
+    def sealed(self) -> "Manifest":
+        """The same with the seal that it has to have."""
+        return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude={"seal"}))})
 
 
 @dataclass(frozen=True)
@@ -124,12 +130,13 @@ def write_atomic(path: Path, text: str) -> None:
 
 def output_files(directory: Path) -> dict[str, str]:
     """Relative path -> SHA-256 of every output file below a stage's directory."""
-    files = {}
-    for path in sorted(directory.rglob("*")):
-        relative = path.relative_to(directory)
-        if path.is_file() and relative.parts[0] not in (*SCRATCH, MANIFEST):
-            files[relative.as_posix()] = file_digest(path)
-    return files
+    return {path.relative_to(directory).as_posix(): file_digest(path) for path in _files(directory)}
+
+
+def _files(directory: Path) -> list[Path]:
+    """Files below a stage's directory that are outputs, or lie where outputs do."""
+    there = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return [path for path in there if path.relative_to(directory).parts[0] not in (*SCRATCH, MANIFEST)]
 
 
 def input_digest(path: Path) -> str:
@@ -157,12 +164,15 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def verify(directory: Path) -> Manifest:
-    """Reads a stage's manifest and checks every output file against it.
+    """Reads a stage's manifest and checks its seal, and every output file against it.
 
     Raises:
-        StageError: the stage is unfinished, or an output is missing, altered or truncated.
+        StageError: the stage is unfinished, its manifest was changed, or an output is missing, altered, truncated or
+            none that the stage made.
     """
     manifest = read_manifest(directory)
+    if manifest != manifest.sealed():
+        raise StageError(f"{directory / MANIFEST}: changed since the stage ended; run stage {manifest.stage!r} again")
     for name, digest in manifest.outputs.items():
         path = directory / name
         if not _inside(name):
@@ -171,6 +181,9 @@ def verify(directory: Path) -> Manifest:
             raise StageError(f"{path}: missing, though the stage finished; run stage {manifest.stage!r} again")
         if file_digest(path) != digest:
             raise StageError(f"{path}: changed since the stage finished; run stage {manifest.stage!r} again")
+    for path in _files(directory):
+        if path.relative_to(directory).as_posix() not in manifest.outputs:
+            raise StageError(f"{path}: not made by stage {manifest.stage!r}; move it away, or run the stage again")
     return manifest
 
 
@@ -249,7 +262,7 @@ def _run(stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path, 
         seconds=round(time.monotonic() - start, 3),
         finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    write_atomic(out / MANIFEST, manifest.model_dump_json(indent=2))
+    write_atomic(out / MANIFEST, manifest.sealed().model_dump_json(indent=2))
     return _result(manifest, out)
 
 

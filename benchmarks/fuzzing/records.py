@@ -15,7 +15,7 @@ from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry
 from stonk_pipeline.registry.store import TRIALS as TRIALS_FILE
-from stonk_pipeline.runs import json_digest, verify
+from stonk_pipeline.runs import Manifest, json_digest, verify
 from stonk_pipeline.schema import INDICATORS, STATISTICS, X_COLUMNS, Y_COLUMNS
 from stonk_pipeline.training import checkpoints
 
@@ -30,6 +30,7 @@ MANIFEST = json.dumps({
     "versions": {"torch": "2.9"}, "git_commit": "abc", "code": {"stonk_pipeline/runs.py": "d" * 16}, "seed": 1,
     "seconds": 1.5, "finished": "2026-01-01T00:00:00Z",
 })  # fmt: skip
+MANIFEST = Manifest.model_validate_json(MANIFEST).sealed().model_dump_json()
 CHAMPION = json.dumps({
     "line": ["0123456789ab", "ba9876543210"],
     "history": [
@@ -137,7 +138,7 @@ def _anything(found: Any) -> bool:
 
 def _manifest_cases(rng: random.Random) -> Iterator[Case]:
     for name in ("../log.csv", "/etc/passwd", "a/../../b", "", ".", "\x00", "x" * 5_000, "/dev/zero"):
-        text = json.dumps(json.loads(MANIFEST) | {"outputs": {name: "a" * 64}})
+        text = Manifest(**(json.loads(MANIFEST) | {"outputs": {name: "a" * 64}})).sealed().model_dump_json()
         yield Case("name", {"manifest.json": text.encode(), "log.csv": OUTPUT}, refused=True)
     yield from of_json(rng, "manifest.json", MANIFEST, **{"log.csv": OUTPUT})
 

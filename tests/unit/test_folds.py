@@ -202,7 +202,8 @@ def pooled(tmp_path_factory):
         out = write_part(fold.stage_dir("compare"), part)
         manifest = {"stage": "model_comparison", "fingerprint": "", "config": {}, "inputs": {}, "numbers": {}}
         manifest |= {"outputs": runs.output_files(out), "digest": str(part), "versions": {}, "git_commit": None}
-        (out / runs.MANIFEST).write_text(json.dumps(manifest | {"seed": 0, "seconds": 1.0, "finished": ""}))
+        whole = runs.Manifest(**manifest, seed=0, seconds=1.0, finished="").sealed()
+        (out / runs.MANIFEST).write_text(whole.model_dump_json())
     result = run.execute("compare", lambda *_: None)
     assert run.finished("compare") == result
     return run

@@ -13,7 +13,7 @@ from stonk_pipeline.config import PipelineConfig, Settings
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.publishing import publish, publish_missed
-from stonk_pipeline.runs import Stage, execute, finished
+from stonk_pipeline.runs import Manifest, Stage, execute, finished
 
 ROOT = Path(__file__).parents[2]
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree", "shutil.copyfile"}
@@ -119,7 +119,8 @@ def trained(directory, name, finished_at):
     run = Run(directory / name, PipelineConfig(models_dir=str(directory / "models")))
     execute(STAGE, Settings(), {}, run.stage_dir("sft"))
     manifest = run.stage_dir("sft") / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"finished": finished_at}))
+    changed = Manifest(**(json.loads(manifest.read_text()) | {"finished": finished_at}))
+    manifest.write_text(changed.sealed().model_dump_json())
     return run
 
 

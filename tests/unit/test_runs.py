@@ -342,6 +342,40 @@ def test_execute_refuses_a_directory_that_another_process_works_in(stage, inputs
     assert execute(stage, Config(), inputs, out).digest
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outputs": {}},  # with the files deleted, nothing would be missing
+        {"numbers": {"seen": 15}},
+        {"seed": 7},
+        {"git_commit": "0" * 12},
+        {"config": {"factor": 4}},
+        {"digest": "0" * 64},
+        {"seal": ""},
+    ],
+)
+def test_verify_refuses_a_manifest_that_was_changed(stage, inputs, out, changes):
+    execute(stage, Config(), inputs, out)
+    path = out / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    if changes == {"outputs": {}}:
+        for name in WHOLE:
+            (out / name).unlink()
+    with pytest.raises(StageError, match=r"manifest\.json: changed since the stage ended; run stage .* again"):
+        verify(out)
+    assert finished(stage, Config(), inputs, out) is None
+    execute(stage, Config(), inputs, out)
+    assert outputs(out) == WHOLE
+
+
+def test_verify_refuses_files_that_the_stage_did_not_make(stage, inputs, out):
+    execute(stage, Config(), inputs, out)
+    (out / "adapter").mkdir()
+    (out / "adapter" / "more.safetensors").write_text("x")
+    with pytest.raises(StageError, match=r"more\.safetensors: not made by stage"):
+        verify(out)
+
+
 @pytest.mark.parametrize("name", ["code.py", ".git/config", MANIFEST, "checkpoints/model.pt"])
 def test_execute_empties_no_directory_that_is_not_a_stages(stage, inputs, out, name):
     (out / name).parent.mkdir(parents=True)

@@ -17,7 +17,7 @@ from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation.forecast_files import read_forecasts
 from stonk_pipeline.evaluation.protocol import HORIZON
-from stonk_pipeline.runs import json_digest, read_manifest, verify
+from stonk_pipeline.runs import Manifest, json_digest, read_manifest, verify
 from stonk_pipeline.untrusted import finite, parse_json, shown
 from stonk_pipeline.untrusted_yaml import parse_yaml
 
@@ -173,7 +173,8 @@ def test_parquet_that_unpacks_to_more_than_memory_holds_is_refused_unread(tmp_pa
 def test_verify_refuses_a_manifest_that_names_files_elsewhere(tmp_path, name):
     fields = {"config": {}, "inputs": {}, "numbers": {}, "versions": {}, "git_commit": None, "seed": 1, "seconds": 1.0}
     texts = dict.fromkeys(("stage", "fingerprint", "finished"), "x") | {"digest": json_digest({})}
-    (tmp_path / "manifest.json").write_text(json.dumps(fields | texts | {"outputs": {name: "a" * 64}}))
+    forged = Manifest(**fields, **texts, outputs={name: "a" * 64}).sealed()
+    (tmp_path / "manifest.json").write_text(forged.model_dump_json())
     assert read_manifest(tmp_path).seconds == 1.0
     with pytest.raises(StageError, match=r"manifest\.json: output .* is no name; run the stage again"):
         verify(tmp_path)
