@@ -73,7 +73,8 @@ def read_stamps(table: Table, data: DataConfig) -> tuple[Stamps, list[str]]:
     if quick is not None:
         return _bare(quick), []
     text = cell_text(column)
-    plain = pd.to_datetime(text.astype(object).where(text.notna(), None), format="%Y-%m-%d", errors="coerce")
+    numbered = text.str.match("[0-9]").fillna(False).astype(bool)  # pandas reads "today" and "now", whatever the format
+    plain = pd.to_datetime(text.astype(object).where(numbered, None), format="%Y-%m-%d", errors="coerce")
     days, there = plain.to_numpy().astype("datetime64[s]"), text.notna().to_numpy(dtype=bool)
     if not (np.isnat(days) & there).any():
         return _bare(days), []

@@ -3,14 +3,27 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What numpy's and torch's generators take."""
-IsoDate = Annotated[str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, date) else day)]
-"""A date as text; YAML makes a date of what is not quoted."""
+
+
+def _iso(text: str) -> str:
+    try:
+        if date.fromisoformat(text).isoformat() == text:  # it takes weeks and dates without hyphens as well
+            return text
+    except ValueError:
+        pass
+    raise ValueError("not a date; write it as 2024-01-31")
+
+
+IsoDate = Annotated[
+    str, BeforeValidator(lambda day: day.isoformat() if isinstance(day, date) else day), AfterValidator(_iso)
+]
+"""A date as text, which compares as dates do; YAML makes a date of what is not quoted."""
 
 
 class Settings(BaseModel):

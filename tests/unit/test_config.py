@@ -1,5 +1,6 @@
 """Settings: what is refused and how it is said, names of files, slices for the stages."""
 
+import datetime
 import json
 import re
 import typing
@@ -375,3 +376,16 @@ def test_model_name_of_a_folder_is_its_last_part(tmp_path, monkeypatch):
 
 def test_weights_of_the_rewards_are_named_in_the_settings():
     assert typing.get_type_hints(GRPOConfig)["rewards"].model_fields.keys() == {"skill", "direction", "trading", "form"}
+
+
+@pytest.mark.parametrize("field", ["model.knowledge_cutoff", "data.val_start", "data.test_start"])
+@pytest.mark.parametrize("text", ["01/01/2024", "2024-1-1", "20240101", "2024-W01-1", "2024-02-30", "today", ""])
+def test_settings_take_dates_alone_as_dates(field, text):
+    """They are compared as texts: 01/01/2024 lies before every day of the test part."""
+    with pytest.raises(ConfigError, match="not a date; write it as 2024-01-31"):
+        make(field, text)
+
+
+def test_settings_take_a_date_as_yaml_has_it():
+    assert load_config("default", {"model": {"knowledge_cutoff": datetime.date(2024, 1, 31)}}).model.knowledge_cutoff
+    assert make("model.knowledge_cutoff", "2024-01-31").model.knowledge_cutoff == "2024-01-31"

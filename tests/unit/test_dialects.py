@@ -269,7 +269,7 @@ def test_read_bars_refuses_an_ambiguous_order_of_day_and_month_unless_told(tmp_p
 
 
 @pytest.mark.parametrize(
-    "date", ["2021-02-30", "30.02.2021", "20210230", "Feb 30, 2021", "2021-01-04 25:00", "31/04/21"]
+    "date", ["today", "now", "2021-02-30", "30.02.2021", "20210230", "Feb 30, 2021", "2021-01-04 25:00", "31/04/21"]
 )
 def test_read_bars_refuses_days_that_no_calendar_has(tmp_path, date):
     with pytest.raises(DataError, match=r"line 2: date '.*' cannot be read"):
