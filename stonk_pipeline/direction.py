@@ -24,6 +24,8 @@ REASONS = form.REASONS | {
 
 LARGEST_CHANGE = 100.0
 """Percent; more in a few days is a slip of the pen."""
+SHORTER = "lower prompt.context, prompt.max_facts or clock.per_decision, or switch prompt.indicators or prompt.news off"
+"""How a person makes the prompts shorter."""
 _PERCENT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?%")
 
 SYSTEM = (

@@ -33,6 +33,8 @@ SYSTEM = (
     "<answer>[v1, v2, ...]</answer>"
 )
 
+SHORTER = "shorten data.window, or switch prompt.indicators or prompt.statistics off"
+"""How a person makes the prompts shorter."""
 _OSCILLATORS = ("stoch_k", "stoch_d", "rsi", "willr", "cci", "adx")
 _DIRECTIONS = {-1: "down", 0: "flat", 1: "up"}
 

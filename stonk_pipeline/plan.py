@@ -75,7 +75,8 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
     stages = (config.stage_one, config.stage_two)
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
-    longest = check_lengths(tokenizer, render(tokenizer, asked, room=room, limit=limit), room=room, limit=limit)
+    prompts = render(tokenizer, asked, room=room, limit=limit, shorter=direction.SHORTER)
+    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=direction.SHORTER)
     console.print(f"\nlongest prompt: {longest} tokens (limit {limit} with the answer)")
 
 
@@ -88,6 +89,7 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from stonk_pipeline.forecast import SHORTER
     from stonk_pipeline.sampling.prompts import check_lengths, questions
     from stonk_pipeline.training.models import base_location, load_tokenizer
     from stonk_pipeline.training.weights import told
@@ -99,7 +101,7 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     rooms += [asking.max_tokens for asking in (config.sampling, config.comparison)]
     least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
     prompts = questions(tokenizer, some, config.prompt, horizon, room=least, limit=limit)
-    longest = check_lengths(tokenizer, prompts, room=room, limit=limit)
+    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
     with told(location), torch.device("meta"):  # shapes without weights
         network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(location, trust_remote_code=False))
     return Sizes(sum(p.numel() for p in network.parameters()), longest, torch.cuda.is_available())

@@ -8,7 +8,7 @@ import pandas as pd
 
 from stonk_pipeline.config import CallsStage
 from stonk_pipeline.dataset import spread_rows
-from stonk_pipeline.direction import messages, read_all
+from stonk_pipeline.direction import SHORTER, messages, read_all
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.calls_evidence import write_answers
 from stonk_pipeline.evaluation.calls_log import LOG, summary
@@ -174,7 +174,7 @@ def ask(
 
     def prompts(tokenizer: Any, room: int, limit: int) -> list[str]:
         asked = [messages(decision, config.prompt, config.days_ahead) for decision in examples.decisions]
-        return render(tokenizer, asked, room=room, limit=limit)
+        return render(tokenizer, asked, room=room, limit=limit, shorter=SHORTER)
 
     texts = draw(config, prompts, adapter, scratch or out, progress)
     answers = read_all(texts)

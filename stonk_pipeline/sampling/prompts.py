@@ -5,7 +5,7 @@ from typing import Any
 
 from stonk_pipeline.config import PromptConfig
 from stonk_pipeline.errors import PromptError
-from stonk_pipeline.forecast import Messages, answer, messages
+from stonk_pipeline.forecast import SHORTER, Messages, answer, messages
 from stonk_pipeline.schema import Window
 
 
@@ -25,7 +25,8 @@ def questions(
     Raises:
         PromptError: a prompt and its answer do not fit, or the plainest answer is longer than `room`.
     """
-    prompts = render(tokenizer, [messages(window, prompt, horizon) for window in windows], room=room, limit=limit)
+    asked = [messages(window, prompt, horizon) for window in windows]
+    prompts = render(tokenizer, asked, room=room, limit=limit, shorter=SHORTER)
     plain = [answer("", (window.last,) * horizon, prompt.decimals) for window in windows]
     longest = max((len(ids) for ids in tokenizer(plain, add_special_tokens=False)["input_ids"]), default=0)
     if longest >= room:  # the mark that ends an answer needs a token too
@@ -36,7 +37,7 @@ def questions(
     return prompts
 
 
-def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int) -> list[str]:
+def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int, shorter: str) -> list[str]:
     """Prompts through the model's chat template.
 
     Args:
@@ -44,6 +45,7 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
         conversations: messages of each prompt.
         room: tokens that the answer may take.
         limit: `model.max_seq_length`.
+        shorter: how a person makes prompts of this contract shorter, for the message.
 
     Raises:
         PromptError: a prompt and its answer do not fit; names the length and the remedy.
@@ -54,11 +56,11 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
         tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         for conversation in conversations
     ]
-    check_lengths(tokenizer, prompts, room=room, limit=limit)
+    check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=shorter)
     return prompts
 
 
-def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) -> int:
+def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int, shorter: str) -> int:
     """Tokens of the longest prompt.
 
     Raises:
@@ -70,7 +72,6 @@ def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int) 
     if longest + room > limit:
         raise PromptError(
             f"the longest prompt has {longest} tokens; with {room} for the answer that is more than "
-            f"model.max_seq_length = {limit}. Raise max_seq_length to {longest + room}, shorten data.window, or switch "
-            "prompt.indicators or prompt.statistics off"
+            f"model.max_seq_length = {limit}. Raise max_seq_length to {longest + room}, or {shorter}"
         )
     return longest

@@ -156,7 +156,13 @@ def _called_up(out: Path) -> float:
 def _rows(examples: Examples, config: CallPolicyStage, tokenizer: Any) -> list[dict[str, Any]]:
     """Dataset rows in random order; the prompt column is all that the model sees."""
     asked = [direction.messages(decision, config.prompt, config.days_ahead) for decision in examples.decisions]
-    render(tokenizer, asked, room=config.grpo.max_completion_length, limit=config.model.max_seq_length)
+    render(
+        tokenizer,
+        asked,
+        room=config.grpo.max_completion_length,
+        limit=config.model.max_seq_length,
+        shorter=direction.SHORTER,
+    )
     rows = []
     for messages, truth in zip(asked, outcomes(examples, asked, config.days_ahead), strict=True):
         rows.append({"prompt": messages} | {name: getattr(truth, name) for name in KNOWN})
@@ -171,7 +177,7 @@ def _validator(config: CallPolicyStage, directory: Path, start: Path | None, loa
     examples = every.take(spread_rows(stocks, grpo.validation_windows, config.seed))
     asked = [direction.messages(decision, config.prompt, config.days_ahead) for decision in examples.decisions]
     room, limit = grpo.max_completion_length, config.model.max_seq_length
-    prompts = render(loaded.tokenizer, asked, room=room, limit=limit)
+    prompts = render(loaded.tokenizer, asked, room=room, limit=limit, shorter=direction.SHORTER)
     truths = outcomes(examples, asked, config.days_ahead)
     engine = TransformersEngine(loaded.model, loaded.tokenizer)
     draws = Draws(grpo.validation_samples, grpo.temperature, TOP_P, room, config.seed)

@@ -13,6 +13,7 @@ from typing import Any
 
 from stonk_pipeline.config import SFTConfig, SFTStage
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.forecast import SHORTER
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.sampling.selection import TRAINING_DATA
@@ -49,7 +50,7 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
     train, held_out = split_examples(read_examples(inputs["examples"]), sft.val_share)
     loaded = models.load_for_training(config.model, config.lora, config.seed)
     asked = [row["prompt"] for row in (*train, *held_out)]
-    render(loaded.tokenizer, asked, room=1, limit=config.model.max_seq_length)
+    render(loaded.tokenizer, asked, room=1, limit=config.model.max_seq_length, shorter=SHORTER)
     steps = max(1, math.ceil(sft.epochs * len(train) / sft.batch_size))
     state = open_state(out)
     watch = _watch(CsvLog(state / "training_log.csv", COLUMNS), sft, loaded, config, state, progress, steps)

@@ -2,13 +2,16 @@
 
 import dataclasses
 import inspect
+import re
 import typing
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from stonk_pipeline import form
+from stonk_pipeline import direction, forecast, form
+from stonk_pipeline.config import DirectionConfig, PipelineConfig
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.direction import (
     REASONS,
@@ -235,3 +238,19 @@ def test_parse_reads_back_what_answer_writes(thought, side, change, confidence):
 @pytest.mark.parametrize("text", ["<" * 10**6, body("up " * 10**5), body("1" * 10**6), body("up " + "9" * 10**6 + "%")])
 def test_parse_comes_to_an_end_on_a_megabyte(text):
     assert isinstance(parse(text), Unreadable)
+
+
+PROMPTS = [(PipelineConfig, forecast.SHORTER), (DirectionConfig, direction.SHORTER)]
+
+
+@pytest.mark.parametrize(("contract", "shorter"), PROMPTS)
+def test_remedies_for_long_prompts_name_settings_that_the_contract_has(contract, shorter):
+    fields = {
+        f"{outer}.{inner}"
+        for outer, field in contract.model_fields.items()
+        if isinstance(field.default, BaseModel)
+        for inner in type(field.default).model_fields
+    }
+    named = re.findall(r"[a-z_]+\.[a-z_]+", shorter)
+    assert len(named) >= 3
+    assert set(named) <= fields

@@ -6,7 +6,7 @@ import pytest
 
 from stonk_pipeline import tiny
 from stonk_pipeline.errors import EngineError, PromptError
-from stonk_pipeline.forecast import answer
+from stonk_pipeline.forecast import SHORTER, answer
 from stonk_pipeline.sampling.engines import choose_engine
 from stonk_pipeline.sampling.prompts import check_lengths, render
 
@@ -53,7 +53,7 @@ def tokenizer():
 
 
 def test_render_words_conversations_with_the_models_template(tokenizer):
-    prompts = render(tokenizer, ASKED, room=10, limit=320)
+    prompts = render(tokenizer, ASKED, room=10, limit=320, shorter=SHORTER)
     assert prompts[0] == (
         "<|im_start|>system\nForecast.<|im_end|>\n<|im_start|>user\nCloses: [100.0]<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -61,13 +61,13 @@ def test_render_words_conversations_with_the_models_template(tokenizer):
 
 
 def test_render_says_how_long_the_longest_prompt_is_and_what_helps(tokenizer):
-    prompts = render(tokenizer, ASKED, room=0, limit=320)
+    prompts = render(tokenizer, ASKED, room=0, limit=320, shorter=SHORTER)
     lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in prompts]
-    assert lengths[0] < lengths[1] == check_lengths(tokenizer, prompts, room=0, limit=320)
+    assert lengths[0] < lengths[1] == check_lengths(tokenizer, prompts, room=0, limit=320, shorter=SHORTER)
     # Exactly full is not too full.
-    assert render(tokenizer, ASKED, room=50, limit=lengths[1] + 50) == prompts
+    assert render(tokenizer, ASKED, room=50, limit=lengths[1] + 50, shorter=SHORTER) == prompts
     with pytest.raises(PromptError) as caught:
-        render(tokenizer, ASKED, room=50, limit=lengths[1] + 49)
+        render(tokenizer, ASKED, room=50, limit=lengths[1] + 49, shorter=SHORTER)
     for words in (
         f"{lengths[1]} tokens",
         f"= {lengths[1] + 49}",
@@ -78,13 +78,13 @@ def test_render_says_how_long_the_longest_prompt_is_and_what_helps(tokenizer):
 
 
 def test_check_lengths_of_no_prompts_is_nothing(tokenizer):
-    assert check_lengths(tokenizer, [], room=5, limit=5) == 0
+    assert check_lengths(tokenizer, [], room=5, limit=5, shorter=SHORTER) == 0
 
 
 def test_render_refuses_a_model_without_a_chat_template(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", None)
     with pytest.raises(PromptError, match="no chat template; choose an instruction-tuned model"):
-        render(tokenizer, ASKED, room=1, limit=320)
+        render(tokenizer, ASKED, room=1, limit=320, shorter=SHORTER)
 
 
 def test_tokenizer_keeps_the_form_of_an_answer(tokenizer):
