@@ -146,7 +146,11 @@ class Registry:
         """
         directory = self.directory(key)
         with self._locked(key):
-            there = [entry for entry in self.entries(key) if entry.pruned is None]
+            known = self.entries(key)
+            for entry in [] if dry_run else known:
+                if entry.pruned is not None:  # killed after the mark
+                    self._remove(self.entry_dir(entry) / ADAPTER)
+            there = [entry for entry in known if entry.pruned is None]
             spared = {*champions.read(directory).line[-2:], *(entry.id for entry in there[max(0, len(there) - keep) :])}
             old = [entry for entry in there if entry.id not in spared]
             for entry in [] if dry_run else old:

@@ -14,9 +14,9 @@ from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.publishing import publish, publish_missed
 from stonk_pipeline.runs import Manifest, Stage, execute, finished
+from tests.killing import die_at
 
 ROOT = Path(__file__).parents[2]
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree", "shutil.copyfile"}
 
 
 def body(config, inputs, out, progress):
@@ -34,21 +34,6 @@ def end(run):
     """A stage's end, as its process does it."""
     execute(STAGE, Settings(), {}, run.stage_dir("sft"))
     publish(run, "sft")
-
-
-def die_at(instant):
-    """Has this process killed before it changes a file for the n-th time."""
-    seen = 0
-
-    def hook(event, arguments):
-        nonlocal seen
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if event in CHANGES or writes:
-            seen += 1
-            if seen == instant:
-                os.kill(os.getpid(), 9)
-
-    sys.addaudithook(hook)
 
 
 def make(directory, older):
