@@ -15,6 +15,7 @@ from stonk_pipeline import tiny, tiny_calls
 from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
 from stonk_pipeline.training.adapters import read_adapter
+from stonk_pipeline.training.generation import forget_defaults
 from stonk_pipeline.training.templates import check_tokenizer
 from stonk_pipeline.training.weights import check_loaded, check_model, told
 
@@ -165,6 +166,7 @@ def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inferenc
         trust_remote_code=False,
         **fast,
     )
+    forget_defaults(network, tokenizer)
     network = FastLanguageModel.get_peft_model(
         network,
         r=lora.rank,
@@ -219,6 +221,7 @@ def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
             **options,
         )
         check_loaded(location, info)
+    forget_defaults(network, tokenizer)
     return (network.to("cuda") if cuda() and not quantise else network), tokenizer
 
 

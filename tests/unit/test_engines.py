@@ -1,14 +1,18 @@
 """Which engine answers, and prompts that must fit the model. The engines themselves are run in `tests/integration`."""
 
+import json
+import shutil
 import sys
 
 import pytest
 
 from stonk_pipeline import tiny
+from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import EngineError, PromptError
 from stonk_pipeline.forecast import SHORTER, answer
-from stonk_pipeline.sampling.engines import choose_engine
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine
 from stonk_pipeline.sampling.prompts import check_lengths, render
+from stonk_pipeline.training.models import load_for_training, load_merged
 
 ASKED = [
     [{"role": "system", "content": "Forecast."}, {"role": "user", "content": f"Closes: {closes}"}]
@@ -93,3 +97,29 @@ def test_tokenizer_keeps_the_form_of_an_answer(tokenizer):
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
     assert len(ids) <= 56  # what the default recipe leaves for an answer, the end mark not counted
+
+
+@pytest.mark.parametrize("how", ["to sample", "to train"])
+def test_a_models_own_generation_settings_change_no_answer(tmp_path, tokenizer, how):
+    """An instruction-tuned model may ship a penalty on repetition; prices repeat all the time."""
+    copy = tmp_path / "stonk-tiny"
+    shutil.copytree(tiny.DIRECTORY, copy)
+    ends = [tokenizer.eos_token_id, tokenizer.eos_token_id + 1]
+    (copy / "generation_config.json").write_text(json.dumps({"repetition_penalty": 1.8, "eos_token_id": ends}))
+    prompts = render(tokenizer, ASKED, room=40, limit=320, shorter=SHORTER)
+    draws = Draws(n=1, temperature=0.0, top_p=1.0, max_tokens=40, seed=0)
+
+    def load(name):
+        model = ModelConfig(name=name, backend="peft")
+        if how == "to sample":
+            return load_merged(model, None)
+        loaded = load_for_training(model, LoraConfig(), 0)
+        return loaded.model, loaded.tokenizer
+
+    expected = TransformersEngine(*load("stonk-tiny")).sample(prompts, draws)
+    network, loaded = load(str(copy))
+    assert TransformersEngine(network, loaded).sample(prompts, draws) == expected
+    settings = network.generation_config if how == "to sample" else network.get_base_model().generation_config
+    assert settings.eos_token_id == ends
+    settings.repetition_penalty = 1.8  # the control: it would have changed them
+    assert TransformersEngine(network, loaded).sample(prompts, draws) != expected
