@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import EngineError, StartError
 from stonk_pipeline.runs import Progress
+from stonk_pipeline.sampling.prompts import token_ids
 from stonk_pipeline.training import models
 from stonk_pipeline.training.adapters import read_adapter
 
@@ -96,7 +97,8 @@ class TransformersEngine:
         import torch
 
         answers: Answers = [[] for _ in prompts]
-        lengths = [len(ids) for ids in self.tokenizer(prompts)["input_ids"]]
+        asked = token_ids(self.tokenizer, prompts)
+        lengths = [len(ids) for ids in asked]
         order = sorted(range(len(prompts)), key=lambda index: lengths[index])
         on_cuda = self.network.device.type == "cuda"
         size = max(
@@ -111,7 +113,7 @@ class TransformersEngine:
             torch.manual_seed(draws.seed)
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
-                batch = self.tokenizer([prompts[row] for row in rows], padding=True, return_tensors="pt")
+                batch = self.tokenizer.pad({"input_ids": [asked[row] for row in rows]}, return_tensors="pt")
                 batch = batch.to(self.network.device)
                 ids = self.network.generate(
                     **_read_once(self.network, batch, draws.n),
@@ -214,13 +216,14 @@ class VllmEngine:
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
         import torch
-        from vllm import SamplingParams
+        from vllm import SamplingParams, TokensPrompt
 
         seeded = models.cuda()  # a generator of its own for each request does not work on a CPU (vLLM 0.30)
         torch.manual_seed(draws.seed)  # there the engine draws from this process's generator
         answers: Answers = []
+        asked = [TokensPrompt(prompt_token_ids=ids) for ids in token_ids(self.tokenizer, prompts)]
         for start in range(0, len(prompts), 256):
-            part = prompts[start : start + 256]
+            part = asked[start : start + 256]
             parameters = [
                 SamplingParams(
                     n=draws.n,

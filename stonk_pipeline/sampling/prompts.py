@@ -28,7 +28,7 @@ def questions(
     asked = [messages(window, prompt, horizon) for window in windows]
     prompts = render(tokenizer, asked, room=room, limit=limit, shorter=SHORTER)
     plain = [answer("", (window.last,) * horizon, prompt.decimals) for window in windows]
-    longest = max((len(ids) for ids in tokenizer(plain, add_special_tokens=False)["input_ids"]), default=0)
+    longest = max(map(len, token_ids(tokenizer, plain)), default=0)
     if longest >= room:  # the mark that ends an answer needs a token too
         raise PromptError(
             f"an answer of {horizon} closes has at least {longest + 1} tokens, and only {room} are allowed; raise "
@@ -60,15 +60,23 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
     return prompts
 
 
+def token_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:
+    """Tokens of prompts, as every engine and the trainers read them: those of the template and no others.
+
+    A tokenizer may put a token of its own at the beginning (BOS), which the template of such a model has already.
+    """
+    # Tokenizers of transformers fail on an empty list.
+    ids: list[list[int]] = tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
+    return ids
+
+
 def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int, shorter: str) -> int:
     """Tokens of the longest prompt.
 
     Raises:
         PromptError: it does not fit beside its answer.
     """
-    # Tokenizers of transformers fail on an empty list.
-    ids = tokenizer(prompts, add_special_tokens=False)["input_ids"] if prompts else []
-    longest = max(map(len, ids), default=0)
+    longest = max(map(len, token_ids(tokenizer, prompts)), default=0)
     if longest + room > limit:
         raise PromptError(
             f"the longest prompt has {longest} tokens; with {room} for the answer that is more than "

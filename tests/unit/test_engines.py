@@ -11,7 +11,7 @@ from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import EngineError, PromptError
 from stonk_pipeline.forecast import SHORTER, answer
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine
-from stonk_pipeline.sampling.prompts import check_lengths, render
+from stonk_pipeline.sampling.prompts import check_lengths, render, token_ids
 from stonk_pipeline.training.models import load_for_training, load_merged
 
 ASKED = [
@@ -123,3 +123,24 @@ def test_a_models_own_generation_settings_change_no_answer(tmp_path, tokenizer, 
     assert settings.eos_token_id == ends
     settings.repetition_penalty = 1.8  # the control: it would have changed them
     assert TransformersEngine(network, loaded).sample(prompts, draws) != expected
+
+
+def test_prompts_hold_the_tokens_of_the_template_and_no_second_beginning(tokenizer):
+    """Tokenizers of some models put a token before every text, and their templates have it already."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    begins = AutoTokenizer.from_pretrained(tiny.DIRECTORY)
+    first = "<|im_start|>"
+    pairs = [(first, begins.convert_tokens_to_ids(first))]
+    begins.backend_tokenizer.post_processor = TemplateProcessing(single=f"{first} $A", special_tokens=pairs)
+    network, plain = load_merged(ModelConfig(), None)
+    prompts = render(plain, ASKED, room=40, limit=320, shorter=SHORTER)
+    assert begins(prompts[0])["input_ids"][:2] == [pairs[0][1]] * 2
+    assert token_ids(begins, prompts) == [
+        plain.apply_chat_template(each, add_generation_prompt=True)["input_ids"] for each in ASKED
+    ]
+    begins.padding_side = "left"
+    draws = Draws(n=2, temperature=1.0, top_p=1.0, max_tokens=40, seed=0)
+    expected = TransformersEngine(network, plain).sample(prompts, draws)
+    assert TransformersEngine(network, begins).sample(prompts, draws) == expected
