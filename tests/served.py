@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,15 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """An answer of the API; again, as Prefect's own client does, while SQLite is busy, as it is after a kill."""
-    until = time.monotonic() + 60
-    while (answer := ask()).status_code == 503 and time.monotonic() < until:
-        time.sleep(1)
-    return answer
+class Patient(httpx.HTTPTransport):
+    """Asks again, as Prefect's own client does, while SQLite is busy, as it is after a kill or on a busy machine."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        until = time.monotonic() + 60
+        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < until:
+            answer.close()
+            time.sleep(1)
+        return answer
 
 
 class Served:
@@ -58,7 +61,7 @@ class Served:
         if named:
             self.options = ("--results-dir", str(home / "results"), "--models-dir", str(home / "models"), *options)
         self.url = f"http://127.0.0.1:{self.port}/api"
-        self.api = httpx.Client(base_url=self.url, timeout=60)
+        self.api = httpx.Client(base_url=self.url, timeout=60, transport=Patient())
         self.process: subprocess.Popen[bytes] | None = None
         self.results = home / "results"
         home.mkdir(parents=True, exist_ok=True)
@@ -91,13 +94,13 @@ class Served:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Asks the API."""
-        answer = patiently(lambda: self.send("POST", path, body))
+        answer = self.send("POST", path, body)
         answer.raise_for_status()
         return answer.json()
 
     def send(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """A write, with a token that was read before, as every client of the server has to show one."""
-        token = patiently(lambda: self.api.get("/csrf-token", params={"client": "tests"}))
+        token = self.api.get("/csrf-token", params={"client": "tests"})
         token.raise_for_status()
         shown = {"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token.json()["token"]}
         return self.api.request(method, path, json=body, headers=shown)

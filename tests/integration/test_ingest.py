@@ -24,7 +24,7 @@ from stonk_pipeline.config import MarketConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.settings_operations import IngestConfig
-from tests.served import patiently
+from tests.served import Patient
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,9 +90,8 @@ class Place:
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         address = self.environment["PREFECT_API_URL"] + path
-        answer = patiently(lambda: httpx.request(method, address, json=body, timeout=60))
-        answer.raise_for_status()
-        return answer.json()
+        with httpx.Client(timeout=60, transport=Patient()) as client:
+            return client.request(method, address, json=body).raise_for_status().json()
 
     def runs(self, flow: str) -> list[dict[str, Any]]:
         """Runs of a flow, oldest first."""
