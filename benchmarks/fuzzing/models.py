@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from stonk_pipeline.config import ModelConfig
-from stonk_pipeline.forecast import Messages
+from stonk_pipeline.forecast import SHORTER, Messages
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.models import EMBEDDED_MODELS, load_base
@@ -164,7 +164,7 @@ def _model(directory: Path, case: Case) -> Any:
     model = ModelConfig(name=str(directory / "m"), backend="peft")
     network, tokenizer = load_base(model)
     asked: Messages = [{"role": "user", "content": "closes: 1.00 2.00"}]
-    return render(tokenizer, [asked], room=10, limit=1000)[0], _weight(network)
+    return render(tokenizer, [asked], room=10, limit=1000, shorter=SHORTER)[0], _weight(network)
 
 
 def _weight(network: Any) -> float:

@@ -20,7 +20,8 @@ def prompts_of(run: pipeline.Run, tokenizer: object) -> list[str]:
     windows, targets = dataset.read_split(run.stage_dir("preprocess"), "test")
     windows, _ = dataset.spread(windows, targets, config.comparison.windows, config.seed)
     asked = [forecast.messages(window, config.prompt, config.data.horizon) for window in windows]
-    return render(tokenizer, asked, room=config.comparison.max_tokens, limit=config.model.max_seq_length)
+    room, limit = config.comparison.max_tokens, config.model.max_seq_length
+    return render(tokenizer, asked, room=room, limit=limit, shorter=forecast.SHORTER)
 
 
 @pytest.mark.parametrize("name", NAMES)
