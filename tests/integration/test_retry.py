@@ -85,7 +85,7 @@ def test_retry_says_that_code_has_changed(served: Served, undisturbed: Undisturb
     manifest = read_manifest(path.parent)
     name = "stonk_pipeline/evaluation/metrics.py"
     other = manifest.model_copy(update={"code": manifest.code | {name: "0" * 16}})
-    path.write_text(other.model_dump_json(indent=2))
+    path.write_text(other.sealed().model_dump_json(indent=2))
     assert attempt(served, run)[0] == "COMPLETED"
     path.write_text(manifest.model_dump_json(indent=2))
     log = (served.directory(run) / "pipeline.log").read_text()
