@@ -13,6 +13,8 @@ from stonk_pipeline.runs import Progress
 from stonk_pipeline.sampling.prompts import token_ids
 from stonk_pipeline.training import models
 from stonk_pipeline.training.adapters import read_adapter
+from stonk_pipeline.training.chat import Chat
+from stonk_pipeline.training.generation import end_tokens, end_tokens_of
 
 Answers = list[list[str]]
 """For each prompt, its answers."""
@@ -91,6 +93,7 @@ class TransformersEngine:
     def __init__(self, network: Any, tokenizer: Any) -> None:
         self.network = network
         self.tokenizer = tokenizer
+        self._chat = Chat.of(tokenizer, end_tokens(network.generation_config))
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
@@ -121,7 +124,8 @@ class TransformersEngine:
                     pad_token_id=self.tokenizer.pad_token_id,
                     **choice,
                 )
-                texts = self.tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+                drawn = ids[:, batch["input_ids"].shape[1] :].tolist()
+                texts = [self._chat.read(each) for each in drawn]
                 for position, row in enumerate(rows):
                     answers[row] = texts[position * draws.n : (position + 1) * draws.n]
                 progress(min(start + size, len(order)), len(order), "windows answered")
@@ -211,7 +215,8 @@ class VllmEngine:
             )
         except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago
             raise StartError(f"vLLM did not start: {error}") from error
-        self.tokenizer = self._llm.get_tokenizer()
+        self.tokenizer = models.load_tokenizer(location)
+        self._chat = Chat.of(self.tokenizer, end_tokens_of(location))
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
@@ -230,11 +235,13 @@ class VllmEngine:
                     temperature=draws.temperature,
                     top_p=draws.top_p,
                     max_tokens=draws.max_tokens,
+                    stop_token_ids=list(self._chat.ends),
+                    detokenize=False,
                     seed=draws.seed + start + row if seeded else None,
                 )
                 for row in range(len(part))
             ]
             outputs = self._llm.generate(part, parameters, use_tqdm=False, lora_request=self._lora)
-            answers += [[choice.text for choice in output.outputs] for output in outputs]
+            answers += [[self._chat.read(choice.token_ids) for choice in output.outputs] for output in outputs]
             progress(len(answers), len(prompts), "windows answered")
         return answers

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import dataset, forecast
-from stonk_pipeline.config import SamplingStage
+from stonk_pipeline.config import SamplingConfig, SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
@@ -19,6 +19,7 @@ from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance,
 from stonk_pipeline.schema import Window
 from stonk_pipeline.training import models
 
+REJECTED = "rejected.csv"
 COLUMNS = ("stock", "date", "sample", "skill", "forecast", "completion", "prompt")
 REJECTED_COLUMNS = ("stock", "date", "sample", "skill", "reason", "forecast", "completion")
 
@@ -63,17 +64,35 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     chosen = balance(windows, judged, max_examples=sampling.max_examples, seed=config.seed)
     shutil.rmtree(scratch, ignore_errors=True)
     record = summary(windows, chosen) | {"engine": kind}
-    if not record["kept"]:
-        raise StageError(
-            f"none of {record['answers']} answers had a skill of {sampling.min_skill:g}: "
-            f"{record['reasons']}. Lower sampling.min_skill, raise sampling.samples, or train the first model longer"
-        )
     asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
     write(out, config.stock_name, windows, asked, chosen, config.prompt.decimals)
+    if not record["kept"]:
+        raise StageError(nothing_kept(record, config.sampling, out / REJECTED))
     write_atomic(out / "selection.json", json.dumps(record, indent=2))
     return {
         name: record[name] for name in ("windows", "answers", "kept", "acceptance_share", "mean_skill_kept", "engine")
     }
+
+
+def nothing_kept(record: Mapping[str, Any], sampling: SamplingConfig, rejected: Path) -> str:
+    """Why no answer was kept, and what helps.
+
+    Args:
+        record: see `summary`.
+        sampling: settings.
+        rejected: file of the answers, each with its reason.
+    """
+    count, reasons = record["answers"], record["reasons"]
+    if all(reason in forecast.REASONS for reason in reasons):
+        return (
+            f"none of {count} answers could be read (most often: {forecast.REASONS[next(iter(reasons))]}); they are in "
+            f"{rejected}. If they are cut off, raise sampling.max_tokens ({sampling.max_tokens}); else train the first "
+            "model longer, or choose an instruction-tuned one"
+        )
+    return (
+        f"none of {count} answers had a skill of {sampling.min_skill:g}: {reasons}; they are in {rejected}. Lower "
+        "sampling.min_skill, raise sampling.samples, or train the first model longer"
+    )
 
 
 def summary(windows: Sequence[Window], chosen: Sequence[Candidate]) -> dict[str, Any]:
@@ -102,7 +121,7 @@ def write(
     """Writes the kept examples and, beside them, the rejected ones with their reasons."""
     with (
         (out / f"{name}_{TRAINING_DATA}").open("w", newline="", encoding="utf-8") as kept_file,
-        (out / "rejected.csv").open("w", newline="", encoding="utf-8") as rejected_file,
+        (out / REJECTED).open("w", newline="", encoding="utf-8") as rejected_file,
     ):
         kept = csv.DictWriter(kept_file, COLUMNS, extrasaction="ignore")
         rejected = csv.DictWriter(rejected_file, REJECTED_COLUMNS, extrasaction="ignore")

@@ -24,6 +24,7 @@ from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import STATE, last_whole_checkpoint
 from stonk_pipeline.training.policy import Lesson, train
 from stonk_pipeline.training.telemetry import means_and_spreads
+from stonk_pipeline.training.unread import Unread
 from stonk_pipeline.training.validation import TOP_P, validator
 
 KNOWN = ("change", "volatility", "question", "flat")
@@ -43,10 +44,12 @@ class CallBook:
         """`market_up`: share of rises in the set. `called_up`: running share of rises called so far."""
         self.group_size, self.shape, self.market_up, self.called_up = group_size, shape, market_up, called_up
         self.last: dict[str, float] = {}
+        self.unread = Unread(direction.REASONS)
 
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
         """Notes means, spreads and shares; the reward itself is 0."""
         answers = _answers(completions)
+        self.unread.note(completions, answers)
         truths = self.outcomes(columns, len(answers))
         scores = {
             name: [component(answer, truth, self.shape) for answer, truth in zip(answers, truths, strict=True)]

@@ -15,12 +15,12 @@ from stonk_pipeline import tiny, tiny_calls
 from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
 from stonk_pipeline.training.adapters import read_adapter
-from stonk_pipeline.training.generation import forget_defaults
+from stonk_pipeline.training.chat import Chat
+from stonk_pipeline.training.generation import end_tokens, forget_defaults
+from stonk_pipeline.training.layers import linear_kinds, require_all_adapted
 from stonk_pipeline.training.templates import check_tokenizer
 from stonk_pipeline.training.weights import check_loaded, check_model, told
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-"""All linear layers of Llama-like models; attention alone underperforms in RL (TRL, "LoRA without regret")."""
 SMALL = 50_000_000
 """Parameters up to which a model's activations fit into any machine's memory."""
 EMBEDDED_MODELS = {tiny.NAME: tiny.DIRECTORY, tiny_calls.NAME: tiny_calls.DIRECTORY}
@@ -37,6 +37,13 @@ class Loaded:
     tokenizer: Any
     backend: str
     """`unsloth` or `peft`."""
+    adapted_layers: int
+    """Linear layers with a trainable adapter: all but the last, which gives the tokens."""
+
+    @property
+    def chat(self) -> Chat:
+        """How its answers are spelled."""
+        return Chat.of(self.tokenizer, end_tokens(self.model.generation_config))
 
 
 def base_location(model: ModelConfig) -> str:
@@ -139,16 +146,15 @@ def load_for_training(
         fast_inference: share the weights with a vLLM engine in this process (CUDA only).
 
     Raises:
-        ConfigError: `start` has another rank.
+        ConfigError: `start` has another rank, or the model has linear layers that were not adapted.
         EngineError: see `choose_backend`.
     """
     backend = prepare_backend(model)
     load = _load_unsloth if backend == "unsloth" else _load_peft
     network, tokenizer = load(model, lora, seed, fast_inference)
-    _prepare_tokenizer(tokenizer)
     if start is not None:
         _load_adapter_weights(network, start, lora)
-    return Loaded(network, tokenizer, backend)
+    return Loaded(network, tokenizer, backend, require_all_adapted(network, model.name))
 
 
 def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: bool) -> tuple[Any, Any]:
@@ -166,11 +172,12 @@ def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inferenc
         trust_remote_code=False,
         **fast,
     )
+    _prepare_tokenizer(tokenizer)
     forget_defaults(network, tokenizer)
     network = FastLanguageModel.get_peft_model(
         network,
         r=lora.rank,
-        target_modules=TARGETS,
+        target_modules=linear_kinds(network, model.name),
         lora_alpha=lora.alpha or lora.rank,
         lora_dropout=lora.dropout,
         bias="none",
@@ -194,7 +201,7 @@ def _load_peft(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: 
         r=lora.rank,
         lora_alpha=lora.alpha or lora.rank,
         lora_dropout=lora.dropout,
-        target_modules=TARGETS,
+        target_modules=linear_kinds(network, model.name),
         task_type="CAUSAL_LM",
     )
     return get_peft_model(network, shape), tokenizer

@@ -13,6 +13,7 @@ from typing import Any
 from stonk_pipeline.config import ModelConfig, PolicyConfig
 from stonk_pipeline.runs import CHECKPOINTS, Progress
 from stonk_pipeline.training import models
+from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
     open_state,
@@ -22,9 +23,27 @@ from stonk_pipeline.training.checkpoints import (
     seal_checkpoints,
 )
 from stonk_pipeline.training.telemetry import Book, policy_log
+from stonk_pipeline.training.unread import stop_unread
 
 Reward = Callable[..., list[float]]
 """TRL's form: completions and the columns of their rows in, a number for each out; has a `__name__`."""
+
+
+class Reading:
+    """A reward that receives the answers as the contracts read them, and not as the trainer decodes them.
+
+    The trainer leaves special tokens out (`<think>` is one in some vocabularies) and does not know what the chat
+    template begins of an answer. A class and not a closure, so that it can be pickled.
+    """
+
+    def __init__(self, reward: Reward, chat: Chat) -> None:
+        self.reward, self.chat = reward, chat
+        self.__name__ = reward.__name__
+
+    def __call__(self, completions: Any, completion_ids: list[list[int]], **columns: Any) -> list[float]:
+        """The reward of each answer, by its tokens."""
+        texts = [[{"role": "assistant", "content": self.chat.read(ids)}] for ids in completion_ids]
+        return self.reward(completions=texts, **columns)
 
 
 @dataclass(frozen=True)
@@ -66,7 +85,7 @@ def train(
         Numbers of the run.
 
     Raises:
-        StageError: training was interrupted before its last step.
+        StageError: training was interrupted before its last step, or none of its first answers could be read.
     """
     state = open_state(out)
     log = policy_log(state / "training_log.csv", lesson.book, progress, grpo.steps)
@@ -74,12 +93,18 @@ def train(
     trainer = _trainer(model, grpo, loaded, lesson, seed, out)
     checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
     restore = restore_adapter(loaded.model, checkpoint)
-    for callback in (restore, log, validator, seal_checkpoints()):  # the seal last: what it vouches for is complete
+    hopeless = stop_unread(log, lesson.book, grpo)
+    for callback in (restore, log, hopeless, validator, seal_checkpoints()):  # the seal last: it vouches for the rest
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     require_finished(trainer.state.global_step, grpo.steps)
     publish_state(out)
-    return {"steps": grpo.steps, "backend": loaded.backend, **validator.numbers()}
+    return {
+        "steps": grpo.steps,
+        "backend": loaded.backend,
+        "adapted_layers": loaded.adapted_layers,
+        **validator.numbers(),
+    }
 
 
 def _trainer(
@@ -134,10 +159,11 @@ def _trainer(
         remove_unused_columns=False,
         **(vllm if models.colocates() else {}),
     )
+    rewards: list[Reward] = [*lesson.rewards, lesson.book]
     return GRPOTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
-        reward_funcs=[*lesson.rewards, lesson.book],
+        reward_funcs=[Reading(reward, loaded.chat) for reward in rewards],
         args=settings,
         train_dataset=Dataset.from_list(list(lesson.rows)),
     )

@@ -1,10 +1,11 @@
 """Supervised fine-tuning of the base model on the answers that rejection sampling kept.
 
-The prompt is worded and templated as everywhere else, and the loss lies on the answer alone. The examples with the
-latest dates are held out; a held-out loss that keeps growing ends the training, and the stage says so.
+The prompt is worded and templated as everywhere else; the answer follows it word for word, and the loss lies on the
+answer and its end alone. The examples with the latest dates are held out; a held-out loss that keeps growing ends the
+training, and the stage says so.
 """
 
-import csv
+import copy
 import math
 import time
 from collections.abc import Mapping
@@ -12,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config import SFTConfig, SFTStage
-from stonk_pipeline.errors import StageError
-from stonk_pipeline.forecast import SHORTER
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
-from stonk_pipeline.sampling.prompts import render
-from stonk_pipeline.sampling.selection import TRAINING_DATA
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
@@ -26,6 +23,7 @@ from stonk_pipeline.training.checkpoints import (
     seal_checkpoints,
     step_of,
 )
+from stonk_pipeline.training.kept_answers import IGNORED, lessons, read_examples, split_examples
 from stonk_pipeline.training.telemetry import CsvLog
 
 COLUMNS = ("step", "loss", "val_loss", "perplexity", "val_perplexity", "learning_rate", "tokens_per_second")
@@ -44,13 +42,13 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
         Numbers of the run: examples, steps, losses in nats a token, whether it was stopped early and why.
 
     Raises:
-        StageError: too few examples, or training was interrupted.
+        PromptError: a prompt does not fit beside its answer.
+        StageError: too few examples, answers that the tokenizer cannot spell, or training was interrupted.
     """
     sft = config.sft
     train, held_out = split_examples(read_examples(inputs["examples"]), sft.val_share)
     loaded = models.load_for_training(config.model, config.lora, config.seed)
-    asked = [row["prompt"] for row in (*train, *held_out)]
-    render(loaded.tokenizer, asked, room=1, limit=config.model.max_seq_length, shorter=SHORTER)
+    train, held_out = (lessons(loaded.chat, rows, config.model.max_seq_length) for rows in (train, held_out))
     steps = max(1, math.ceil(sft.epochs * len(train) / sft.batch_size))
     state = open_state(out)
     watch = _watch(CsvLog(state / "training_log.csv", COLUMNS), sft, loaded, config, state, progress, steps)
@@ -72,50 +70,9 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
         "steps": reached,
         "stopped_early": watch.stopped,
         "backend": loaded.backend,
+        "adapted_layers": loaded.adapted_layers,
         **watch.numbers(),
     }
-
-
-def read_examples(directory: Path) -> list[dict[str, Any]]:
-    """The kept examples, by date: {"date", "prompt": messages, "completion": messages}.
-
-    Raises:
-        StageError: there is no such file, or it holds no example.
-    """
-    paths = sorted(directory.glob(f"*_{TRAINING_DATA}"))
-    if not paths:
-        raise StageError(f"{directory}: no *_{TRAINING_DATA}; run the sampling stage first")
-    import json
-
-    with paths[0].open(newline="", encoding="utf-8") as stream:
-        rows = [
-            {
-                "date": row["date"],
-                "prompt": json.loads(row["prompt"]),
-                "completion": [{"role": "assistant", "content": row["completion"]}],
-            }
-            for row in csv.DictReader(stream)
-        ]
-    return sorted(rows, key=lambda row: row["date"])
-
-
-def split_examples(rows: list[dict[str, Any]], val_share: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Cuts examples at a date: (training, held out); no date is in both.
-
-    Raises:
-        StageError: fewer than 20 examples, or too few dates to hold some out.
-    """
-    if len(rows) < 20:
-        raise StageError(
-            f"only {len(rows)} examples were kept, too few to train on; raise sampling.windows or sampling.samples, or "
-            "lower sampling.min_skill"
-        )
-    first_held_out = rows[int(len(rows) * (1 - val_share))]["date"]
-    train = [row for row in rows if row["date"] < first_held_out]
-    held_out = [row for row in rows if row["date"] >= first_held_out]
-    if not train:
-        raise StageError("all kept examples have one date; sample more windows (sampling.windows)")
-    return train, held_out
 
 
 def diverged(losses: list[float], share: float) -> str:
@@ -134,12 +91,13 @@ def diverged(losses: list[float], share: float) -> str:
 def _trainer(
     config: SFTStage,
     loaded: models.Loaded,
-    train: list[dict[str, Any]],
-    held_out: list[dict[str, Any]],
+    train: list[dict[str, list[int]]],
+    held_out: list[dict[str, list[int]]],
     steps: int,
     out: Path,
 ) -> Any:
     from datasets import Dataset
+    from transformers import DataCollatorForSeq2Seq
     from trl import SFTConfig as TrlSFTConfig
     from trl import SFTTrainer
 
@@ -159,7 +117,6 @@ def _trainer(
         optim="adamw_torch",
         gradient_checkpointing=models.saves_memory(loaded),
         max_length=config.model.max_seq_length,
-        completion_only_loss=True,
         packing=False,
         eval_strategy="steps",
         eval_steps=every,
@@ -175,14 +132,19 @@ def _trainer(
         fp16=half == "float16",
         include_num_input_tokens_seen="non_padding",
     )
-    columns = ("prompt", "completion")
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=loaded.model,
         processing_class=loaded.tokenizer,
         args=settings,
-        train_dataset=Dataset.from_list([{name: row[name] for name in columns} for row in train]),
-        eval_dataset=Dataset.from_list([{name: row[name] for name in columns} for row in held_out]),
+        train_dataset=Dataset.from_list(train),
+        eval_dataset=Dataset.from_list(held_out),
     )
+    # Rows of tokens come with another collator in each of TRL and Unsloth. Padded on the right: Unsloth's kernels look
+    # at no mask in training, and what stands before the first token would be read.
+    right = copy.deepcopy(loaded.tokenizer)
+    right.padding_side = "right"
+    trainer.data_collator = DataCollatorForSeq2Seq(right, label_pad_token_id=IGNORED)
+    return trainer
 
 
 def _watch(

@@ -13,6 +13,7 @@ from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.schema import Forecast
+from stonk_pipeline.training.unread import Unread
 
 TRAINER_COLUMNS = (*("zero_spread_share", "entropy", "completion_length", "learning_rate", "kl", "loss", "seconds"),)
 """What the trainer itself says of a step."""
@@ -59,6 +60,7 @@ class RewardBook:
         self.decimals = decimals
         self.horizon = horizon
         self.last: dict[str, float] = {}
+        self.unread = Unread(forecast.REASONS)
 
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
         """Notes means and spreads within groups; the reward itself is 0."""
@@ -68,6 +70,7 @@ class RewardBook:
             )
             for row, completion in enumerate(completions)
         ]
+        self.unread.note(completions, answers)
         truths = [
             Outcome(
                 columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row]
@@ -113,7 +116,9 @@ class Book(Protocol):
 
     columns: tuple[str, ...]
     last: dict[str, float]
-    """Column -> value, of the last step."""
+    """Column -> value, of the last step; `readable_share` is one of them."""
+    unread: Unread
+    """Answers that could not be read."""
 
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
         """A reward of 0 for each answer."""

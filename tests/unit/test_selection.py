@@ -1,6 +1,7 @@
 """Rejection sampling's choice, and that it is not a choice of the quietest windows."""
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stonk_pipeline.config import SamplingConfig
+from stonk_pipeline.sampling.rejection import nothing_kept
 from stonk_pipeline.sampling.selection import PERIODS, VOLATILITY_BANDS, Candidate, balance, cells, judge, window_skill
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
@@ -222,3 +225,18 @@ def test_judge_chooses_neither_quiet_windows_nor_large_moves_alone():
     # The ratio to the error that persistence did make: hardly a window in which little happened.
     ratio = errors / np.abs(truth - 100).mean(axis=1)
     assert (move[ratio < 0.7] < np.quantile(move, 0.1)).mean() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("reasons", "remedy"),
+    [
+        (
+            {"no thinking": 7, "no answer": 1},
+            r"could be read \(most often: .*<think>.*raise sampling.max_tokens \(256\)",
+        ),
+        ({"below the margin": 1, "no thinking": 7}, r"a skill of 0.3: .* Lower sampling.min_skill"),
+    ],
+)
+def test_nothing_kept_advises_by_what_was_wrong(tmp_path, reasons, remedy):
+    message = nothing_kept({"answers": 8, "reasons": reasons}, SamplingConfig(), tmp_path / "rejected.csv")
+    assert re.search(remedy, message) and "rejected.csv" in message

@@ -1,0 +1,74 @@
+"""Answers between text and tokens: one reading and one spelling of them, whoever draws them or trains on them.
+
+A chat template may begin the answer itself (DeepSeek-R1's distilled models and QwQ end the prompt with `<think>`), it
+may rewrite an assistant's turn (the same ones drop the thinking), and a tokenizer may hold `<think>` as a special
+token, which decoders leave out by default. So no turn of an assistant ever goes through a template here: what was
+sampled is read with what the prompt began, and what is taught is the prompt, the answer word for word, and the token
+that ends a turn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.form import TAGS
+from stonk_pipeline.training.templates import CONVERSATION
+from stonk_pipeline.untrusted import shown
+
+
+@dataclass(frozen=True)
+class Chat:
+    """How a model's answers are spelled."""
+
+    tokenizer: Any
+    ends: tuple[int, ...]
+    """Tokens that end an answer."""
+    opening: str
+    """What the prompt's end already holds of an answer: empty, or from `<think>` on."""
+    end: int
+    """The token that a taught answer ends with."""
+
+    @classmethod
+    def of(cls, tokenizer: Any, ends: Sequence[int]) -> "Chat":
+        """The chat of a tokenizer whose template was checked; `ends` are the model's own end tokens."""
+        turn = end_of_turn(tokenizer)
+        every = tuple(dict.fromkeys((*ends, *(token for token in (turn, tokenizer.eos_token_id) if token is not None))))
+        return cls(tokenizer, every, _opening(tokenizer), every[0] if turn is None else turn)
+
+    def read(self, ids: Sequence[int]) -> str:
+        """The whole answer that sampled tokens are, as every contract parses it; what follows its end is dropped."""
+        stop = next((place for place, token in enumerate(ids) if token in self.ends), len(ids))
+        text: str = self.tokenizer.decode(ids[:stop], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        own = not self.opening or text.lstrip().startswith(TAGS[0])  # some begin anew what the prompt has begun
+        return text if own else self.opening + text
+
+    def write(self, answer: str) -> list[int]:
+        """The tokens that follow the prompt in training: the answer word for word, and the end of its turn.
+
+        Raises:
+            StageError: the tokens stand for another text.
+        """
+        ids = self.tokenizer(answer.removeprefix(self.opening), add_special_tokens=False)["input_ids"]
+        ids = [*ids, self.end]
+        if self.read(ids).strip() != answer.strip():
+            raise StageError(
+                f"the model's tokenizer spells the answer {shown(answer)!r} as {shown(self.read(ids))!r}, so it would "
+                "be taught something else than it was asked; choose another model"
+            )
+        return ids
+
+
+def end_of_turn(tokenizer: Any) -> int | None:
+    """The special token that the chat template puts after an assistant's words, where it puts one."""
+    told = tokenizer.apply_chat_template(list(CONVERSATION), tokenize=False)
+    _, found, after = told.rpartition(CONVERSATION[-1]["content"])
+    ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []
+    special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
+    return ids[0] if ids and ids[0] in special else None
+
+
+def _opening(tokenizer: Any) -> str:
+    asked = tokenizer.apply_chat_template(list(CONVERSATION[:-1]), add_generation_prompt=True, tokenize=False)
+    begun = asked.rpartition(CONVERSATION[-2]["content"])[2]
+    return begun[begun.rfind(TAGS[0]) :] if TAGS[0] in begun else ""

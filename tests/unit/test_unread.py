@@ -1,0 +1,73 @@
+"""GRPO reads answers as the contracts do, and gives up where none of them can be read. With the real trainer."""
+
+import pytest
+
+from stonk_pipeline import forecast
+from stonk_pipeline.config import GRPOConfig, LoraConfig, ModelConfig, PromptConfig
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.form import TAGS
+from stonk_pipeline.schema import Forecast
+from stonk_pipeline.tiny_build import walk_windows
+from stonk_pipeline.training.models import load_for_training
+from stonk_pipeline.training.policy import Lesson, train
+from stonk_pipeline.training.unread import FIRST_STEPS, Unread
+from tests.tiny_models import SHAPE, copy_of_tiny, random_model, template
+
+
+class Book:
+    """Notes what it was given."""
+
+    __name__ = "book"
+    columns = ("readable_share",)
+
+    def __init__(self):
+        self.last, self.unread, self.read = {}, Unread(forecast.REASONS), []
+
+    def __call__(self, completions, **columns):
+        answers = [forecast.parse(completion[0]["content"], 5) for completion in completions]
+        self.unread.note(completions, answers)
+        self.read += [isinstance(answer, Forecast) for answer in answers]
+        self.last = {"readable_share": sum(self.read[-len(answers) :]) / len(answers)}
+        return [float(isinstance(answer, Forecast)) for answer in answers]
+
+
+def run(model, out, steps):
+    from transformers import TrainerCallback
+
+    class Validator(TrainerCallback):
+        def numbers(self):
+            return {}
+
+    model = ModelConfig(name=str(model), backend="peft", max_seq_length=600)
+    grpo = GRPOConfig(
+        steps=steps, prompts_per_step=2, group_size=2, micro_batch=4, max_completion_length=60, save_steps=100
+    )
+    windows = walk_windows([(0.015, 10, 5)], 1)[0][: 2 * steps]
+    rows = [{"prompt": forecast.messages(window, PromptConfig(decimals=1), 5)} for window in windows]
+    book = Book()
+    lesson = Lesson(rows, [book], [1.0], book, lambda loaded, state: Validator())
+    numbers = train(model, grpo, load_for_training(model, LoraConfig(rank=2), 0), lesson, 0, out, lambda *_: None)
+    return book, numbers
+
+
+def test_rewards_read_special_tags_and_what_the_template_began(tmp_path):
+    model = copy_of_tiny(tmp_path / "model", chat_template=template("<think>"), special=TAGS)
+    book, numbers = run(model, tmp_path / "out", 2)
+    assert sum(book.read) >= 0.8 * len(book.read)
+    assert numbers["adapted_layers"] == 21
+
+
+def test_a_training_without_a_readable_answer_stops_and_says_what_they_look_like(tmp_path):
+    from transformers import LlamaConfig
+
+    model = random_model(tmp_path / "model", LlamaConfig(**SHAPE))
+    with pytest.raises(StageError) as caught:
+        run(model, tmp_path / "out", 40)
+    message = str(caught.value)
+    for words in (
+        f"of {FIRST_STEPS} steps could be read",
+        "does not begin with <think>",
+        "cut off at max_completion_length = 60: raise it",
+        "an instruction-tuned model",
+    ):
+        assert words in message
