@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 from stonk_pipeline import __version__, capacity, dag, interrupt, locks, pipeline, process
+from stonk_pipeline.base_model import asked, resettled
 from stonk_pipeline.brief import brief
 from stonk_pipeline.config import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
@@ -24,6 +25,7 @@ from stonk_pipeline.options import add_config_options, overrides, resolve_config
 from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import StageResult
+from stonk_pipeline.training.locations import local_model
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -197,8 +199,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         _require_adapter(args.adapter)
     files = {path.stem: path for path in args.forecasts}
     ask_model = args.base or args.adapter is not None
+    config = of_forecasts(resolve_config(args), "evaluate --protocol vta")
     rows = evaluate(
-        of_forecasts(resolve_config(args), "evaluate --protocol vta"),
+        asked(config, args.adapter) if ask_model else config,
         files,
         args.adapter,
         ask_model,
@@ -243,10 +246,18 @@ def _require_adapter(adapter: Path) -> None:
 
 
 def _open(args: argparse.Namespace) -> pipeline.Run:
-    """The run of `--run-dir`: as its config.json says, changed by the options; made by the first step or a recipe.
+    """The run of `--run-dir`, its base model checked where a step loads it, or where it is on this machine.
 
     Nothing is written yet: a run whose stages do not fit the options keeps its settings.
     """
+    run = _as_asked(args)
+    if args.settings is None and (run.loads_model(args.command) or local_model(run.config.model) is not None):
+        return pipeline.Run(run.directory, resettled(run.config, run.directory))
+    return run  # of a flow, which has checked it
+
+
+def _as_asked(args: argparse.Namespace) -> pipeline.Run:
+    """The run as its config.json says, changed by the options; made by the first step or a recipe."""
     directory: Path = args.run_dir
     if (directory / pipeline.CONFIG).is_file() and args.recipe is None:
         run = pipeline.open_run(directory)

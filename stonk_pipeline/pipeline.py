@@ -20,6 +20,7 @@ from stonk_pipeline.runs import (
     LOCK,
     MANIFEST,
     MARK,
+    MODEL,
     Progress,
     StageResult,
     clear,
@@ -30,6 +31,7 @@ from stonk_pipeline.runs import (
     verify,
     write_atomic,
 )
+from stonk_pipeline.training.locations import base_directory, base_location
 from stonk_pipeline.untrusted import read_table
 
 CONFIG = "config.json"
@@ -95,13 +97,19 @@ class Run:
         return self.spec(step).title + ("" if fold is None else f", fold {fold}")
 
     def inputs(self, step: str) -> dict[str, Path]:
-        """Input name -> file or directory."""
+        """Input name -> file or directory; the base model of a hub may not have been fetched yet."""
         if self.spec(step) is POOL:
             return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
         if step == "preprocess":
             return bar_files(self.config)
         made = {name: self.stage_dir(other) for name, other in self.graph[step].needs.items() if self.runs(other)}
+        if self.loads_model(step):
+            made[MODEL] = base_directory(self.config.model)
         return made | (news_files(self.config) if step == "examples" else {})
+
+    def loads_model(self, step: str) -> bool:
+        """Whether a step asks or trains the base model."""
+        return self.spec(step) is not POOL and step not in ("preprocess", "examples")
 
     def runs(self, step: str) -> bool:
         """Whether a step is part of this run: stage II is not, where a strict gate is not passed."""
@@ -140,6 +148,8 @@ class Run:
     def execute(self, step: str, progress: Progress) -> StageResult:
         """Runs a step in this process, unless it is done, and publishes its adapter."""
         self.require_inputs(step)
+        if self.loads_model(step):
+            base_location(self.config.model)  # fetched and looked at before it is an input
         spec = self.spec(step)
         result = execute(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step), progress)
         if spec.publishes:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline import dataset
+from stonk_pipeline.base_model import settled
 from stonk_pipeline.config import AnyConfig, DirectionConfig, PipelineConfig, of_forecasts
 from stonk_pipeline.pipeline import Run
 
@@ -35,6 +36,7 @@ def describe(config: AnyConfig, console: Console) -> None:
     Raises:
         PipelineError: whatever a run would refuse before it loads a model: data, settings, prompts too long.
     """
+    config = settled(config)
     console.print_json(config.model_dump_json())
     if isinstance(config, DirectionConfig):
         _describe_calls(config, console)
@@ -63,7 +65,8 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
     from stonk_pipeline import direction
     from stonk_pipeline.examples import read_decisions
     from stonk_pipeline.sampling.prompts import check_lengths, render
-    from stonk_pipeline.training.models import base_location, load_tokenizer
+    from stonk_pipeline.training.locations import outline_location
+    from stonk_pipeline.training.models import load_tokenizer
 
     with TemporaryDirectory() as scratch:
         run = Run(Path(scratch), config)
@@ -71,7 +74,7 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
             console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
         decisions = read_decisions(run.stage_dir("examples"), "natural")
     asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
-    tokenizer = load_tokenizer(base_location(config.model))
+    tokenizer = load_tokenizer(str(outline_location(config.model)))
     stages = (config.stage_one, config.stage_two)
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
@@ -91,10 +94,11 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
 
     from stonk_pipeline.forecast import SHORTER
     from stonk_pipeline.sampling.prompts import check_lengths, questions
-    from stonk_pipeline.training.models import base_location, load_tokenizer
+    from stonk_pipeline.training.locations import outline_location
+    from stonk_pipeline.training.models import load_tokenizer
     from stonk_pipeline.training.weights import told
 
-    location = base_location(config.model)
+    location = str(outline_location(config.model))
     tokenizer = load_tokenizer(location)
     some = windows[:: max(1, len(windows) // 500)]
     rooms = [grpo.max_completion_length for grpo in (config.grpo_first, config.grpo_second)]

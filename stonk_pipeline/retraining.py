@@ -18,7 +18,9 @@ from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
 from stonk_pipeline.inputs import bar_files
+from stonk_pipeline.model_digest import model_digests
 from stonk_pipeline.runs import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
+from stonk_pipeline.training.locations import base_directory, on_hub
 from stonk_pipeline.untrusted import read_table
 
 BARS = "bars"
@@ -50,10 +52,17 @@ def data_digest(config: PipelineConfig) -> str:
 
 
 def settings_digest(config: PipelineConfig, start_from: str) -> str:
-    """Digest of what the results follow from besides the bars: each stage's settings, and where training starts."""
+    """Digest of what the results follow from besides the bars: settings, where training starts, and the base model.
+
+    A model of the hub is as its revision says; where none is given, a newer commit of it is no reason to train again.
+
+    Raises:
+        StageError: the base model is not there.
+    """
     placeless = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": ""})})
     stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in dag.FORECAST.items()}
-    return json_digest([stages, start_from])
+    weights = {} if on_hub(config.model) else model_digests(base_directory(config.model))
+    return json_digest([stages, start_from, weights])
 
 
 def read_last(config: PipelineConfig) -> Last | None:
@@ -169,4 +178,5 @@ def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineC
 
 
 def _with_model(config: PipelineConfig, name: str) -> PipelineConfig:
-    return PipelineConfig.model_validate(merge(config.model_dump(mode="json"), {"model": {"name": name}}))
+    changed = {"model": {"name": name, "revision": None}}
+    return PipelineConfig.model_validate(merge(config.model_dump(mode="json"), changed))

@@ -20,11 +20,14 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline import folders, locks
 from stonk_pipeline.config import Settings
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.model_digest import model_digests
 from stonk_pipeline.provenance import file_digest as file_digest
 from stonk_pipeline.provenance import git_commit, library_versions, loaded_code
 from stonk_pipeline.untrusted import is_name, read_model, shown
 
 MANIFEST = "manifest.json"
+MODEL = "model"
+"""Name of the input that is a base model's directory."""
 CHECKPOINTS = "checkpoints"
 """Subdirectory that survives when an interrupted stage runs again with the same settings and inputs."""
 LOCK = ".lock"
@@ -183,8 +186,10 @@ def _inside(name: str) -> bool:
 def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
     """What a stage's outputs follow from: (digest, the inputs' digests)."""
     # One file may be the input of thousands of stocks: it is read once.
-    by_path = {path: input_digest(path) for path in dict.fromkeys(inputs.values())}
-    digests = {name: by_path[path] for name, path in inputs.items()}
+    by_path = {path: input_digest(path) for path in dict.fromkeys(inputs.values()) if path != inputs.get(MODEL)}
+    digests = {
+        name: json_digest(model_digests(path)) if name == MODEL else by_path[path] for name, path in inputs.items()
+    }
     return json_digest([stage.name, config.model_dump(mode="json"), digests]), digests
 
 

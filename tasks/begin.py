@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from stonk_pipeline import pipeline, process, roots
+from stonk_pipeline.base_model import settled
 from stonk_pipeline.config import AnyConfig
 from stonk_pipeline.publishing import require_publishable
-from stonk_pipeline.training.names import require_model
 from tasks import guard, server
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -35,15 +35,16 @@ def begin_run(config: AnyConfig) -> pipeline.Run:
 
     Raises:
         BusyError: another process works on this run.
-        ConfigError: there is no such model, or a path lies outside of the folders that are served.
+        ConfigError: there is no such model, it cannot be trained, or a path lies outside of the folders that are served.
+        DownloadError: the model is not on this machine, and its hub cannot be asked.
         StageError: something else lies there, or where an adapter is published.
     """
     roots.check(config)
-    require_model(config.model)  # in a terminal it was asked before; a form's name is looked at here first
-    guard_run()
     start = flow_run.scheduled_start_time
     new = pipeline.new_directory(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
     directory = Path(config.run_dir) if config.run_dir else new
+    config = settled(config, directory)  # in a terminal it was asked before; a form's name is looked at here first
+    guard_run()
     take(directory, f"flow run {flow_run.name}")
     run = pipeline.write_run(directory, config)
     global opened

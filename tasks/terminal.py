@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline import dag, inputs, interrupt, options, pipeline
+from stonk_pipeline.base_model import resettled
 from stonk_pipeline.config import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
-from stonk_pipeline.training.names import require_model
 from tasks import begin, board, server
 
 Flows = Mapping[str, Callable[[Any], str]]
@@ -44,7 +44,7 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         config = _config(args)
         if config.contract not in flows:
             raise ConfigError(f"contract: {config.contract}: this flow is for another; use ./run_pipeline.sh")
-        require_model(config.model)  # this, a wrong folder or symbol: said before a server is started
+        config = resettled(config, args.run_dir and Path(args.run_dir))  # this, a wrong folder or symbol: said before a server is started
         if args.dry_run:
             from stonk_pipeline.plan import describe
 

@@ -8,18 +8,24 @@ from stonk_pipeline.config.base import IsoDate, PositiveInt, Settings, Share
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.roots import PathOrName
 
+Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", max_length=200)]
+"""A commit, tag or branch; no path that leads upwards."""
+
 
 class ModelConfig(Settings):
     """The language model, and how it is loaded."""
 
     name: PathOrName = "stonk-tiny"
     """`stonk-tiny`, `stonk-tiny-calls` (both in the package), a local directory, or a Hugging Face name."""
+    revision: Revision | None = None
+    """Commit, tag or branch of a model of the hub; a run keeps the commit that it stands for when the run begins. Not
+    given: the newest commit of the main branch at that time."""
     backend: Literal["auto", "unsloth", "peft"] = "auto"
     """Who loads it for training; `auto` takes Unsloth where it can be imported."""
     load_in_4bit: bool = False
     """Quantise the frozen weights to 4 bits while training (needs CUDA and bitsandbytes)."""
-    max_seq_length: Annotated[int, Field(ge=64)] = 2048
-    """Tokens of prompt and answer together."""
+    max_seq_length: Annotated[int, Field(ge=64)] = 1024
+    """Tokens of prompt and answer together; the model has to know so many positions."""
     knowledge_cutoff: IsoDate | None = None
     """Last day that the base model's training text can hold (ISO). Test windows decided up to it are marked, and the
     verdict is also given without them."""

@@ -56,6 +56,7 @@ def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace]
 def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
     import os
 
+    from stonk_pipeline.base_model import asked
     from stonk_pipeline.forward.files import keep
     from stonk_pipeline.forward.forecaster import champions_for, of_adapter
     from stonk_pipeline.forward.make import make
@@ -64,7 +65,8 @@ def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Names
 
     request = _request(args, ForecastRequest)
     if args.adapter is not None or args.base:
-        forecasters = [of_adapter(of_forecasts(resolve_config(args), "forecast"), args.adapter)]
+        named = of_adapter(of_forecasts(resolve_config(args), "forecast"), args.adapter)
+        forecasters = [replace(named, config=asked(named.config, args.adapter))]
     else:
         found_ones = champions_for(request)
         forecasters = [replace(each, config=with_wait(each.config, args.set)) for each in found_ones]

@@ -15,6 +15,7 @@ from stonk_pipeline.training import models
 from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.generation import end_tokens, end_tokens_of
+from stonk_pipeline.training.locations import of_adapter
 
 Answers = list[list[str]]
 """For each prompt, its answers."""
@@ -184,10 +185,11 @@ class VllmEngine:
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         options: dict[str, Any] = {"gpu_memory_utilization": model.gpu_memory_utilization}
+        model = of_adapter(model, adapter)
         location, self._lora = models.base_location(model), None
         on_cuda = models.cuda()
         if adapter is not None and on_cuda:
-            rank = read_adapter(adapter, Path(location) if Path(location).is_dir() else None, model.name).rank
+            rank = read_adapter(adapter, Path(location), model.name).rank
             options |= {
                 "enable_lora": True,
                 "max_lora_rank": max(8, 1 << (rank - 1).bit_length()),

@@ -11,6 +11,7 @@ from stonk_pipeline.untrusted import finite, read_table, shown
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 HIGHEST_RANK = 1024
+COMMIT = re.compile("[0-9a-f]{40}")
 LAYER = re.compile(r"base_model\.model\.(?P<layer>[\w.]+)\.lora_(?P<part>[AB])\.weight", re.ASCII)
 PLAIN = frozenset((
     "task_type", "peft_type", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "r", "bias",
@@ -28,6 +29,8 @@ class Adapter:
     alpha: float
     base: str
     """Name of the model that it belongs to."""
+    revision: str | None = None
+    """Commit of that model, where it is one of the hub."""
 
 
 def read_adapter(directory: Path, base: Path | None = None, model: str | None = None) -> Adapter:
@@ -83,7 +86,8 @@ def _read_config(directory: Path) -> Adapter:
     if not isinstance(base, str) or not base:
         raise ConfigError(f"{path}: base_model_name_or_path names no model; {REMEDY}")
     _check_kind(path, said)
-    return Adapter(rank, alpha, base)
+    commit = said.get("revision")
+    return Adapter(rank, alpha, base, commit if isinstance(commit, str) and COMMIT.fullmatch(commit) else None)
 
 
 def _check_kind(path: Path, said: dict[str, Any]) -> None:

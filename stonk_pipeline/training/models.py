@@ -11,20 +11,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stonk_pipeline import tiny, tiny_calls
 from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
 from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.generation import end_tokens, forget_defaults
 from stonk_pipeline.training.layers import linear_kinds, require_all_adapted
+from stonk_pipeline.training.locations import EMBEDDED_MODELS as EMBEDDED_MODELS
+from stonk_pipeline.training.locations import base_location as base_location
+from stonk_pipeline.training.locations import of_adapter
 from stonk_pipeline.training.templates import check_tokenizer
-from stonk_pipeline.training.weights import check_loaded, check_model, told
+from stonk_pipeline.training.weights import check_loaded, told
 
 SMALL = 50_000_000
 """Parameters up to which a model's activations fit into any machine's memory."""
-EMBEDDED_MODELS = {tiny.NAME: tiny.DIRECTORY, tiny_calls.NAME: tiny_calls.DIRECTORY}
-"""Models in the package: name -> directory."""
 ADAPTER = "adapter"
 """Subdirectory of a training stage that holds the adapter it kept."""
 
@@ -44,23 +44,6 @@ class Loaded:
     def chat(self) -> Chat:
         """How its answers are spelled."""
         return Chat.of(self.tokenizer, end_tokens(self.model.generation_config))
-
-
-def base_location(model: ModelConfig) -> str:
-    """Where the base model's weights are: a local directory or a Hugging Face name.
-
-    Raises:
-        ConfigError: a name that looks like a path is not a model directory, or its files are damaged.
-    """
-    if model.name in EMBEDDED_MODELS:
-        return str(EMBEDDED_MODELS[model.name])
-    path = Path(model.name).expanduser()
-    if (path / "config.json").is_file():
-        check_model(path)
-        return str(path.resolve())
-    if path.exists() or model.name.startswith((".", "/", "~")):
-        raise ConfigError(f"model.name: {model.name}: not a model directory (it has no config.json)")
-    return model.name
 
 
 def cuda() -> bool:
@@ -275,7 +258,7 @@ def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
     path = out / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     # The base is named as the user named it: a path of this machine would be of no use on another.
-    config |= {"base_model_name_or_path": model.name, "inference_mode": True}
+    config |= {"base_model_name_or_path": model.name, "revision": model.revision, "inference_mode": True}
     config.pop("auto_mapping", None)  # names Unsloth's classes, which plain PEFT need not have
     if isinstance(config["target_modules"], list):  # PEFT writes a set, in another order each time
         config["target_modules"].sort()
@@ -326,9 +309,9 @@ def load_merged(model: ModelConfig, adapter: Path | None) -> tuple[Any, Any]:
     Raises:
         ConfigError: the adapter is damaged, or belongs to another model; see `adapters.read_adapter`.
     """
+    model = of_adapter(model, adapter)
     if adapter is not None:  # before anything heavy is loaded
-        base = Path(base_location(model))
-        read_adapter(adapter, base if base.is_dir() else None, model.name)
+        read_adapter(adapter, Path(base_location(model)), model.name)
     network, tokenizer = load_base(model)
     if adapter is None:
         return network, tokenizer

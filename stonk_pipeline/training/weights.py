@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-import numpy as np
-
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.untrusted import MEGABYTE, is_name, parse_json, read_table, reason, shown
 
@@ -90,6 +88,8 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         ConfigError: names the first tensor with NaN or an infinite number.
     """
+    import numpy as np
+
     for name, tensor in tensors.items():
         if tensor.kind not in ("F64", "F32", "F16", "BF16"):
             raise ConfigError(f"{path}: {shown(name, 60)!r} is of type {tensor.kind}, and no plain numbers; {REMEDY}")
@@ -108,13 +108,16 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
                 )
 
 
-def check_model(directory: Path) -> None:
-    """Looks at a directory of a whole model: its config, and whether its weights are whole safetensors.
+def check_config(directory: Path) -> dict[str, Any]:
+    """The settings of a model in a directory.
 
     Raises:
-        ConfigError: names the file and what is wrong with it.
+        ConfigError: there are none, or they name no model that is known without code of its own.
     """
-    config = read_table(directory / "config.json", ConfigError, REMEDY)
+    try:
+        config = read_table(directory / "config.json", ConfigError, REMEDY)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{directory}: not a model (it has no config.json); {REMEDY}") from error
     if not isinstance(config.get("model_type"), str):
         raise ConfigError(f"{directory / 'config.json'}: no model_type; {REMEDY}")
     if config.get("auto_map"):
@@ -122,6 +125,16 @@ def check_model(directory: Path) -> None:
             f"{directory / 'config.json'}: auto_map names code of its own, which is never run; choose a model that "
             "transformers knows"
         )
+    return config
+
+
+def check_model(directory: Path) -> None:
+    """Looks at a directory of a whole model: its config, and whether its weights are whole safetensors.
+
+    Raises:
+        ConfigError: names the file and what is wrong with it.
+    """
+    config = check_config(directory)
     tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
         tensors |= read_header(path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stonk_pipeline import tiny
 from stonk_pipeline.config import PipelineConfig, Settings, make_config
 from stonk_pipeline.dag import FORECAST, Step
 from stonk_pipeline.errors import ConfigError, DataError, StageError
@@ -133,10 +134,12 @@ def test_open_run_names_a_directory_that_is_none(tmp_path, content, error, messa
 def test_run_inputs_are_the_directories_of_earlier_steps(tmp_path):
     run = create_run(config_for(tmp_path), "now")
     assert run.inputs("preprocess") == {}  # the generated market needs no files
-    assert run.inputs("sft") == {"examples": run.directory / "sft_data_generation"}
+    model = tiny.DIRECTORY
+    assert run.inputs("sft") == {"examples": run.directory / "sft_data_generation", "model": model}
     assert run.inputs("grpo-second") == {
         "dataset": run.directory / "preprocessing",
         "start": run.directory / "stage2_sft_training",
+        "model": model,
     }
 
 

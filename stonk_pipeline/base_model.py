@@ -1,0 +1,54 @@
+"""The base model of a run: checked before the run begins, and the same commit of it to the run's end."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from stonk_pipeline.config import RunConfig
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.pipeline import CONFIG
+from stonk_pipeline.training.adapters import COMMIT
+from stonk_pipeline.training.locations import of_adapter
+from stonk_pipeline.training.readiness import require_model
+from stonk_pipeline.untrusted import read_table
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def settled(config: Config, directory: Path | None = None) -> Config:
+    """A run's settings with its base model checked, and with the commit of a model of the hub.
+
+    Args:
+        config: the settings; a branch or tag in them is looked up, unless the run has begun with a commit already.
+        directory: of the run, which may have begun before.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot be trained; see `readiness.require_model`.
+        DownloadError: it is not on this machine, and the hub cannot be asked.
+    """
+    model = config.model
+    kept = None if directory is None else _kept(directory, model.name)
+    if kept is not None and not COMMIT.fullmatch(model.revision or ""):
+        model = model.model_copy(update={"revision": kept})
+    return config.model_copy(update={"model": require_model(model)})
+
+
+def asked(config: Config, adapter: Path | None) -> Config:
+    """The same for a model that is named for a question, with the commit that its adapter was trained on."""
+    return settled(config.model_copy(update={"model": of_adapter(config.model, adapter)}))
+
+
+def resettled(config: Config, directory: Path | None) -> Config:
+    """The same where a person may have given a revision just now: a run's own commit is kept if none is given."""
+    return settled(config, directory if config.model.revision is None else None)
+
+
+def _kept(directory: Path, name: str) -> str | None:
+    """The commit that a run in this directory began with, if its model has this name."""
+    try:
+        model = read_table(directory / CONFIG, StageError, "").get("model")
+    except (OSError, StageError):
+        return None
+    if not isinstance(model, dict) or model.get("name") != name:
+        return None
+    revision = model.get("revision")
+    return revision if isinstance(revision, str) and COMMIT.fullmatch(revision) else None

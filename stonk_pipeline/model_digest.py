@@ -1,0 +1,98 @@
+"""Digests of a base model's files, which are many gigabytes: each file is read once, and known again by its identity.
+
+What was read is noted in this user's cache folder. A note is of a file's place on the disk, size and times, of which a
+program cannot set the last (`ctime`): a file that was written to since has another one, and is read again.
+"""
+
+import json
+import os
+import re
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.errors import ConfigError, StageError
+from stonk_pipeline.provenance import file_digest
+from stonk_pipeline.training.weights import weight_files
+
+SUFFIXES = (".json", ".jinja", ".model", ".tiktoken", ".txt")
+"""Of settings, tokenizers and templates."""
+NOTES = ("origin.json",)
+"""Where a merged model came from, which is nothing that it computes with."""
+LEAST = 4_000_000
+"""Bytes of a file that is worth a note."""
+SETTLED_SECONDS = 2.0
+"""Age from which a file is noted: two changes within a tick of the clock leave the same time."""
+MOST = 1_000
+"""Notes that are kept, the newest."""
+DIGEST = re.compile("[0-9a-f]{64}")
+
+
+def model_digests(directory: Path) -> dict[str, str]:
+    """Name -> SHA-256 of each file that a base model consists of: settings, tokenizer, templates and weights.
+
+    Raises:
+        StageError: there is none.
+    """
+    try:
+        return {path.name: _digest(path) for path in model_files(directory)}
+    except (OSError, ConfigError) as error:
+        raise StageError(f"{directory}: no whole model there ({error}); give --model another, or put it back") from error
+
+
+def model_files(directory: Path) -> list[Path]:
+    """The files that a model is loaded from: those beside its weights that have their endings, and the weights."""
+    others = [path for path in directory.iterdir() if path.suffix in SUFFIXES and path.is_file()]
+    return [*sorted(path for path in others if path.name not in NOTES), *weight_files(directory)]
+
+
+def _digest(path: Path) -> str:
+    found = path.stat()
+    if found.st_size < LEAST:
+        return file_digest(path)
+    identity = _identity(found)
+    known = _read().get(identity)
+    if known is not None:
+        return known
+    digest = file_digest(path)
+    settled = time.time() - found.st_ctime > SETTLED_SECONDS
+    if settled and _identity(path.stat()) == identity:
+        _write(identity, digest)
+    return digest
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
+
+def _cache() -> Path:
+    return Path.home() / ".cache" / "stonk-pipeline" / "digests.json"
+
+
+def _read() -> dict[str, str]:
+    """All notes; none where the file is missing or damaged."""
+    with suppress(OSError, ValueError, RecursionError):
+        notes: Any = json.loads(_cache().read_bytes())
+        if isinstance(notes, dict):
+            return {name: said for name, said in notes.items() if isinstance(said, str) and DIGEST.fullmatch(said)}
+    return {}
+
+
+def _write(identity: str, digest: str) -> None:
+    """Adds a note. Of two processes that write at once, one note is lost, and its file is read once more."""
+    notes = _read()
+    notes.pop(identity, None)
+    kept = dict([*notes.items(), (identity, digest)][-MOST:])
+    with suppress(OSError):  # a home that cannot be written to costs time alone
+        path = _cache()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                json.dump(kept, stream, indent=0)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise

@@ -1,0 +1,129 @@
+"""Where a base model's files are: in the package, in a directory, or in the cache of the Hugging Face hub.
+
+Whatever a setting names, everything that loads a model works on a local directory, so that the checks of files hold for
+models of the hub as well.
+"""
+
+import difflib
+from pathlib import Path
+
+from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.training import hub
+from stonk_pipeline.training.adapters import read_adapter
+from stonk_pipeline.training.weights import check_model
+
+ASSETS = Path(__file__).parent.parent / "assets"
+EMBEDDED_MODELS = {path.parent.name: path.parent for path in sorted(ASSETS.glob("*/config.json"))}
+"""Models in the package: name -> directory."""
+REMEDY = f"give a directory of a model, a name of huggingface.co, or one of the package: {', '.join(EMBEDDED_MODELS)}"
+
+
+def on_hub(model: ModelConfig) -> bool:
+    """Whether a setting names a model of the hub, and not a directory. Nobody is asked."""
+    return _directory(model.name) is None
+
+
+def base_directory(model: ModelConfig) -> Path:
+    """Where the base model is, or would be once it is fetched. Nothing is checked, and nobody is asked."""
+    return _directory(model.name) or hub.snapshot(model.name, model.revision)
+
+
+def base_location(model: ModelConfig) -> str:
+    """The directory of the base model's files, checked; those of a model of the hub are fetched where they are missing.
+
+    Raises:
+        ConfigError: there is no such model, or its files are damaged.
+        DownloadError: it is not on this machine, and the hub cannot be asked.
+    """
+    directory = local_model(model)
+    if directory is not None:
+        check_model(directory)
+        return str(directory)
+    directory = hub.whole(model.name, hub.commit_of(model.name, model.revision))
+    hub.check(directory)
+    return str(directory)
+
+
+def outline_location(model: ModelConfig) -> Path:
+    """The same without the weights, which need not be there: a directory with settings, tokenizer and templates.
+
+    Raises:
+        ConfigError: there is no such model.
+        DownloadError: it is not on this machine, and the hub cannot be asked.
+    """
+    return local_model(model) or hub.outline(model.name, hub.commit_of(model.name, model.revision))
+
+
+def pinned(model: ModelConfig) -> ModelConfig:
+    """The settings with the commit that a model of the hub has now; others are as they were.
+
+    Raises:
+        ConfigError: there is no such model or revision.
+        DownloadError: it is not on this machine, and the hub cannot be asked.
+    """
+    if local_model(model) is not None:
+        return model
+    return model.model_copy(update={"revision": hub.commit_of(model.name, model.revision)})
+
+
+def of_adapter(model: ModelConfig, adapter: Path | None) -> ModelConfig:
+    """The settings of the base model that an adapter is put on: with the commit that it was trained on.
+
+    Raises:
+        ConfigError: the settings name another commit, or the adapter is damaged.
+    """
+    if adapter is None or not on_hub(model):
+        return model
+    own = read_adapter(adapter).revision
+    if own is None:
+        return model
+    if model.revision is not None and hub.commit_of(model.name, model.revision) != own:
+        raise ConfigError(
+            f"model.revision: {model.revision}: the adapter in {adapter} was trained on commit {own} of {model.name}; "
+            "give that one, or leave the setting out"
+        )
+    return model.model_copy(update={"revision": own})
+
+
+def local_model(model: ModelConfig) -> Path | None:
+    """The directory that a setting names; None for a model of the hub. Its files are not looked at.
+
+    Raises:
+        ConfigError: there is no such directory, it holds no model, or a revision is given that it cannot have.
+    """
+    directory = _directory(model.name)
+    if directory is None:
+        close = difflib.get_close_matches(model.name, EMBEDDED_MODELS, n=1, cutoff=0.8)
+        if close and "/" not in model.name:
+            raise ConfigError(f"model.name: {model.name}: there is no such model; did you mean {close[0]}?")
+        return None
+    if not directory.exists():
+        raise ConfigError(f"model.name: {model.name}: {_why(model.name)}; {REMEDY}")
+    if not (directory / "config.json").is_file():
+        raise ConfigError(f"model.name: {model.name}: not a model directory (it has no config.json); {REMEDY}")
+    if model.revision is not None:
+        raise ConfigError(
+            f"model.revision: {model.name} is a directory on this machine, and models of huggingface.co alone have "
+            "revisions; leave it out"
+        )
+    return directory
+
+
+def _directory(name: str) -> Path | None:
+    """What a name is a path of, there or not; None where it can only be a name of the hub."""
+    if name in EMBEDDED_MODELS:
+        return EMBEDDED_MODELS[name]
+    path = Path(name).expanduser()
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or _first_is_folder(name)
+    return path.resolve() if is_path or path.exists() else None
+
+
+def _first_is_folder(name: str) -> bool:
+    return "/" in name and Path(name.partition("/")[0]).is_dir()
+
+
+def _why(name: str) -> str:
+    if not name.startswith(("/", "~", ".")) and _first_is_folder(name):
+        return f"no such directory, and no name of huggingface.co, as {name.partition('/')[0]} is a folder here"
+    return "neither a directory here nor a name"

@@ -1,0 +1,105 @@
+"""Whether a base model can be trained and asked: its settings, weights and tokenizer, looked at before anything starts.
+
+No weights are loaded. What is refused here would otherwise be refused by an engine, hours and three stages later.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.training import hub, locations
+from stonk_pipeline.training.weights import check_config, check_model
+from stonk_pipeline.untrusted import finite, read_json
+
+LENGTHS = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_target_positions",
+    "max_sequence_length", "max_seq_length", "seq_len",
+)  # fmt: skip
+"""Names under which models keep how many tokens they know, as vLLM reads them (`derive_max_model_len_and_key`)."""
+COUNTED = ("su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "default", "mrope")
+"""Scalings of rotary positions that those numbers allow for already (`_get_and_verify_max_len` of vLLM 0.30)."""
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
+REMEDY = "copy the tokenizer's files of the model there"
+
+
+def require_model(model: ModelConfig) -> ModelConfig:
+    """Checks what a base model consists of. Of a model of the hub, all but the weights is fetched for that.
+
+    Returns:
+        The settings, with the commit of a model of the hub.
+
+    Raises:
+        ConfigError: there is no such model, its weights are damaged or pickles, it knows fewer positions than
+            `model.max_seq_length`, or it has no tokenizer or chat template.
+        DownloadError: it is not on this machine, and the hub cannot be asked.
+    """
+    model = locations.pinned(model)
+    directory = locations.outline_location(model)
+    config = check_config(directory)
+    _check_length(directory / "config.json", config, model.max_seq_length)
+    if model.revision is not None:
+        hub.require_weights(model.name, model.revision, directory)
+    else:
+        check_model(directory)
+    _check_tokenizer(directory)
+    return model
+
+
+def _check_length(path: Path, config: dict[str, Any], wanted: int) -> None:
+    name, length = context_length(config)
+    if wanted > length:
+        raise ConfigError(
+            f"model.max_seq_length is {wanted:,}, and the model has {name} {length:,.0f} ({path}): it knows no later "
+            f"positions; lower model.max_seq_length to {length:.0f}"
+        )
+
+
+def context_length(config: dict[str, Any]) -> tuple[str, float]:
+    """How many tokens a model can read, and the name of that number in its settings.
+
+    The rule is vLLM's: the smallest of the numbers, times the factor of a scaling that they do not allow for.
+    """
+    text = config.get("text_config")
+    config = config | text if isinstance(text, dict) else config
+    said = {name: number for name in LENGTHS if (number := finite(config.get(name))) is not None and number > 0}
+    if not said:
+        return "", float("inf")
+    name = "model_max_length" if "model_max_length" in said else min(said, key=lambda name: said[name])
+    return name, said[name] * _factor(config)
+
+
+def _factor(config: dict[str, Any]) -> float:
+    if "gemma3" in str(config.get("model_type")):  # its number is scaled already
+        return 1.0
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    if not isinstance(rope, dict):
+        return 1.0
+    kinds = [part for part in rope.values() if isinstance(part, dict)] or [rope]  # by kind of layer, or one for all
+    factors = [
+        finite(kind.get("factor")) or 1.0
+        for kind in kinds
+        if kind.get("rope_type", kind.get("type", "default")) not in COUNTED
+    ]
+    return factors[-1] if factors else 1.0
+
+
+def _check_tokenizer(directory: Path) -> None:
+    if not any(path.is_file() for form in TOKENIZERS for path in directory.glob(form)):
+        raise ConfigError(f"{directory}: no tokenizer (such as {TOKENIZERS[0]}); {REMEDY}")
+    if not _has_template(directory):
+        raise ConfigError(
+            f"{directory}: no chat template, the form in which a model is asked; choose an instruction-tuned model, or "
+            "put the chat_template.jinja of one there"
+        )
+
+
+def _has_template(directory: Path) -> bool:
+    if (directory / "chat_template.jinja").is_file():
+        return True
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        path = directory / name
+        said = read_json(path, ConfigError, REMEDY) if path.is_file() else None  # with numbers that no setting has
+        if isinstance(said, dict) and said.get("chat_template"):
+            return True
+    return False
