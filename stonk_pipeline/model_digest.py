@@ -39,7 +39,7 @@ def model_digests(directory: Path) -> dict[str, str]:
     try:
         return {path.name: _digest(path) for path in model_files(directory)}
     except (OSError, ConfigError) as error:
-        raise StageError(f"{directory}: no whole model there ({error}); give --model another, or put it back") from error
+        raise StageError(f"{directory}: no whole model there ({error}); put it back, or give another") from error
 
 
 def model_files(directory: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def begin_run(config: AnyConfig) -> pipeline.Run:
 
     Raises:
         BusyError: another process works on this run.
-        ConfigError: there is no such model, it cannot be trained, or a path lies outside of the folders that are served.
+        ConfigError: there is no such model, it cannot be trained, or a path lies outside of the served folders.
         DownloadError: the model is not on this machine, and its hub cannot be asked.
         StageError: something else lies there, or where an adapter is published.
     """

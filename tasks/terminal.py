@@ -44,7 +44,9 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         config = _config(args)
         if config.contract not in flows:
             raise ConfigError(f"contract: {config.contract}: this flow is for another; use ./run_pipeline.sh")
-        config = resettled(config, args.run_dir and Path(args.run_dir))  # this, a wrong folder or symbol: said before a server is started
+        config = resettled(
+            config, args.run_dir and Path(args.run_dir)
+        )  # this, a wrong folder or symbol: said before a server is started
         if args.dry_run:
             from stonk_pipeline.plan import describe
 

@@ -44,7 +44,7 @@ def _cached_commit(folder: Path, revision: str) -> str | None:
 
 @lru_cache
 def commit_of(name: str, revision: str | None) -> str:
-    """The commit that a branch or tag (the main branch, if none is given) has now; what is cached, without a connection.
+    """The commit that a branch or tag (the main branch, if none is given) has now; without a connection, what it had.
 
     Raises:
         ConfigError: there is no such model or revision.
@@ -173,7 +173,7 @@ def _telling(name: str, revision: str | None) -> Iterator[None]:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     place = f"model.name: {name}"
     try:
@@ -191,7 +191,9 @@ def _telling(name: str, revision: str | None) -> Iterator[None]:
             "`hf auth login`"
         ) from error
     except RevisionNotFoundError as error:
-        raise ConfigError(f"model.revision: {revision}: {name} has no such commit, tag or branch; give another") from error
+        raise ConfigError(
+            f"model.revision: {revision}: {name} has no such commit, tag or branch; give another"
+        ) from error
     except RepositoryNotFoundError as error:
         raise ConfigError(f"{place}: there is no such model, or it is private; {REMEDY}") from error
     except (OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:

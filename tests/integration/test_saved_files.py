@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from stonk_pipeline.runs import output_files
+from stonk_pipeline.training.adapters import read_adapter
 
 SAVE = """
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.training import models
 model = ModelConfig(backend="peft", max_seq_length=320)
-models.save_adapter(models.load_for_training(model, LoraConfig(rank=4), 0), model, Path(sys.argv[1]))
+loaded = models.load_for_training(model, LoraConfig(rank=4), 0)
+models.save_adapter(loaded, model, Path(sys.argv[1]))
+models.save_adapter(loaded, model.model_copy(update={"revision": "0" * 40}), Path(sys.argv[1] + "-of-the-hub"))
 """
 
 
@@ -23,5 +26,7 @@ def test_save_adapter_writes_the_same_files_in_every_process(tmp_path: Path) -> 
         settings = os.environ | {"PYTHONHASHSEED": seed, "HF_HUB_OFFLINE": str(int(seed) - 1)}
         subprocess.run([sys.executable, "-c", SAVE, str(tmp_path / seed)], env=settings, check=True)
     assert output_files(tmp_path / "1") == output_files(tmp_path / "2")
-    modules = json.loads((tmp_path / "1" / "adapter_config.json").read_text())["target_modules"]
-    assert modules == sorted(modules)
+    said = json.loads((tmp_path / "1" / "adapter_config.json").read_text())
+    assert said["target_modules"] == sorted(said["target_modules"])
+    assert said["revision"] is None
+    assert read_adapter(tmp_path / "1-of-the-hub").revision == "0" * 40

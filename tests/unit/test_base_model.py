@@ -45,7 +45,7 @@ def test_require_model_refuses_more_tokens_than_the_model_knows(model):
     config = json.loads((model / "config.json").read_text())
     del config["max_position_embeddings"]
     (model / "config.json").write_text(json.dumps(config | {"text_config": {"max_position_embeddings": 100}}))
-    with pytest.raises(ConfigError, match="lower model.max_seq_length to 100$"):
+    with pytest.raises(ConfigError, match=r"lower model\.max_seq_length to 100$"):
         required(model, max_seq_length=320)
 
 

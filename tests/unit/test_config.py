@@ -124,8 +124,8 @@ def test_make_config_refuses_seeds_that_generators_do_not_take(path, value):
 def test_make_config_refuses_answers_longer_than_the_model_allows(path):
     """Before the training, and not when its last stage begins."""
     with pytest.raises(ConfigError, match=r"model\.max_seq_length \(1024\) must exceed the longest answer"):
-        make(path, 2048)
-    assert make(path, 2047)
+        make(path, 1024)
+    assert make(path, 1023)
 
 
 @pytest.mark.parametrize("which", ["grpo_first", "grpo_second"])

@@ -100,5 +100,5 @@ def test_model_digests_of_many_at_once_leave_whole_notes(model, tmp_path):
 
 def test_model_digests_say_what_is_missing(model):
     (model / "model.safetensors").unlink()
-    with pytest.raises(StageError, match="mine: no whole model there .*put it back"):
+    with pytest.raises(StageError, match=r"mine: no whole model there .*put it back"):
         model_digests(model)
