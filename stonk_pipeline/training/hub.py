@@ -25,7 +25,7 @@ REMEDY = "give a directory of a model, or another name"
 
 
 def snapshot(name: str, revision: str | None) -> Path:
-    """Where a model's files are in the cache, or would be. Nobody is asked; an unknown commit gives a missing folder."""
+    """Where a model's files are in the cache, or would be. Nobody is asked."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"

@@ -9,6 +9,7 @@ from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.publishing import ORIGIN
 from stonk_pipeline.runs import json_digest, output_files, write_atomic
+from stonk_pipeline.training.locations import of_adapter
 from stonk_pipeline.training.models import save_merged
 
 
@@ -29,7 +30,13 @@ def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
     folders.remove(new)
     new.mkdir(parents=True)
     save_merged(model, adapter, new)
-    origin = {"base": model.name, "adapter": str(adapter.resolve()), "digest": json_digest(output_files(adapter))}
+    model = of_adapter(model, adapter)
+    origin = {
+        "base": model.name,
+        "revision": model.revision,
+        "adapter": str(adapter.resolve()),
+        "digest": json_digest(output_files(adapter)),
+    }
     write_atomic(new / ORIGIN, json.dumps(origin, indent=2))
     _require_own(out)  # it took a while
     folders.replace(new, out)
