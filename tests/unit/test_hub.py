@@ -29,7 +29,7 @@ MORE = {
 ANSWERING = """
 import json, sys
 from pathlib import Path
-from stonk_pipeline.base_model import settled
+from stonk_pipeline.base_model import resettled, settled
 from stonk_pipeline.config import ModelConfig, load_config
 from stonk_pipeline.errors import PipelineError
 from stonk_pipeline.pipeline import open_run, write_run
@@ -40,8 +40,11 @@ from stonk_pipeline.training.readiness import require_model
 def model(name, revision=None):
     return ModelConfig(name=name, revision=revision)
 
-def begin(name, place):
-    config = load_config("small", {"model": {"name": name}})
+def wanted(name, revision=None):
+    return load_config("small", {"model": {"name": name, "revision": revision}})
+
+def begin(name, place, revision=None):
+    config = wanted(name, revision)
     return write_run(Path(place), settled(config, Path(place)))
 
 for line in sys.stdin:
@@ -111,7 +114,12 @@ def test_model_of_the_hub_is_fetched_in_part_and_kept_by_its_commit(tmp_path, hu
     assert there == sorted({*FILES} - {"model.safetensors"})  # nothing large before a stage needs it
     second = hub.push("org/kept", FILES | {"chat_template.jinja": b"another"})
     # A retry has the commit that the run began with, and so have its stages.
-    assert online(f"begin('org/kept', {place!r}).config.model.revision") == first
+    for given in (None, "main"):
+        assert online(f"begin('org/kept', {place!r}, {given!r}).config.model.revision") == first
+    # Who names a branch for a run that has begun wants what it has now.
+    for given, found in ((None, first), ("main", second), (second, second)):
+        asked = f"resettled(wanted('org/kept', {given!r}), Path({place!r})).model.revision"
+        assert online(asked) == found
     located = f"base_location(open_run(Path({place!r})).config.model)"
     whole = Path(online(located))
     assert sorted(path.name for path in whole.iterdir()) == sorted(FILES)
