@@ -1,6 +1,5 @@
 """What is known of companies, cleaned: from a file, or from a record."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,11 @@ from typing import Any
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company
-from stonk_pipeline.untrusted import finite, read_json, shown
+from stonk_pipeline.untrusted import finite, is_ticker, read_json, shown
 
 NAME_LENGTH, DESCRIPTION_LENGTH, FACT_LENGTH = 60, 300, 40
 MOST_FACTS = 40
 FORM = "{ticker: {name, description, facts}}"
-TICKER = re.compile(r"[A-Za-z0-9.\-=^&_/:$]{1,32}", re.ASCII)
 
 
 def clean_ticker(text: str, place: str) -> str:
@@ -23,7 +21,7 @@ def clean_ticker(text: str, place: str) -> str:
         DataError: it is none; names the place.
     """
     ticker = text.strip()
-    if not TICKER.fullmatch(ticker):
+    if not is_ticker(ticker):
         raise DataError(f"{place}: ticker {shown(ticker, 40)!r} is none; write letters, digits and . - = ^ & _")
     return ticker.upper()
 

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,9 +28,10 @@ from stonk_pipeline.schema import (
     Target,
     Window,
 )
-from stonk_pipeline.untrusted import is_name, read_table, reason
+from stonk_pipeline.untrusted import is_name, is_ticker, read_table, reason
 
 TEXTS = ("stock", "date", "context_start", "target_start", "target_end", "sequence")
+DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 FINITE = (CLOSE, "volatility", "price_offset", "price_unit")
 """Numbers that cannot be missing; some statistics and indicators may be."""
 
@@ -41,7 +43,7 @@ def stocks(directory: Path) -> list[str]:
         StageError: there is no dataset in the directory.
     """
     named = _record(directory).get("stocks")
-    if not isinstance(named, dict) or not all(map(is_name, named)):
+    if not isinstance(named, dict) or not all(is_name(name) and is_ticker(name) for name in named):
         path = directory / "dataset.json"
         raise StageError(f"{path}: damaged (stocks is no table of symbols); run the preprocessing stage again")
     return sorted(named)
@@ -88,6 +90,10 @@ def read_split(directory: Path, split: str) -> tuple[list[Window], list[Target]]
     for stock in stocks(directory):
         files = [directory / f"{stock}_{split}_{part}.csv" for part in "xy"]
         x, y = _read(files[0], X_COLUMNS), _read(files[1], Y_COLUMNS)
+        if set(x["stock"]) - {stock} or not all(map(DAY.fullmatch, x["date"])):
+            raise StageError(
+                f"{files[0]}: damaged (a row that is no day of {stock}); run the preprocessing stage again"
+            )
         if x["date"] != y["date"]:
             raise StageError(f"{directory}: {stock}_{split}_x.csv and _y.csv do not match; run preprocessing again")
         pairs += zip(_windows(x, files[0], spanned), _targets(y, files[1]), strict=True)

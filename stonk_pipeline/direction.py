@@ -26,6 +26,8 @@ LARGEST_CHANGE = 100.0
 """Percent; more in a few days is a slip of the pen."""
 SHORTER = "lower prompt.context, prompt.max_facts or clock.per_decision, or switch prompt.indicators or prompt.news off"
 """How a person makes the prompts shorter."""
+NAME, FIGURES = "Name of the company", "Figures of the company"
+"""Headings of what is quoted."""
 _PERCENT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?%")
 
 SYSTEM = (
@@ -60,7 +62,9 @@ def question(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> st
     window, company = decision.window, decision.company
     about = []
     if prompt.show_name:
-        about.append(f"Stock: {window.stock}" + (f" ({company.name})" if company and company.name else ""))
+        about.append(f"Stock: {window.stock}")
+        if company and company.name:
+            about.append(_quoted(NAME, [company.name]))
     if prompt.show_dates:
         about.append(f"Last close: {window.date}")
     if prompt.company and company:
@@ -144,12 +148,16 @@ def volatility(window: Window) -> float:
 def _company(company: Company, decision: Decision, prompt: DirectionPrompt) -> list[str]:
     lines = []
     if company.description:
-        lines.append(f"Company, quoted:\n{fence([_masked(company.description, decision, prompt)])}")
+        lines.append(_quoted("Company", [_masked(company.description, decision, prompt)]))
     facts = company.facts[: prompt.max_facts]
     if facts:
-        shown = ", ".join(f"{_masked(name, decision, prompt)} {value}" for name, value in facts)
-        lines.append(f"Figures of the company: {shown}")
+        lines.append(_quoted(FIGURES, [f"{_masked(name, decision, prompt)} {value}" for name, value in facts]))
     return lines
+
+
+def _quoted(heading: str, lines: list[str]) -> str:
+    """What a file brought: all of it stands in a fence, and its heading outside."""
+    return f"{heading}, quoted:\n{fence(lines)}"
 
 
 def _prices(window: Window, prompt: DirectionPrompt) -> list[str]:
@@ -166,7 +174,7 @@ def _news(decision: Decision, prompt: DirectionPrompt) -> str:
     if not decision.headlines:
         return "News: none"
     lines = [f"{_age(headline)}{_masked(headline.text, decision, prompt)}" for headline in decision.headlines]
-    return f"News, oldest first, hours before the close, quoted:\n{fence(lines)}"
+    return _quoted("News, oldest first, hours before the close", lines)
 
 
 def _age(headline: Headline) -> str:

@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,9 +19,10 @@ from pydantic import TypeAdapter
 from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.headlines import is_clean
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Decision, Label, Movement
-from stonk_pipeline.untrusted import LARGEST_TABLE, parse_json, read_text, reason
+from stonk_pipeline.untrusted import LARGEST_TABLE, is_ticker, parse_json, read_text, reason
 
 Read = TypeVar("Read")
 
@@ -159,6 +161,10 @@ def _decision(fields: dict[str, Any]) -> Decision:
     if not all(map(math.isfinite, (*close.context, close.volatility, close.price_offset, close.price_unit))):
         raise ValueError("a window with an infinite number")
     datetime.date.fromisoformat(close.date)
+    about = decision.company
+    texts = [about.name, about.description, *chain(*about.facts)] if about else []
+    if not is_ticker(close.stock) or not all(map(is_clean, [*texts, *(each.text for each in decision.headlines)])):
+        raise ValueError("a stock, a headline or a company in a form that this stage does not write")
     return decision
 
 

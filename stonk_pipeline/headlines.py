@@ -53,6 +53,11 @@ def clean(text: str, limit: int) -> str:
     return ""
 
 
+def is_clean(text: str) -> bool:
+    """Whether a text has what a quotation needs, as all that `clean` gives: one visible line, no fence, no tag."""
+    return text.isprintable() and FENCE not in text and "<" not in text and ">" not in text
+
+
 def _once(text: str) -> str:
     text = unicodedata.normalize("NFKC", html.unescape(text)).translate(_BLANK)
     text = "".join(_visible(text))

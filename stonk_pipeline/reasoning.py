@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from stonk_pipeline.direction import FIGURES, NAME
 from stonk_pipeline.headlines import FENCE
 from stonk_pipeline.schema import Side
 from stonk_pipeline.words import COMMON, CONCLUDING, CUES, DOWN, NOT, UP
@@ -25,7 +26,7 @@ _OTHER_NAMES = {
     "volatility": ("volatile",),
 }
 """What else the figures of a line may be called."""
-NOT_EVIDENCE = ("Stock", "Last close")
+NOT_EVIDENCE = ("Stock", NAME, "Last close")
 """Lines of a question that name what it is about."""
 _REACH = 4
 """Words between a figure and its name at most."""
@@ -73,19 +74,29 @@ class Reason(NamedTuple):
 def items(question: str) -> tuple[Item, ...]:
     """Everything in a prompt that can be cited: figures with their names, and what is quoted, each piece once."""
     found: dict[str, Item] = {}
-    fenced = False
+    fenced, heading = False, ""
     for line in question.splitlines():
         if line == FENCE:
             fenced = not fenced
-        elif fenced:
-            text = _BULLET.sub("", line)
-            words = frozenset(word for word in _words(text) if len(word) > 3 and word not in COMMON | UP | DOWN)
-            if words:
-                found.setdefault(f"quoted {text}", Item(f"quoted {text}", words, min(2, len(words)), None))
-        elif not line.endswith("?"):
-            for item in _figures_of(line):
-                found.setdefault(item.key, item)
+            continue
+        if not fenced:
+            heading = line.partition(",")[0]
+        for item in _items_of(line, heading if fenced else None):
+            found.setdefault(item.key, item)
     return tuple(found.values())
+
+
+def _items_of(line: str, heading: str | None) -> Iterator[Item]:
+    """What can be cited of a line; `heading` is that of the fence it stands in."""
+    if heading == FIGURES:
+        yield from _figures_of(f"{FIGURES}: {line[2:]}")
+    elif heading is None and not line.endswith("?"):
+        yield from _figures_of(line)
+    elif heading is not None and heading not in NOT_EVIDENCE:
+        text = _BULLET.sub("", line)
+        words = frozenset(word for word in _words(text) if len(word) > 3 and word not in COMMON | UP | DOWN)
+        if words:
+            yield Item(f"quoted {text}", words, min(2, len(words)), None)
 
 
 def _figures_of(line: str) -> Iterator[Item]:

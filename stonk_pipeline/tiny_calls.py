@@ -79,7 +79,7 @@ _SHOWN = {
 PHRASES = (
     direction.SYSTEM,
     "Company, quoted:\n" + FENCE,
-    "Figures of the company: ",
+    "Figures of the company, quoted:\n" + FENCE,
     "Closes, oldest first: [",
     "]\nChange on the last day: ",
     "%\nVolatility of a day: ",

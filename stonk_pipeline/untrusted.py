@@ -29,6 +29,7 @@ LONGEST_NUMBER = 400
 LARGEST_NUMBER = 2**63
 UNPRINTED = re.compile("[\\0-\\x08\\x0b\\f\\x0e-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufeff]")
 """Controls, marks that turn the reading direction, and halves of surrogate pairs: no setting or record needs one."""
+TICKER = re.compile(r"[A-Za-z0-9.\-=^&_/:$]{1,32}", re.ASCII)
 SHOWN = 160
 """Characters of somebody else's text, or of a library's complaint, that a message shows."""
 
@@ -157,6 +158,11 @@ def is_name(text: str) -> bool:
     """Whether a text is the name of one file or directory, and no path to another place."""
     wrong = text in ("", ".", "..") or "/" in text or "\0" in text or not text.isprintable()
     return not wrong and len(text.encode(errors="replace")) < 256
+
+
+def is_ticker(text: str) -> bool:
+    """Whether a text has the form of a stock's ticker, which stands in prompts outside of what is quoted."""
+    return TICKER.fullmatch(text) is not None
 
 
 def finite(value: object) -> float | None:

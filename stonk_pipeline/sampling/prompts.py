@@ -6,6 +6,7 @@ from typing import Any
 from stonk_pipeline.config import PromptConfig
 from stonk_pipeline.errors import PromptError
 from stonk_pipeline.forecast import SHORTER, Messages, answer, messages
+from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.schema import Window
 
 
@@ -38,7 +39,7 @@ def questions(
 
 
 def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int, shorter: str) -> list[str]:
-    """Prompts through the model's chat template.
+    """Prompts through the model's chat template, without control tokens in what they quote.
 
     Args:
         tokenizer: of the model.
@@ -54,7 +55,7 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
         raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
     prompts = [
         tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        for conversation in conversations
+        for conversation in guarded(tokenizer, conversations)
     ]
     check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=shorter)
     return prompts

@@ -18,6 +18,7 @@ from stonk_pipeline.form import Messages
 from stonk_pipeline.rewards.direction import COMPONENTS, Answer, Outcome, outcome, running_share, total
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
+from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import Call
 from stonk_pipeline.training import models
@@ -159,6 +160,7 @@ def _called_up(out: Path) -> float:
 def _rows(examples: Examples, config: CallPolicyStage, tokenizer: Any) -> list[dict[str, Any]]:
     """Dataset rows in random order; the prompt column is all that the model sees."""
     asked = [direction.messages(decision, config.prompt, config.days_ahead) for decision in examples.decisions]
+    asked = guarded(tokenizer, asked)  # the trainer applies the template itself
     render(
         tokenizer,
         asked,

@@ -9,6 +9,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.sampling.guarding import guarded_rows
 from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
@@ -67,7 +68,7 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
     questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     weights = _weights(config)
     lesson = Lesson(
-        rows=_rows(windows, targets, config),
+        rows=_rows(windows, targets, config, loaded.tokenizer),
         rewards=[ComponentReward(name, horizon) for name in weights],
         weights=list(weights.values()),
         book=RewardBook(grpo.group_size, horizon, config.prompt.decimals),
@@ -83,7 +84,7 @@ def _weights(config: GRPOStage) -> dict[str, float]:
     return weights | ({RANDOM: config.grpo.random_reward} if config.grpo.random_reward else {})
 
 
-def _rows(windows: list[Window], targets: list[Target], config: GRPOStage) -> list[dict[str, Any]]:
+def _rows(windows: list[Window], targets: list[Target], config: GRPOStage, tokenizer: Any) -> list[dict[str, Any]]:
     """Dataset rows in random order; the prompt column is all that the model sees."""
     rows = []
     for window, target in zip(windows, targets, strict=True):
@@ -100,7 +101,7 @@ def _rows(windows: list[Window], targets: list[Target], config: GRPOStage) -> li
             }
         )
     random.Random(config.seed).shuffle(rows)
-    return rows
+    return guarded_rows(tokenizer, rows)
 
 
 FIRST = Stage("stage1_grpo_training", GRPOStage, run)

@@ -24,7 +24,17 @@ from stonk_pipeline.rewards.direction import (
 )
 from stonk_pipeline.schema import Call, Decision, Movement, Unreadable, Window
 
-QUESTION = '''Figures of the company: Revenue 1.2B, EPS 3.4
+QUESTION = '''Stock: ZZTOP
+Name of the company, quoted:
+"""
+- Quaint Holdings 77
+"""
+Figures of the company, quoted:
+"""
+- Revenue 1.2B
+- EPS 3.4
+- Sector Energy
+"""
 Closes, oldest first: [95.11, 96.22, 94.33, 97.44, 98.55, 100.00]
 Change on the last day: +1.47%
 Volatility of a day: 1.37%
@@ -48,6 +58,15 @@ STAGES = {"one": STAGE_ONE, "two": STAGE_TWO}
 
 def call(side="up", change=1.0, sure=0.6, thinking=HONEST):
     return parse(answer(thinking, side, change, sure))
+
+
+def test_figures_of_a_company_can_be_cited_by_name_and_value_and_those_of_headlines_and_names_cannot():
+    question = QUESTION.replace("a large order", "an order worth 42 million")
+    figures = {item.key for item in items(question) if item.value is not None}
+    assert {"revenue 1.2", "eps 3.4", "sma 97.01", "rsi 55"} <= figures
+    assert not {key for key in figures if key.split()[1] in ("42", "5", "2", "77")}
+    words = [item.key for item in items(question) if item.value is None]
+    assert words == ["quoted the company wins an order worth 42 million from a carmaker", "quoted $ spy webcast"]
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.direction import messages
 from stonk_pipeline.form import TAGS
-from stonk_pipeline.headlines import FENCE, clean, fence, mask, mask_dates
+from stonk_pipeline.headlines import FENCE, clean, fence, is_clean, mask, mask_dates
 from stonk_pipeline.schema import Company, Decision, Headline, Window
 
 LIMIT = 160
@@ -56,9 +56,25 @@ INJECTIONS = (
 
 def shown(text, **options):
     window = Window("ZZTOP", "2021-03-04", (99.0, 100.0), {}, {}, 1.0, 0.0, 1.0)
-    company = Company("Zztop Inc", clean(text, 300), ((clean(text, 40) or "x", clean(text, 40) or "y"),))
+    # A hidden name is masked, so that a text which is the name itself would not be shown anywhere.
+    name = clean(text, 60) if options.get("show_name") else "Zztop Inc"
+    company = Company(name, clean(text, 300), ((clean(text, 40) or "x", clean(text, 40) or "y"),))
     decision = Decision(window, company, (Headline("", clean(text, LIMIT), 3.0), Headline("", "second")))
     return messages(decision, DirectionPrompt(**options), 1)
+
+
+def parted(content):
+    """(headings of what is quoted, the quoted lines, all other lines) of a user message."""
+    headings, quoted, outside = [], [], []
+    fenced = False
+    for line in content.splitlines():
+        if line == FENCE:
+            headings += [] if fenced else [outside.pop()]
+            fenced = not fenced
+        else:
+            (quoted if fenced else outside).append(line)
+    assert not fenced
+    return headings, quoted, outside
 
 
 def check_is_harmless(text):
@@ -88,13 +104,13 @@ def test_injections_stay_within_their_fence_and_their_turn(text, options):
     assert user["role"] == "user"
     assert not any(tag in user["content"] for tag in TAGS)
     assert "<|" not in user["content"]
-    lines, harmless = (shown(words, **options)[1]["content"].splitlines() for words in (text, "harmless"))
-    fences = [place for place, line in enumerate(lines) if line == FENCE]
-    assert len(fences) == (4 if clean(text, 300) else 2)
-    for first, last in zip(fences[::2], fences[1::2], strict=True):
-        assert all(line.startswith("- ") for line in lines[first + 1 : last])
-    assert not any(FENCE in line for line in lines if line != FENCE)
-    assert lines[-1] == harmless[-1]
+    headings, quoted, outside = parted(user["content"])
+    expected, _, harmless = parted(shown("harmless", **options)[1]["content"])
+    if not clean(text, 40):
+        expected = [heading for heading in expected if heading.startswith(("Figures", "News"))]
+    assert headings == expected
+    assert outside == harmless  # whatever a file says stands in a fence
+    assert all(line.startswith("- ") and FENCE not in line for line in quoted)
 
 
 PIECES = [text for text in INJECTIONS if len(text) < 100]
@@ -123,6 +139,16 @@ def test_clean_disarms_any_text_and_cleaning_again_changes_nothing(text):
 )
 def test_clean_keeps_what_news_say(text, kept):
     assert clean(text, LIMIT) == kept
+
+
+@given(st.text())
+def test_is_clean_takes_all_that_clean_gives(text):
+    assert is_clean(clean(text, LIMIT))
+
+
+@pytest.mark.parametrize("text", ['a"""b', "a\nb", "a\u2028b", "a<b", "</think>", "\u202eb", "a\x00b", "\ud800"])
+def test_is_clean_refuses_what_could_leave_its_line_or_fence(text):
+    assert not is_clean(text)
 
 
 def test_clean_cuts_long_text_at_a_word():
