@@ -145,7 +145,11 @@ def _smallest(held: Callable[[str], bool], text: str) -> tuple[int, int]:
 
 
 def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(
+        texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
+    )["input_ids"]
     return ids
 
 

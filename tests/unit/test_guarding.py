@@ -60,8 +60,10 @@ FAMILIES = {
     "llama-2": Family("bpe", ("<s>", "</s>", "<unk>", "<pad>"), normalizer=SENTENCEPIECE, unknown="<unk>"),
     "mistral-v7": Family(
         "bytes",
-        ("[INST]", "[/INST]", "<s>", "</s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[IMG]", "[IMG_BREAK]")
-        + ("[PREFIX]", "[SUFFIX]", "[TOOL_CALLS]", "[TOOL_CONTENT]"),
+        (
+            *("[INST]", "[/INST]", "<s>", "</s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[IMG]", "[IMG_BREAK]"),
+            *("[PREFIX]", "[SUFFIX]", "[TOOL_CALLS]", "[TOOL_CONTENT]"),
+        ),
     ),
     "qwen-3": Family(
         "bytes",
@@ -238,7 +240,7 @@ def test_rendered_prompts_hold_the_control_tokens_of_the_template_alone(name, cl
         return Counter(x for x in tokenizer(prompt, add_special_tokens=False)["input_ids"] if x in control)
 
     harmless, *prompts = render(tokenizer, [asked("harmless", True), *talks], room=1, limit=10**6, shorter="")
-    assert {name: counted(prompt) for prompt in prompts if counted(prompt) != counted(harmless)} == {}
+    assert [prompt for prompt in prompts if counted(prompt) != counted(harmless)] == []
     for talk, safe in zip(talks, guarded(tokenizer, talks), strict=True):
         assert forbidden(name, safe[1]["content"]) == []
         assert safe[0] == talk[0]
