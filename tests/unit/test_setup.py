@@ -1,13 +1,17 @@
 """setup.sh and the two run scripts, with a stand-in for Python and pip that answers as they do within milliseconds."""
 
+import importlib.metadata
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("setup.sh", "run_pipeline.sh", "run_tests.sh", "pyproject.toml", "constraints")
@@ -39,7 +43,7 @@ class Checkout:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, self.path / name)
-        for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
             self.put(name, STAND_IN)
         self.put("df", "#!/bin/sh\necho header\necho disk 0 0 ${FAKE_FREE:-90000000} 0 /\n")
         self.put("nvidia-smi", '#!/bin/sh\necho "$FAKE_GPU"\n')
@@ -90,8 +94,8 @@ def checkout(tmp_path) -> Checkout:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"PYTHON": "/nonexistent"}, "PYTHON=/nonexistent is no Python 3.11 or later"),
-        ({"FAKE_OLD": "1"}, "no Python 3.11 or later found"),
+        ({"PYTHON": "/nonexistent"}, "PYTHON=/nonexistent is no Python 3.11 to 3.14"),
+        ({"FAKE_OLD": "1"}, "no Python 3.11 to 3.14 found"),
         ({"FAKE_NO_VENV": "1"}, "python3.11 has no venv module"),
         ({"FAKE_FREE": "5000000"}, "4 GB of disk are free"),
         ({"STONK_DEVICE": "tpu"}, "STONK_DEVICE=tpu: use cpu or gpu"),
@@ -121,6 +125,43 @@ def test_setup_explains_why_pip_failed_and_goes_on_from_there(checkout, says, me
     assert checkout.calls.count("venv") == 1  # pip had written nothing yet, so the environment is kept
 
 
+def test_setup_names_the_file_that_differs_from_the_pinned_one(checkout, tmp_path):
+    # The words are pip's own: it is the real one, and is given a file that anybody could have put there.
+    (tmp_path / "six-1.17.0-py2.py3-none-any.whl").write_bytes(b"forged")
+    (tmp_path / "list.txt").write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
+    pip = f"{sys.executable} -m pip --isolated install --dry-run --ignore-installed --no-index --find-links {tmp_path}"
+    done = checkout.run(FAKE_PIP=f"{pip} --no-deps --require-hashes -r {tmp_path}/list.txt")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"setup: six==1.17.0 at file://{tmp_path}/six-1.17.0-py2.py3-none-any.whl is not the file")
+    assert "PIP_NO_CACHE_DIR=1 PIP_INDEX_URL=https://pypi.org/simple ./setup.sh" in said
+    assert checkout.calls == ["venv", "pip .venv/setup.tools"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_setup_asks_for_the_pinned_files(checkout, device):
+    no_cpu_build = "[[ $* != *+cpu* ]] || exit 1"
+    assert checkout.run(STONK_DEVICE=device, FAKE_PIP=no_cpu_build).returncode == 0
+    log = (checkout.path / ".venv" / "setup.log").read_text().splitlines()
+    asked = [line for line in log if line.startswith("pip install")]
+    unpinned = [line.split()[-1] for line in asked if "--no-deps --no-build-isolation --require-hashes" not in line]
+    assert unpinned == (["torch==2.13.0+cpu"] if device == "cpu" else []) + ["."]
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_setup_installs_first_what_builds_the_others(checkout, device):
+    checkout.run(STONK_DEVICE=device, FAKE_PIP="cp .venv/setup.tools tools")
+    needed, names = set(), ["setuptools", "hatchling", "editables"]
+    while names:
+        name = canonicalize_name(names.pop())
+        needed.add(name)
+        wanted = map(Requirement, importlib.metadata.requires(name) or [])
+        names += [item.name for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
+    lines = (checkout.path / "tools").read_text().splitlines()
+    assert {line.split("==")[0] for line in lines if "==" in line} == needed
+    assert "--hash=sha256:" in lines[-1]
+
+
 def test_setup_does_nothing_the_second_time(checkout):
     assert checkout.run().returncode == 0
     calls = checkout.calls
@@ -132,7 +173,7 @@ def test_setup_does_nothing_the_second_time(checkout):
 
 def test_setup_updates_in_place_when_its_inputs_change(checkout):
     checkout.run()
-    with (checkout.path / "constraints" / "cpu.txt").open("a") as stream:
+    with (checkout.path / "constraints" / "cpu.hashes.txt").open("a") as stream:
         stream.write("# changed\n")
     assert "updating" in checkout.run().stderr
     assert checkout.calls.count("venv") == 1
@@ -141,7 +182,7 @@ def test_setup_updates_in_place_when_its_inputs_change(checkout):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_setup_starts_anew_after_being_stopped_while_it_wrote(checkout, how):
     child = checkout.start(FAKE_PIP='echo "Installing collected packages: x"; sleep 30')
-    wait_for(lambda: (checkout.path / ".venv" / "setup.busy").exists() and "pip editables" in checkout.calls)
+    wait_for(lambda: (checkout.path / ".venv" / "setup.busy").exists() and "pip .venv/setup.tools" in checkout.calls)
     os.killpg(child.pid, how)
     assert child.wait(timeout=30) != 0
     assert "replacing" in checkout.run().stderr
@@ -200,7 +241,7 @@ def test_setup_does_not_follow_a_link_to_the_environment_of_another_checkout(che
 
 def test_setup_takes_the_cuda_set_where_there_is_a_gpu(checkout):
     assert "for CUDA" in checkout.run(FAKE_GPU="GPU 0: NVIDIA H200 (UUID: GPU-1)").stderr
-    assert checkout.calls == ["venv", "pip .[gpu,dev]"]
+    assert checkout.calls == ["venv", "pip .venv/setup.tools", "pip constraints/gpu.hashes.txt", "pip ."]
 
 
 def test_setup_falls_back_to_the_general_torch(checkout):
@@ -208,7 +249,7 @@ def test_setup_falls_back_to_the_general_torch(checkout):
     done = checkout.run(FAKE_PIP='if [[ $* == *+cpu* ]]; then echo "ERROR: No matching distribution found"; exit 1; fi')
     assert done.returncode == 0
     assert "no CPU build" in done.stderr
-    assert "pip torch==2.13.0" in checkout.calls
+    assert "pip constraints/torch.hashes.txt" in checkout.calls
 
 
 def test_run_pipeline_passes_options_and_exit_code_on(checkout):
