@@ -126,7 +126,7 @@ install_torch() {
 
 install_all() {
     # What is built here (ta, the project) is built with pinned tools, so they come first.
-    awk '/^[^ ]/ { wanted = /^(setuptools|hatchling|editables|packaging|pathspec|pluggy|trove-classifiers)==/ } wanted' \
+    awk '/^[^ ]/ { wanted = /^(setuptools|hatchling|editables|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \
         "constraints/$device.hashes.txt" >$tools
     pip_pinned $tools
     [[ $device == gpu ]] || install_torch
