@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 from packaging.requirements import Requirement
-from packaging.tags import compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -41,7 +41,9 @@ def read(path: Path) -> list[Requirement]:
 
 def needed(wanted: Requirement, names: Iterable[str], machines: dict[tuple[str, str], str]) -> set[str]:
     """Those of an index's file names that a set-up on one of the Pythons and machines may take for the pinned line."""
-    wheels, sources, kept = {}, set(), set()
+    wheels: dict[str, frozenset[Tag]] = {}
+    sources: set[str] = set()
+    kept: set[str] = set()
     for name in names:
         try:
             if name.endswith(".whl"):
@@ -53,16 +55,16 @@ def needed(wanted: Requirement, names: Iterable[str], machines: dict[tuple[str, 
         except (InvalidWheelFilename, InvalidSdistFilename):
             continue  # a form that pip does not take either, of a release long ago
     for python in PYTHONS:
-        version = ".".join(map(str, python))
-        abi = "cp" + version.replace(".", "")
+        dotted = ".".join(map(str, python))
+        abi = "cp" + dotted.replace(".", "")
         fitting = {
             (tag.interpreter, tag.abi)
             for tag in (*cpython_tags(python, [abi], ["any"]), *compatible_tags(python, abi, ["any"]))
         }
         for (system, machine), platform in machines.items():
             here = {
-                "python_version": version,
-                "python_full_version": f"{version}.0",
+                "python_version": dotted,
+                "python_full_version": f"{dotted}.0",
                 "sys_platform": system,
                 "platform_machine": machine,
             }
@@ -74,7 +76,7 @@ def needed(wanted: Requirement, names: Iterable[str], machines: dict[tuple[str, 
                 if any((tag.interpreter, tag.abi) in fitting and re.fullmatch(platform, tag.platform) for tag in tags)
             } or sources
             if not found:
-                place = f"Python {version} on {system} {machine}"
+                place = f"Python {dotted} on {system} {machine}"
                 raise ValueError(f"{wanted}: no wheel for {place}, and no source archive; choose another version")
             kept |= found
     if not kept:
