@@ -103,8 +103,8 @@ explain() {
     elif grep -q 'DO NOT MATCH THE HASHES' $log.last; then
         fail "$(sed -n '/DO NOT MATCH THE HASHES/{n;s/^ *\([^ ]*\) from \([^ #]*\).*/\1 at \2/p;}' $log.last | head -n 1)" \
             "is not the file that is pinned in constraints/ and was not installed. It may be damaged, repacked or forged, or" \
-            "for a Python or machine that is not pinned. To take PyPI's anew:" \
-            "PIP_NO_CACHE_DIR=1 PIP_INDEX_URL=https://pypi.org/simple ./setup.sh $details"
+            "for a Python or machine that is not pinned. To fetch it anew, from PyPI itself if your index is another" \
+            "(PIP_INDEX_URL): PIP_NO_CACHE_DIR=1 ./setup.sh $details"
     elif grep -qE 'NewConnection|NameResolution|Timeout|ProxyError|SSLError|Connection (refused|reset)' $log.last; then
         fail "pip cannot reach its package index: check the network, or pip's proxy and index settings $details"
     fi

@@ -1,8 +1,8 @@
 """Writes the lists that pip installs from: each line of a list of versions, with the SHA-256 of every file that fits.
 
-    .venv/bin/python constraints/renew.py            after each change of cpu.txt, gpu.txt or torch.txt
+    .venv/bin/python constraints/renew.py --index URL      after each change of cpu.txt, gpu.txt or torch.txt
 
-The hashes are those that PyPI states; `--index` names another index that has the same files and the simple API in JSON
+URL is the one that pip would be given: of PyPI's simple API, or of a mirror that has the same files and answers in JSON
 (PEP 691). A line keeps the files for the Pythons and machines below. Its source archive is kept only where one of them
 has no wheel, and a line that has neither is refused. When the lists are made anew and nothing was edited, they change
 only by files that were uploaded since: any other difference is for a person to look into.
@@ -87,7 +87,7 @@ def needed(wanted: Requirement, names: Iterable[str], machines: dict[tuple[str, 
 def main() -> None:
     """Asks the index once for each package and writes the lists."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--index", default="https://pypi.org/simple", help="default: %(default)s")
+    options.add_argument("--index", required=True, help="address of a package index, as in pip's --index-url")
     index = options.parse_args().index.rstrip("/")
     lists = {name: read(FOLDER / f"{name}.txt") for name in MACHINES}
     names = sorted({canonicalize_name(wanted.name) for lines in lists.values() for wanted in lines})
