@@ -23,6 +23,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from stonk_pipeline import rewards
 from stonk_pipeline.config import RECIPES, load_config, recipe_names
@@ -139,6 +140,18 @@ def test_versions_in_pyproject_and_constraints_agree(device):
         assert name in lock, f"{wanted.name} is missing from constraints/{device}.txt"
         (pin,) = lock[name].specifier
         assert wanted.specifier.contains(pin.version), f"constraints/{device}.txt has {lock[name]}, pyproject {wanted}"
+
+
+MENDED = {"setuptools": "78.1.1"}
+"""Package -> first version without a fault by which an index or a file of others could write anywhere."""
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_lock_has_no_version_with_a_known_hole(device):
+    lock = locked(device)
+    for name, mended in MENDED.items():
+        (pin,) = lock[name].specifier
+        assert Version(pin.version) >= Version(mended), lock[name]
 
 
 @pytest.mark.parametrize("lock", ["cpu", "gpu", "torch"])
