@@ -1,18 +1,32 @@
 """Environment variables of every process that speaks with a Prefect server, or is one; set when `tasks` is imported."""
 
 import os
+from pathlib import Path
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 NOT_THROUGH = ("no_proxy", "NO_PROXY")
 
+HOME = "PREFECT_HOME"
+BELOW_HOME = {
+    "PREFECT_LOCAL_STORAGE_PATH": ("storage", "PREFECT_RESULTS_LOCAL_STORAGE_PATH"),
+    "PREFECT_MEMO_STORE_PATH": ("memo_store.toml", "PREFECT_SERVER_MEMO_STORE_PATH"),
+    "PREFECT_LOGGING_SETTINGS_PATH": ("logging.yml", "PREFECT_LOGGING_CONFIG_PATH"),
+}
+"""Variable -> (its path below PREFECT_HOME, another name of the variable): what Prefect 3.7 says is there, and has in
+`~/.prefect` all the same."""
+
 
 def settle() -> None:
-    """Prefect reports to nobody, and what listens on this machine is asked without a proxy."""
+    """Prefect reports to nobody, keeps all below its home, and asks what listens on this machine without a proxy."""
     # Prefect reports usage to its makers otherwise, and prints an error where it cannot. Set either to another value
     # to allow it.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    if home := os.environ.get(HOME):
+        for variable, (name, other) in BELOW_HOME.items():
+            if other not in os.environ:
+                os.environ.setdefault(variable, str(Path(home).expanduser() / name))
     ask_directly(*LOOPBACK_NAMES)
 
 

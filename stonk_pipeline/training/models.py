@@ -96,11 +96,17 @@ def prepare_backend(model: ModelConfig) -> str:
     backend = choose_backend(model)
     if backend == "unsloth":
         # Its compiled trainers lie in the working directory by default, which two runs at once would share.
-        os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(Path.home() / ".cache" / "stonk-pipeline" / "unsloth"))
+        os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(cache() / "unsloth"))
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
         _spare_unsloth_wrong_kernels()
         import unsloth  # noqa: F401
     return backend
+
+
+def cache() -> Path:
+    """`stonk-pipeline` in the user's cache folder: what can be computed again, and nothing else."""
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "stonk-pipeline"
 
 
 def _spare_unsloth_wrong_kernels() -> None:

@@ -12,7 +12,7 @@ from stonk_pipeline.errors import EngineError, PromptError
 from stonk_pipeline.forecast import SHORTER, answer
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine
 from stonk_pipeline.sampling.prompts import check_lengths, render, token_ids
-from stonk_pipeline.training.models import load_for_training, load_merged
+from stonk_pipeline.training.models import cache, load_for_training, load_merged
 
 ASKED = [
     [{"role": "system", "content": "Forecast."}, {"role": "user", "content": f"Closes: {closes}"}]
@@ -144,3 +144,15 @@ def test_prompts_hold_the_tokens_of_the_template_and_no_second_beginning(tokeniz
     draws = Draws(n=2, temperature=1.0, top_p=1.0, max_tokens=40, seed=0)
     expected = TransformersEngine(network, plain).sample(prompts, draws)
     assert TransformersEngine(network, begins).sample(prompts, draws) == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [(None, "/home/me/.cache"), ("", "/home/me/.cache"), ("relative", "/home/me/.cache"), ("/big", "/big")],
+)
+def test_cache_follows_the_users_cache_folder(monkeypatch, chosen, expected):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", chosen)
+    assert str(cache()) == f"{expected}/stonk-pipeline"

@@ -28,6 +28,25 @@ def test_import_opts_out_of_telemetry_before_prefect_is_imported(module: str) ->
     assert done.stdout.split() == ["1", "false", "False"]
 
 
+PATHS = """
+import tasks
+from prefect.settings import get_current_settings as settings
+print(settings().results.local_storage_path, settings().server.memo_store_path, settings().logging.config_path)
+"""
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_prefect_keeps_all_below_its_home(tmp_path: Path, named: bool) -> None:
+    """Prefect 3.7 by itself has results, memo and the settings of its logging in `~/.prefect` all the same."""
+    own = OWN | {"HOME": str(tmp_path / "home"), "PREFECT_HOME": "~/kept"}
+    expected = [str(tmp_path / "home" / "kept" / name) for name in ("storage", "memo_store.toml", "logging.yml")]
+    if named:  # who names a place of his own has it, by either name of the setting
+        expected[:2] = [str(tmp_path / "results"), str(tmp_path / "memo")]
+        own |= {"PREFECT_RESULTS_LOCAL_STORAGE_PATH": expected[0], "PREFECT_MEMO_STORE_PATH": expected[1]}
+    done = subprocess.run([sys.executable, "-c", PATHS], env=own, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == expected
+
+
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """A proxy that is not there, and no host that is asked without it."""
