@@ -6,6 +6,7 @@ checked, and the connection goes to one that was checked. This happens where con
 for redirects too, and for a name that leads elsewhere a moment later.
 """
 
+import contextlib
 import ipaddress
 import socket
 import time
@@ -25,6 +26,10 @@ TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 """HTTP status codes after which another attempt may succeed."""
 MOST_PAUSE = 60.0
 MOST_REDIRECTS = 5
+AROUND = 2
+"""Bytes that may come for each byte of bars that is allowed: a body in small pieces has a frame around each."""
+LEAST_BYTES = 1_000_000
+"""What may come besides, for headers."""
 GZIP_OR_ZLIB = 47
 """zlib's `wbits` that takes either header."""
 INTERNET = ipaddress.ip_network("2000::/3")
@@ -57,27 +62,28 @@ def download(address: str, config: IngestConfig) -> bytes:
 
 
 def _attempt(address: str, config: IngestConfig) -> bytes:
-    limit = int(config.max_megabytes * 1e6)
-    network = _Network(config.timeout_seconds)
+    network = _Network(address, config)
     transport = httpx.HTTPTransport()
     transport._pool._network_backend = network  # httpx passes none on; a test shows that it is the one in use
+    # No proxy that the environment names: it would resolve the name anew, where nobody checks it.
+    with httpx.Client(transport=transport, trust_env=False, timeout=config.timeout_seconds) as client:
+        request = client.build_request("GET", address, headers={"Accept-Encoding": "identity"})
+        for _ in range(MOST_REDIRECTS + 1):
+            with contextlib.closing(client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    response.raise_for_status()
+                    return _content(response, config, address)
+                request = response.next_request  # of a redirect's own body, which may have no end, nothing is read
+    raise DataError(f"{public(address)}: more than {MOST_REDIRECTS} redirects; give the address that they lead to")
+
+
+def _content(response: httpx.Response, config: IngestConfig, address: str) -> bytes:
+    limit = int(config.max_megabytes * 1e6)
     content = bytearray()
-    with (
-        # No proxy that the environment names: it would resolve the name anew, where nobody checks it.
-        httpx.Client(transport=transport, max_redirects=MOST_REDIRECTS, trust_env=False) as client,
-        client.stream(
-            "GET",
-            address,
-            timeout=config.timeout_seconds,
-            follow_redirects=True,
-            headers={"Accept-Encoding": "identity"},
-        ) as response,
-    ):
-        response.raise_for_status()
-        for chunk in _unpacked(response, limit + 1):
-            content += chunk
-            if len(content) > limit:
-                raise DataError(f"{public(address)}: larger than {config.max_megabytes:g} MB; raise max_megabytes")
+    for chunk in _unpacked(response, limit + 1):
+        content += chunk
+        if len(content) > limit:
+            raise DataError(f"{public(address)}: larger than {config.max_megabytes:g} MB; raise max_megabytes")
     return bytes(content)
 
 
@@ -106,11 +112,12 @@ def _unpacked(response: httpx.Response, most: int) -> Iterator[bytes]:
 
 
 class _Network(httpcore.SyncBackend):
-    """Connections to addresses that may be asked, for a limited time in all."""
+    """Connections to addresses that may be asked, for a limited time and a limited number of bytes in all."""
 
-    def __init__(self, seconds: float) -> None:
-        self.until = time.monotonic() + seconds
-        self.seconds = seconds
+    def __init__(self, address: str, config: IngestConfig) -> None:
+        self.address, self.seconds, self.megabytes = address, config.timeout_seconds, config.max_megabytes
+        self.until = time.monotonic() + self.seconds
+        self.bytes = int(AROUND * self.megabytes * 1e6) + LEAST_BYTES
 
     def connect_tcp(
         self,
@@ -140,6 +147,19 @@ class _Network(httpcore.SyncBackend):
             raise error(f"not whole after {self.seconds:g} s")
         return left if timeout is None else min(left, timeout)
 
+    def take(self, count: int) -> None:
+        """Counts what has come, whatever it was: headers, what stands around the bars, and what is thrown away.
+
+        Raises:
+            DataError: it is more than bars of the allowed size can need.
+        """
+        self.bytes -= count
+        if self.bytes < 0:
+            raise DataError(
+                f"{public(self.address)}: larger than {self.megabytes:g} MB with all that was sent around the bars; "
+                "raise max_megabytes"
+            )
+
 
 class _Timed(httpcore.NetworkStream):
     """A connection whose reads and writes all end in time: a server that drips meets no time-out between packets."""
@@ -150,10 +170,12 @@ class _Timed(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         left = self.network.left(timeout, httpcore.ReadTimeout)
         try:
-            return self.stream.read(max_bytes, left)
+            content = self.stream.read(max_bytes, left)
         except httpcore.ReadTimeout:
             self.network.left(timeout, httpcore.ReadTimeout)  # says so, if it is the whole time that is over
             raise
+        self.network.take(len(content))
+        return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.stream.write(buffer, self.network.left(timeout, httpcore.WriteTimeout))
@@ -220,7 +242,8 @@ def _meant(address: str) -> Address:
 def _fault(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"status {error.response.status_code} {error.response.reason_phrase}".strip()
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{told}; raise timeout_seconds" if isinstance(error, httpx.TimeoutException) else told
 
 
 def public(address: str) -> str:
