@@ -1,8 +1,10 @@
 """Folders that the project replaces and empties: those that bear its own mark, and never what a link leads to."""
 
+import ctypes
 import os
 import re
 import shutil
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from stonk_pipeline.errors import PipelineError
 
 LEFTOVER = re.compile(r"\..+\.(\d+)\.(?:tmp|new|old)")
 """Name of a file or folder that a writer of that process number had not yet put in its place."""
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+"""From Linux's `fcntl.h`; Python has no call for it."""
 
 
 def remove(path: Path) -> None:
@@ -48,12 +53,25 @@ def require_own(
 
 
 def replace(new: Path, target: Path) -> None:
-    """Puts a finished folder in the place of another one, which goes when the new one stands."""
+    """Puts a finished folder in the place of another one, which goes when the new one stands.
+
+    On Linux the two change names at one stroke, so that whoever looks there always finds one of them, whole. Elsewhere a
+    process that is killed between two renames leaves neither there, until it is tried again.
+    """
+    if _exchange(new, target):
+        remove(new)  # by now the one before
+        return
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists() or target.is_symlink():
         target.rename(old)
     new.rename(target)
     remove(old)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Has two paths change names; False if one is not there, or the file system cannot."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    return call is not None and call(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0
 
 
 def sweep(directory: Path) -> None:

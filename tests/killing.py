@@ -8,8 +8,8 @@ from pathlib import Path
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree", "shutil.copyfile"}
 
 
-def die_at(instant: int) -> None:
-    """Has this process killed before it changes a file for the n-th time."""
+def die_at(instant: int) -> Callable[[], int]:
+    """Has this process killed before it changes a file for the n-th time; gives a counter of such changes."""
     seen = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -22,6 +22,7 @@ def die_at(instant: int) -> None:
                 os.kill(os.getpid(), 9)
 
     sys.addaudithook(hook)
+    return lambda: seen
 
 
 def kill_at_every_instant(

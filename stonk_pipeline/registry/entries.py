@@ -181,6 +181,8 @@ def _verdict(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
 def store(entry: Entry, adapter: Path, directory: Path) -> None:
     """Copies an adapter and writes its entry, whole or not at all: the directory appears when both are there.
 
+    An entry whose adapter was pruned stays until then.
+
     Raises:
         RegistryError: the adapter changed while it was copied.
     """
@@ -194,7 +196,7 @@ def store(entry: Entry, adapter: Path, directory: Path) -> None:
         if path.is_file():
             path.chmod(0o444)
     write_atomic(temporary / ENTRY, entry.model_dump_json(indent=2))
-    os.replace(temporary, directory)
+    folders.replace(temporary, directory)
 
 
 def load(directory: Path) -> Entry:

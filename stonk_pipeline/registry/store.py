@@ -84,7 +84,9 @@ class Registry:
                 if known.pruned is None:
                     entries.adapter_of(known, directory)
                     return known
-                self._remove(directory)
+                self._require_inside(directory)
+            else:
+                folders.require_own(directory, False, RegistryError, "move it away, and register again")
             directory.parent.mkdir(parents=True, exist_ok=True)
             entries.store(entry, run.stage_dir(entry.step) / ADAPTER, directory)
         return entry
@@ -175,10 +177,13 @@ class Registry:
             yield
 
     def _remove(self, path: Path) -> None:
-        """Removes an entry or its adapter, if no link on the way there leads out of the registry."""
+        """Removes an entry's adapter, if no link on the way there leads out of the registry."""
+        self._require_inside(path)
+        folders.remove(path)
+
+    def _require_inside(self, path: Path) -> None:
         if not path.parent.resolve().is_relative_to(self.root.resolve()):
             raise RegistryError(f"{path}: a link leads out of {self.root}; nothing is deleted there, remove the link")
-        folders.remove(path)
 
     def trials(self, key: str) -> list[dict[str, Any]]:
         """Every comparison of the key, oldest first.

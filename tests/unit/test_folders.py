@@ -11,6 +11,7 @@ from stonk_pipeline import cli, folders, journal, locks, pipeline
 from stonk_pipeline.config import load_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.publishing import ADAPTER, ORIGIN, publish
+from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import LOCK, Stage, execute
 from tasks import terminal
@@ -47,6 +48,20 @@ def test_remove_takes_a_link_and_leaves_what_it_leads_to(tmp_path, diary):
     for name in ("file", "folder", "link", "dangling", "never there"):
         folders.remove(tmp_path / name)
     assert list(tmp_path.iterdir()) == [diary]
+
+
+@pytest.mark.parametrize("at_one_stroke", [True, False])
+def test_replace_puts_a_folder_in_the_place_of_another(tmp_path, monkeypatch, at_one_stroke):
+    if not at_one_stroke:
+        monkeypatch.setattr(folders, "_exchange", lambda first, second: False)
+    for text in ("first", "second"):
+        (tmp_path / ".new").mkdir()
+        (tmp_path / ".new" / text).touch()
+        folders.replace(tmp_path / ".new", tmp_path / "target")
+        assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+            "target",
+            f"target/{text}",
+        ]
 
 
 def test_sweep_removes_what_writers_that_were_killed_left_and_no_more(tmp_path, diary):
@@ -86,6 +101,19 @@ def test_publish_replaces_no_adapter_of_somebody_else(tmp_path, diary):
         publish(run, "grpo-second")
     target.unlink()
     assert (publish(run, "grpo-second") / ORIGIN).is_file()
+
+
+def test_register_replaces_no_folder_of_somebody_else(tmp_path):
+    run = trained_run(tmp_path, "run", 0.5)
+    registry = Registry(tmp_path / "models")
+    entry = describe(run)
+    registry.entry_dir(entry).mkdir(parents=True)
+    (registry.entry_dir(entry) / "notes").write_text("mine")
+    with pytest.raises(RegistryError, match="holds notes, .*; move it away, and register again"):
+        registry.register(run)
+    assert (registry.entry_dir(entry) / "notes").read_text() == "mine"
+    (registry.entry_dir(entry) / "notes").unlink()
+    assert registry.adapter(registry.register(run)).is_dir()
 
 
 def test_main_takes_a_run_whose_settings_were_lost(tmp_path):

@@ -31,7 +31,7 @@ from tests.killing import kill_at_every_instant
 from tests.unit.test_registry import trained_run
 
 ROOT = Path(__file__).parents[2]
-LEAST = {"registry": 50, "log": 10, "ingest": 12}
+LEAST = {"registry": 50, "pruned_entry": 8, "log": 10, "ingest": 12}
 """Instants that there are at least: with fewer, the hook sees nothing any more."""
 
 
@@ -78,6 +78,29 @@ def kills_of_registry(root: Path) -> int:
         assert not leftovers(folder)
 
     return kill_at_every_instant(lambda folder: None, act, look, finish, root)
+
+
+def kills_of_pruned_entry(root: Path) -> int:
+    run = trained_run(root / "runs", "a", 0.5)
+    entry = describe(run)
+
+    def registry(folder: Path) -> Registry:
+        return Registry(folder / "models", folder / "forecasts")
+
+    def prepare(folder: Path) -> None:
+        registry(folder).register(run)
+        assert registry(folder).prune(entry.key, keep=0)
+
+    def look(folder: Path) -> None:
+        (found,) = registry(folder).entries()  # what was tried stays on record
+        assert found.pruned or registry(folder).adapter(found)
+
+    def finish(folder: Path) -> None:
+        look(folder)
+        assert registry(folder).adapter(registry(folder).find(entry.id))
+        assert not leftovers(folder)
+
+    return kill_at_every_instant(prepare, lambda folder: registry(folder).register(run), look, finish, root)
 
 
 def kills_of_log(root: Path) -> int:

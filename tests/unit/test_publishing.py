@@ -69,6 +69,9 @@ def try_every_instant(directory, older):
             os._exit(0)
         status = os.waitpid(child, 0)[1]
         missing = not (target / "weights").is_file() or (target / "weights").read_text() != "new weights"
+        if older:  # one of the two is there, whole, at every instant
+            other = "gone" if missing else "deeper/more"
+            assert (target / other).is_file() and (target / "origin.json").is_file(), (tried, other)
         if retry(run):
             done += 1
             missed += missing

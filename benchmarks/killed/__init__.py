@@ -1,0 +1,1 @@
+"""What `benchmarks/kills.py` kills, and how it looks at what is left."""
