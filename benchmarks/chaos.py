@@ -4,11 +4,13 @@
 
 One run goes through undisturbed first. Then a run is started, something is killed or cancelled after a random time, the
 clock runs until the server shows a state that has ended, and the run is retried and disturbed again, until it completes
-and its outputs are compared with the undisturbed run's. Then the next run begins. The table has a line a target:
+and its outputs and published adapters are compared with the undisturbed run's. Then the next run begins. The table has
+a line a target:
 
 - state after: seconds until the run was Crashed, Failed, Cancelled (or Completed, if it took no notice);
 - orphans: processes that were still there ten seconds later and should not have been;
-- runs, wrong: completed runs with such a kill among theirs, and those whose outputs differ from the undisturbed run's.
+- runs, wrong: completed runs with such a kill among theirs, and those whose outputs or published adapters differ
+  from the undisturbed run's, or that left something beside these.
 """
 
 import argparse
@@ -29,7 +31,7 @@ import httpx
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.served import ENDS, TINY, Served, digests, of_home  # noqa: E402  # needs the line above
+from tests.served import ENDS, TINY, Served, digests, of_home, unpublished  # noqa: E402  # needs the line above
 
 TARGETS = (
     ("flow", "SIGKILL"),
@@ -147,7 +149,7 @@ class Soak:
             if ended in ENDS:
                 self.served.retry(run)
         directory = self.served.directory(run)
-        wrong = digests(directory) != expected
+        wrong = digests(directory) != expected or bool(unpublished(directory, expected))
         for target in suffered:
             self.tallies[target].runs += 1
             self.tallies[target].wrong += wrong

@@ -44,7 +44,7 @@ PATIENCE = 60.0
 NEVER = sys.maxsize
 """Number of a change that no step comes to."""
 STEPS = 20
-"""Steps in a folder, before the next folder begins."""
+"""Steps in a folder, at most, before the next folder begins."""
 
 
 @dataclass
@@ -134,8 +134,8 @@ def lost(writer: Writer, step: Step, before: Facts, *, done: bool) -> str | None
         return f"{type(error).__name__}: {error}"
 
 
-def kill(writer: Writer, tally: Tally, rng: random.Random) -> None:
-    """One step that is killed, looked at, done again, and looked at again."""
+def kill(writer: Writer, tally: Tally, rng: random.Random) -> bool:
+    """One step that is killed, looked at, done again, and looked at again; whether all was right."""
     step = writer.step()
     before = writer.facts()
     if rng.random() < 0.5:
@@ -156,22 +156,23 @@ def kill(writer: Writer, tally: Tally, rng: random.Random) -> None:
     tally.findings += [why] if why else []
     tally.findings += left
     tally.changes = max(tally.changes, again.changes)
+    return not why and not left
 
 
 def run(work: tuple[int, int, int, str]) -> Tally:
     """Kills one writer so many times: (its number, kills, seed, where its folders lie)."""
     which, kills, seed, root = work
     kind, rng = WRITERS[which], random.Random(f"{seed} {which}")
-    tally, writer, number = Tally(), None, 0
+    tally, folder = Tally(), 0
     while tally.kills < kills:
-        if number % STEPS == 0:
-            writer = kind(Path(root) / f"{kind.__name__}{number}", rng)
-            alone = attempt(writer.step())  # for how long it takes
-            tally.changes = max(tally.changes, alone.changes)
-            tally.seconds = max(tally.seconds, alone.seconds)
-        assert writer is not None
-        kill(writer, tally, rng)
-        number += 1
+        folder += 1
+        writer = kind(Path(root) / f"{kind.__name__}{folder}", rng)
+        alone = attempt(writer.step())  # for how long it takes
+        tally.changes = max(tally.changes, alone.changes)
+        tally.seconds = max(tally.seconds, alone.seconds)
+        for _ in range(STEPS):
+            if tally.kills == kills or not kill(writer, tally, rng):
+                break  # in a folder that is damaged, everything that follows would count too
     return tally
 
 

@@ -55,7 +55,7 @@ def require_own(
 def replace(new: Path, target: Path) -> None:
     """Puts a finished folder in the place of another one, which goes when the new one stands.
 
-    On Linux the two change names at one stroke, so that whoever looks there always finds one of them, whole. Elsewhere a
+    On Linux the two change names at one stroke, so that whoever looks there finds one of them, whole. Elsewhere a
     process that is killed between two renames leaves neither there, until it is tried again.
     """
     if _exchange(new, target):

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from stonk_pipeline import dag, pipeline
-from stonk_pipeline.runs import TIMED, verify
+from stonk_pipeline.publishing import ADAPTER, ORIGIN
+from stonk_pipeline.runs import TIMED, file_digest, verify
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
@@ -186,6 +187,23 @@ def digests(directory: Path) -> dict[str, str]:
         outputs = verify(run.stage_dir(step)).outputs
         found |= {f"{step}/{name}": digest for name, digest in outputs.items() if name not in TIMED}
     return found
+
+
+def unpublished(directory: Path, expected: dict[str, str]) -> list[str]:
+    """What is not as an undisturbed run's digests say where a run publishes its adapters, or does not belong there."""
+    run = pipeline.open_run(directory)
+    wanted = {}
+    for step, spec in dag.FORECAST.items():
+        if spec.publishes:
+            begin = f"{step}/{ADAPTER}/"
+            names = [name.removeprefix(begin) for name in expected if name.startswith(begin)]
+            wanted |= {f"{spec.publishes}/{name}": expected[begin + name] for name in names}
+            wanted |= {spec.publishes: "a folder", f"{spec.publishes}/{ORIGIN}": "a note"}  # of this run, with its time
+    there = {}
+    for path in run.models_dir.rglob("*"):
+        kind = "a folder" if path.is_dir() else "a note" if path.name == ORIGIN else file_digest(path)
+        there[path.relative_to(run.models_dir).as_posix()] = kind
+    return sorted(name for name in wanted | there if wanted.get(name) != there.get(name))
 
 
 def of_home(mark: str) -> dict[int, str]:

@@ -13,7 +13,7 @@ import pytest
 
 from stonk_pipeline import dag, pipeline
 from stonk_pipeline.runs import verify
-from tests.served import ROOT, Served, digests, environment, of_home
+from tests.served import ROOT, Served, digests, environment, of_home, unpublished
 
 Undisturbed = tuple[str, dict[str, str]]
 STAGE = "sft"
@@ -60,7 +60,13 @@ def nobody_left(served: Served, seconds: float = 10) -> bool:
 def completes(served: Served, run: str, expected: dict[str, str]) -> None:
     served.retry(run)
     assert served.wait(run) == "COMPLETED"
-    assert digests(served.directory(run)) == expected
+    same(served.directory(run), expected)
+
+
+def same(directory: Path, expected: dict[str, str]) -> None:
+    """The outputs and the published adapters are those of an undisturbed run, and nothing lies beside them."""
+    assert digests(directory) == expected
+    assert unpublished(directory, expected) == []
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
@@ -103,7 +109,7 @@ def test_killed_server_comes_back_and_the_run_with_it(served: Served, undisturbe
     assert wait_through_outage(served, run) in ("COMPLETED", "CRASHED", "FAILED")
     if served.state(run) != "COMPLETED":
         completes(served, run, expected)
-    assert digests(served.directory(run)) == expected
+    same(served.directory(run), expected)
 
 
 def wait_through_outage(served: Served, run: str) -> str:
@@ -159,7 +165,7 @@ def test_run_of_the_command_line_that_is_killed_does_not_stay_running(
         alone.stop()
     done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert digests(directory) == expected
+    same(directory, expected)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_register_replaces_no_folder_of_somebody_else(tmp_path):
     entry = describe(run)
     registry.entry_dir(entry).mkdir(parents=True)
     (registry.entry_dir(entry) / "notes").write_text("mine")
-    with pytest.raises(RegistryError, match="holds notes, .*; move it away, and register again"):
+    with pytest.raises(RegistryError, match=r"holds notes, .*; move it away, and register again"):
         registry.register(run)
     assert (registry.entry_dir(entry) / "notes").read_text() == "mine"
     (registry.entry_dir(entry) / "notes").unlink()

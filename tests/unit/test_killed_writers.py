@@ -179,3 +179,11 @@ def test_writers_killed_at_every_instant_lose_nothing_and_leave_nothing(tmp_path
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     assert int(result.stdout.split()[-1]) >= LEAST[writer]
+
+
+def test_benchmark_of_kills_runs_and_finds_nothing():
+    command = [sys.executable, "benchmarks/kills.py", "--kills", "6"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert [row[1] for row in rows[2:]] == ["1"] * 6
