@@ -8,6 +8,7 @@ Outcomes of earlier forecasts are marked first. Every forecast is logged before 
 from prefect import flow
 
 from stonk_pipeline.forward.request import ForecastRequest
+from tasks.begin import guard_run
 from tasks.forecasts import log_forecasts, mark_outcomes
 
 
@@ -18,6 +19,7 @@ def forecast_flow(request: ForecastRequest = ForecastRequest()) -> str:  # noqa:
     Args:
         request: what to forecast and by which model; the form in the UI is drawn from it.
     """
+    guard_run()
     mark_outcomes(request)
     return log_forecasts(request)
 

@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from stonk_pipeline.settings_operations import IngestConfig
+from tasks.begin import guard_run
 from tasks.ingest import announce, final_state, ingest
 
 DEFAULT = IngestConfig()
@@ -22,6 +23,7 @@ def ingest_flow(config: IngestConfig = DEFAULT) -> State[None]:
     Args:
         config: where bars come from and the rules; the form in the UI is drawn from it.
     """
+    guard_run()
     done = ingest(config)
     announce(config, done)
     return final_state(done)

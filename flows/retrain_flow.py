@@ -13,6 +13,7 @@ from flows.train_flow import train_flow
 from stonk_pipeline import retraining, roots
 from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.settings_operations import RetrainConfig
+from tasks.begin import guard_run
 from tasks.retrain import announce_newer_bars, prepare, take_over
 
 DEFAULT = RetrainConfig()
@@ -25,6 +26,7 @@ def retrain_flow(config: RetrainConfig = DEFAULT) -> str | State[None]:
     Args:
         config: what to train, and from where; the form in the UI is drawn from it.
     """
+    guard_run()
     roots.check(config)
     wanted = config.pipeline_config()
     roots.check(wanted)

@@ -19,7 +19,6 @@ from typing import Any
 from uuid import UUID
 
 from stonk_pipeline import locks
-from stonk_pipeline.errors import BusyError
 
 GOODBYE = "goodbye"
 PATIENCE_SECONDS = 3600
@@ -66,13 +65,10 @@ def watch(run_id: str, run_count: int, api_url: str | None) -> None:
 
 def hold(run_id: str) -> None:
     """Shows, for as long as this process lives, that it works on a flow run."""
+    if run_id in _held:
+        return  # a retry in this very process, or a flow that begins another's work
     path, lock = _lock(run_id), ExitStack()
-    try:
-        lock.enter_context(locks.held(path, "a run", f"flow run {run_id}", wait=10))
-    except BusyError:
-        if run_id in _held:
-            return  # a retry in this very process
-        raise
+    lock.enter_context(locks.held(path, "a run", f"flow run {run_id}", wait=10))
     _held.add(run_id)
 
     def let_go() -> None:

@@ -1,5 +1,6 @@
 """Habits of this project that a machine can watch. What is new is found by itself: nothing has to be listed here."""
 
+import ast
 import doctest
 import functools
 import importlib
@@ -107,6 +108,20 @@ def test_no_module_imports_a_heavy_library_at_its_top(packages, forbidden):
 def test_every_flow_module_says_what_it_does():
     for name in modules("flows"):
         assert importlib.import_module(name).__doc__, f"{name} has no docstring"
+
+
+def test_every_flow_begins_with_what_guards_its_process():
+    """Else a killed one stays "running" for ever, and later ones of a deployment with a limit are cancelled."""
+    flows = [name for name in modules("flows") if name.endswith("_flow")]
+    for name in flows:
+        (function,) = [
+            item
+            for item in ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_text()).body
+            if isinstance(item, ast.FunctionDef) and any("flow" in ast.unparse(one) for one in item.decorator_list)
+        ]
+        first = ast.unparse(function.body[1])  # after the docstring
+        assert "guard_run(" in first or "begin_run(" in first, f"{name}: {first}"
+    assert len(flows) >= 5
 
 
 def test_flow_files_are_named_as_flows_and_shadow_nothing():
