@@ -25,6 +25,7 @@ NO_PATHS = {
     "address": "checked where it is fetched",
     "overrides": "checked as the settings that they become",
     "key": "two plain names, by form",
+    "revision": "of a model of the hub: no part of it begins with a dot, by form",
     "val_start": "a date",
     "test_start": "a date",
     "knowledge_cutoff": "a date",
