@@ -27,6 +27,7 @@ from stonk_pipeline.runs import (
     execute,
     finished,
     json_digest,
+    model_digest,
     require_stage_dir,
     verify,
     write_atomic,
@@ -83,7 +84,13 @@ class Run:
         return [*folds, (self, POOL.name)] if folds else [(self, step) for step in self.graph]
 
     def spec(self, step: str) -> Step:
-        """What a step is in this run."""
+        """What a step is in this run.
+
+        Raises:
+            StageError: it has no such step.
+        """
+        if step not in self.graph:
+            raise StageError(f"{self.directory}: this run has no step {step}; it has {', '.join(self.graph)}")
         return POOL if step == POOL.name and self.folds else self.graph[step]
 
     def label(self, step: str) -> str:
@@ -126,24 +133,39 @@ class Run:
             return None
 
     def require_inputs(self, step: str) -> None:
-        """Checks what a step reads, before anything is changed or loaded: steps done, windows of these very settings.
+        """Checks what a step reads, before anything is changed or loaded.
+
+        The steps before it must be done, its windows be of these very settings, and its adapters of this base model.
 
         Raises:
             StageError: names the step that has to run first, and why; or what lies where its adapter is published.
         """
         require_publishable(self, step)
         needed = earlier_steps(self.graph, step) if self.spec(step) is not POOL else []
+        model = self._model_digest() if self.loads_model(step) else None
         for other in filter(self.runs, needed):
             try:
                 manifest = verify(self.stage_dir(other))
             except StageError as error:
                 raise StageError(f"{step} needs {other}: {error}") from error
+            if model is not None and manifest.inputs.get(MODEL, model) != model:
+                raise StageError(
+                    f"{self.stage_dir(other)}: finished {manifest.finished} with another base model than is in "
+                    f"{base_directory(self.config.model)} now; put the other back, or run {other} again"
+                )
             # Other stages may be given other settings one by one; windows of another shape or market fit none of them.
             if other == "preprocess" and self.finished(other) is None:
                 raise StageError(
                     f"{self.stage_dir(other)}: finished {manifest.finished} with other settings or inputs than "
                     f"{step} is to run with; run {other} again with the same options, or leave the options out"
                 )
+
+    def _model_digest(self) -> str | None:
+        """Digest of the base model's files; None while those of a model of the hub are not on this machine."""
+        try:
+            return model_digest(base_directory(self.config.model))
+        except StageError:
+            return None
 
     def execute(self, step: str, progress: Progress) -> StageResult:
         """Runs a step in this process, unless it is done, and publishes its adapter."""

@@ -141,6 +141,15 @@ def input_digest(path: Path) -> str:
     return json_digest(output_files(path))
 
 
+def model_digest(directory: Path) -> str:
+    """Digest of a base model's files.
+
+    Raises:
+        StageError: they are not there.
+    """
+    return json_digest(model_digests(directory))
+
+
 def read_manifest(directory: Path) -> Manifest:
     """Reads a stage's manifest.
 
@@ -187,9 +196,7 @@ def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> t
     """What a stage's outputs follow from: (digest, the inputs' digests)."""
     # One file may be the input of thousands of stocks: it is read once.
     by_path = {path: input_digest(path) for path in dict.fromkeys(inputs.values()) if path != inputs.get(MODEL)}
-    digests = {
-        name: json_digest(model_digests(path)) if name == MODEL else by_path[path] for name, path in inputs.items()
-    }
+    digests = {name: model_digest(path) if name == MODEL else by_path[path] for name, path in inputs.items()}
     return json_digest([stage.name, config.model_dump(mode="json"), digests]), digests
 
 

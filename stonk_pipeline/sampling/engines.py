@@ -19,6 +19,8 @@ from stonk_pipeline.training.locations import of_adapter
 
 Answers = list[list[str]]
 """For each prompt, its answers."""
+Drawn = list[list[list[int]]]
+"""For each prompt, the tokens of its answers, their end included where it was drawn."""
 TOKENS_AT_ONCE = 40_000
 """Prompt and answer tokens in one batch of the transformers engine on a CPU; eight times as many on CUDA."""
 
@@ -38,6 +40,10 @@ class Draws:
     seed: int
 
 
+def _read(chat: Chat, drawn: Drawn) -> Answers:
+    return [[chat.read(ids) for ids in of_one] for of_one in drawn]
+
+
 def _silent(done: int, total: int, note: str) -> None:
     """Progress that nobody watches."""
 
@@ -47,9 +53,14 @@ class Engine(Protocol):
 
     name: str
     tokenizer: Any
+    chat: Chat
+
+    def draw(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Drawn:
+        """Draws answers for each prompt. Same seed, same answers."""
+        ...
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
-        """Draws answers for each prompt. Same seed, same answers."""
+        """The same as text."""
         ...
 
 
@@ -94,13 +105,17 @@ class TransformersEngine:
     def __init__(self, network: Any, tokenizer: Any) -> None:
         self.network = network
         self.tokenizer = tokenizer
-        self._chat = Chat.of(tokenizer, end_tokens(network.generation_config))
+        self.chat = Chat.of(tokenizer, end_tokens(network.generation_config))
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
+        return _read(self.chat, self.draw(prompts, draws, progress))
+
+    def draw(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Drawn:
+        """See `Engine.draw`."""
         import torch
 
-        answers: Answers = [[] for _ in prompts]
+        answers: Drawn = [[] for _ in prompts]
         asked = token_ids(self.tokenizer, prompts)
         lengths = [len(ids) for ids in asked]
         order = sorted(range(len(prompts)), key=lambda index: lengths[index])
@@ -125,10 +140,9 @@ class TransformersEngine:
                     pad_token_id=self.tokenizer.pad_token_id,
                     **choice,
                 )
-                drawn = ids[:, batch["input_ids"].shape[1] :].tolist()
-                texts = [self._chat.read(each) for each in drawn]
+                drawn = [self.chat.cut(each) for each in ids[:, batch["input_ids"].shape[1] :].tolist()]
                 for position, row in enumerate(rows):
-                    answers[row] = texts[position * draws.n : (position + 1) * draws.n]
+                    answers[row] = drawn[position * draws.n : (position + 1) * draws.n]
                 progress(min(start + size, len(order)), len(order), "windows answered")
         self.network.train(training)
         return answers
@@ -218,16 +232,20 @@ class VllmEngine:
         except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago
             raise StartError(f"vLLM did not start: {error}") from error
         self.tokenizer = models.load_tokenizer(location)
-        self._chat = Chat.of(self.tokenizer, end_tokens_of(location))
+        self.chat = Chat.of(self.tokenizer, end_tokens_of(location))
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
         """See `Engine.sample`."""
+        return _read(self.chat, self.draw(prompts, draws, progress))
+
+    def draw(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Drawn:
+        """See `Engine.draw`."""
         import torch
         from vllm import SamplingParams, TokensPrompt
 
         seeded = models.cuda()  # a generator of its own for each request does not work on a CPU (vLLM 0.30)
         torch.manual_seed(draws.seed)  # there the engine draws from this process's generator
-        answers: Answers = []
+        answers: Drawn = []
         asked = [TokensPrompt(prompt_token_ids=ids) for ids in token_ids(self.tokenizer, prompts)]
         for start in range(0, len(prompts), 256):
             part = asked[start : start + 256]
@@ -237,13 +255,13 @@ class VllmEngine:
                     temperature=draws.temperature,
                     top_p=draws.top_p,
                     max_tokens=draws.max_tokens,
-                    stop_token_ids=list(self._chat.ends),
+                    stop_token_ids=list(self.chat.ends),
                     detokenize=False,
                     seed=draws.seed + start + row if seeded else None,
                 )
                 for row in range(len(part))
             ]
             outputs = self._llm.generate(part, parameters, use_tqdm=False, lora_request=self._lora)
-            answers += [[self._chat.read(choice.token_ids) for choice in output.outputs] for output in outputs]
+            answers += [[self.chat.cut(choice.token_ids) for choice in output.outputs] for output in outputs]
             progress(len(answers), len(prompts), "windows answered")
         return answers

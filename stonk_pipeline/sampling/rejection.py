@@ -13,14 +13,14 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import SamplingConfig, SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import Progress, Stage, write_atomic
-from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
+from stonk_pipeline.sampling.engines import Drawn, Draws, choose_engine, open_engine
 from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance, judge
 from stonk_pipeline.schema import Window
 from stonk_pipeline.training import models
 
 REJECTED = "rejected.csv"
-COLUMNS = ("stock", "date", "sample", "skill", "forecast", "completion", "prompt")
+COLUMNS = ("stock", "date", "sample", "skill", "forecast", "completion", "prompt", "tokens")
 REJECTED_COLUMNS = ("stock", "date", "sample", "skill", "reason", "forecast", "completion")
 
 
@@ -50,7 +50,8 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     room, limit = sampling.max_tokens, config.model.max_seq_length
     prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     draws = Draws(sampling.samples, sampling.temperature, sampling.top_p, room, config.seed)
-    texts = engine.sample(prompts, draws, progress)
+    drawn = engine.draw(prompts, draws, progress)
+    texts = [[engine.chat.read(ids) for ids in of_window] for of_window in drawn]
     answers = forecast.read_all(texts, windows, horizon)
     judged = judge(
         windows,
@@ -65,7 +66,7 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     shutil.rmtree(scratch, ignore_errors=True)
     record = summary(windows, chosen) | {"engine": kind}
     asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
-    write(out, config.stock_name, windows, asked, chosen, config.prompt.decimals)
+    write(out, config.stock_name, windows, asked, chosen, drawn, config.prompt.decimals)
     if not record["kept"]:
         raise StageError(nothing_kept(record, config.sampling, out / REJECTED))
     write_atomic(out / "selection.json", json.dumps(record, indent=2))
@@ -116,9 +117,10 @@ def write(
     windows: Sequence[Window],
     asked: Sequence[forecast.Messages],
     chosen: Sequence[Candidate],
+    drawn: Drawn,
     decimals: int,
 ) -> None:
-    """Writes the kept examples and, beside them, the rejected ones with their reasons."""
+    """Writes the kept examples, with the tokens that were drawn, and the rejected ones with their reasons."""
     with (
         (out / f"{name}_{TRAINING_DATA}").open("w", newline="", encoding="utf-8") as kept_file,
         (out / REJECTED).open("w", newline="", encoding="utf-8") as rejected_file,
@@ -138,6 +140,7 @@ def write(
                 "forecast": forecast.join(candidate.values, decimals) if candidate.values else "",
                 "completion": candidate.completion,
                 "prompt": json.dumps(asked[candidate.window]),
+                "tokens": json.dumps(drawn[candidate.window][candidate.sample]),
             }
             (rejected if candidate.reason else kept).writerow(row)
 

@@ -36,15 +36,36 @@ class Chat:
         every = tuple(dict.fromkeys((*ends, *(token for token in (turn, tokenizer.eos_token_id) if token is not None))))
         return cls(tokenizer, every, _opening(tokenizer), every[0] if turn is None else turn)
 
+    def cut(self, ids: Sequence[int]) -> list[int]:
+        """Sampled tokens up to the first one that ends an answer, and that one; what follows is padding."""
+        stop = next((place for place, token in enumerate(ids) if token in self.ends), len(ids))
+        return list(ids[: stop + 1])
+
     def read(self, ids: Sequence[int]) -> str:
         """The whole answer that sampled tokens are, as every contract parses it; what follows its end is dropped."""
-        stop = next((place for place, token in enumerate(ids) if token in self.ends), len(ids))
-        text: str = self.tokenizer.decode(ids[:stop], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        body = self.cut(ids)
+        body = body[:-1] if body and body[-1] in self.ends else body
+        text: str = self.tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         own = not self.opening or text.lstrip().startswith(TAGS[0])  # some begin anew what the prompt has begun
         return text if own else self.opening + text
 
+    def taught(self, answer: str, sampled: Sequence[int] = ()) -> list[int]:
+        """The tokens that follow the prompt in training: those that were sampled, where they are this answer.
+
+        Args:
+            answer: as `read` gave it, or as a person wrote it.
+            sampled: its tokens, where it was sampled. A tokenizer would spell some answers with others.
+
+        Raises:
+            StageError: see `write`.
+        """
+        if not sampled or self.read(sampled) != answer:
+            return self.write(answer)
+        ids = self.cut(sampled)
+        return ids if ids[-1] in self.ends else [*ids, self.end]
+
     def write(self, answer: str) -> list[int]:
-        """The tokens that follow the prompt in training: the answer word for word, and the end of its turn.
+        """The answer word for word as the tokenizer spells it, and the end of its turn.
 
         Raises:
             StageError: the tokens stand for another text.
@@ -53,8 +74,8 @@ class Chat:
         ids = [*ids, self.end]
         if self.read(ids).strip() != answer.strip():
             raise StageError(
-                f"the model's tokenizer spells the answer {shown(answer)!r} as {shown(self.read(ids))!r}, so it would "
-                "be taught something else than it was asked; choose another model"
+                f"the model's tokenizer spells the answer {shown(answer)!r} as {shown(self.read(ids))!r}; remove it "
+                "from the training data, or write it as the tokenizer does"
             )
         return ids
 

@@ -17,7 +17,7 @@ IGNORED = -100
 
 
 def read_examples(directory: Path) -> list[dict[str, Any]]:
-    """The kept examples, by date: {"date", "prompt": messages, "completion": text}.
+    """The kept examples, by date: {"date", "prompt": messages, "completion": text, "tokens": of the completion}.
 
     Raises:
         StageError: there is no such file, or it holds no example.
@@ -31,6 +31,7 @@ def read_examples(directory: Path) -> list[dict[str, Any]]:
                 "date": row["date"],
                 "prompt": json.loads(row["prompt"]),
                 "completion": row["completion"],
+                "tokens": json.loads(row.get("tokens") or "[]"),
             }
             for row in csv.DictReader(stream)
         ]
@@ -71,7 +72,7 @@ def lessons(chat: Chat, rows: Sequence[dict[str, Any]], limit: int) -> list[dict
         PromptError: a prompt does not fit beside its answer.
         StageError: the tokenizer spells an answer as another text.
     """
-    answers = [chat.write(row["completion"]) for row in rows]
+    answers = [chat.taught(row["completion"], row["tokens"]) for row in rows]
     room = max(map(len, answers))
     asked = [row["prompt"] for row in rows]
     prompts = token_ids(chat.tokenizer, render(chat.tokenizer, asked, room=room, limit=limit, shorter=SHORTER))

@@ -13,6 +13,8 @@ from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import read_manifest, verify
+from stonk_pipeline.training.chat import Chat
+from stonk_pipeline.training.models import base_location, load_tokenizer
 
 RunFlow = Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]
 
@@ -79,6 +81,10 @@ def test_flow_keeps_rejected_answers_with_their_reasons(small_run: pipeline.Run)
     assert len(kept) + len(rejected) == record["answers"] == 60 * 8
     assert all(row["reason"] for row in rejected)
     assert all(float(row["skill"]) >= small_run.config.sampling.min_skill for row in kept)
+    chat = Chat.of(load_tokenizer(base_location(small_run.config.model)), [])
+    drawn = [json.loads(row["tokens"]) for row in kept]  # what fine-tuning was taught
+    assert [chat.read(tokens) for tokens in drawn] == [row["completion"] for row in kept]
+    assert all(tokens[-1] in chat.ends for tokens in drawn)
 
 
 def test_flow_writes_a_log_and_an_offline_report(small_run: pipeline.Run) -> None:

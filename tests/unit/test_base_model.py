@@ -8,7 +8,7 @@ from rich.console import Console
 
 from stonk_pipeline import cli, pipeline, plan
 from stonk_pipeline.config import ModelConfig, load_config, make_config
-from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.training.locations import EMBEDDED_MODELS, base_directory, base_location
 from stonk_pipeline.training.readiness import context_length, require_model
 from stonk_pipeline.training.weights import read_header
@@ -247,3 +247,31 @@ def test_stage_is_not_done_any_more_when_its_base_model_changed(model, tmp_path)
     assert finished(stage, config, {"model": copy}, out) is not None
     shutil.rmtree(model)
     assert finished(stage, config, inputs, out) is None
+
+
+def test_stages_of_two_base_models_are_not_mixed(model, tmp_path):
+    """Stages run one by one: the base model was changed after the last training, and before the comparison."""
+    from stonk_pipeline.runs import Stage, execute
+
+    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+
+    def body(config, inputs, out, progress):
+        (out / "out.txt").write_text("done")
+        return {}
+
+    for step in ("preprocess", "grpo-first", "sample", "sft", "grpo-second"):
+        spec = run.graph[step]
+        stage = Stage(spec.load().name, spec.load().config_type, body)
+        execute(stage, spec.settings(run.config), run.inputs(step), run.stage_dir(step))
+    run.require_inputs("compare")
+    (model / "config.json").write_text((model / "config.json").read_text() + "\n")
+    with pytest.raises(StageError, match=r"stage1_grpo_training: .* another base model .* run grpo-first again"):
+        run.require_inputs("compare")
+    run.require_inputs("grpo-first")
+
+
+def test_a_step_that_a_run_does_not_have_is_named(model, tmp_path):
+    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    for ask in (run.require_inputs, run.loads_model, run.title):
+        with pytest.raises(StageError, match=r"no step stage-one; it has preprocess, grpo-first, sample"):
+            ask("stage-one")

@@ -68,20 +68,20 @@ def test_lessons_are_the_prompt_the_answer_word_for_word_and_its_end(tmp_path, o
     """A template that drops the thinking of earlier turns would teach to leave it out."""
     answer = ANSWER.replace("<think>", opening) if opening else ANSWER
     chat = chat_of(tmp_path, chat_template=template(opening, DROPS_THINKING), special=TAGS)
-    (lesson,) = lessons(chat, [{"prompt": ASKED, "completion": answer}], 200)
+    (lesson,) = lessons(chat, [{"prompt": ASKED, "completion": answer, "tokens": []}], 200)
     assert chat.tokenizer.decode(lesson["input_ids"]) == PROMPT + answer + "<|im_end|>"
     taught = [token for token in lesson["labels"] if token != IGNORED]
     assert chat.tokenizer.decode(taught) == answer.removeprefix(opening) + "<|im_end|>"
     assert lesson["input_ids"][-len(taught) :] == taught
     with pytest.raises(PromptError, match="max_seq_length"):
-        lessons(chat, [{"prompt": ASKED, "completion": answer}], len(lesson["input_ids"]) - 1)
+        lessons(chat, [{"prompt": ASKED, "completion": answer, "tokens": []}], len(lesson["input_ids"]) - 1)
 
 
 def test_lessons_refuse_an_answer_that_the_tokenizer_spells_otherwise(tmp_path):
     chat = chat_of(tmp_path)
     chat.tokenizer.backend_tokenizer.normalizer = __import__("tokenizers").normalizers.Lowercase()
     with pytest.raises(StageError, match="spells the answer"):
-        lessons(chat, [{"prompt": ASKED, "completion": "<think>EMA</think>"}], 200)
+        lessons(chat, [{"prompt": ASKED, "completion": "<think>EMA</think>", "tokens": []}], 200)
 
 
 def test_an_answer_ends_with_the_token_that_the_template_puts_there(tmp_path):
@@ -92,3 +92,16 @@ def test_an_answer_ends_with_the_token_that_the_template_puts_there(tmp_path):
     chat = Chat.of(tokenizer, [tokenizer.eos_token_id])
     assert chat.tokenizer.decode(chat.write(ANSWER)[-1]) == "<|im_end|>"
     assert set(map(tokenizer.decode, chat.ends)) == {"<|im_end|>", "<|endoftext|>"}
+
+
+def test_lessons_teach_the_tokens_that_were_sampled_however_the_tokenizer_would_spell_them(tmp_path):
+    chat = chat_of(tmp_path)
+    end = chat.tokenizer.eos_token_id
+    apart = [chat.tokenizer.convert_tokens_to_ids(sign) for sign in "1234"]
+    assert chat.write("1234") != [*apart, end]  # it has a token for 123
+    for sampled in ([*apart, end], [*apart, end, chat.tokenizer.pad_token_id], apart):
+        (lesson,) = lessons(chat, [{"prompt": ASKED, "completion": "1234", "tokens": sampled}], 200)
+        assert [token for token in lesson["labels"] if token != IGNORED] == [*apart, end]
+    edited = {"prompt": ASKED, "completion": "12", "tokens": [*apart, end]}  # by hand: the text counts
+    (lesson,) = lessons(chat, [edited], 200)
+    assert [token for token in lesson["labels"] if token != IGNORED] == chat.write("12")
