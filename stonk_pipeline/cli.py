@@ -126,7 +126,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.command in forward.NAMES:
         return forward.main(args, resolve_config)
     if args.command == "report":
-        from stonk_pipeline.report import write_report
+        from stonk_pipeline.report.writing import write_report
 
         sys.stdout.write(f"{write_report(args.run_dir)}\n")
         return 0

@@ -1,14 +1,14 @@
 """The direction contract: what the model is asked about a decision, and how its answer is read.
 
 `messages` is the only place that words this question and `parse` the only one that reads its answer. The split into
-thinking and answer is `form`'s, the words for indicators are `forecast`'s.
+thinking and answer is `form`'s, the words for indicators are `figures`'.
 """
 
 import re
 
 from stonk_pipeline import form
 from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.forecast import indicator_text
+from stonk_pipeline.figures import indicator_text
 from stonk_pipeline.form import Messages, number
 from stonk_pipeline.headlines import fence, mask, mask_dates
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Side, Unreadable, Window

@@ -9,6 +9,7 @@ import re
 
 from stonk_pipeline import form
 from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.figures import indicator_text
 from stonk_pipeline.form import TAGS as TAGS
 from stonk_pipeline.form import Messages as Messages
 from stonk_pipeline.form import number as number
@@ -35,7 +36,6 @@ SYSTEM = (
 
 SHORTER = "shorten data.window, or switch prompt.indicators or prompt.statistics off"
 """How a person makes the prompts shorter."""
-_OSCILLATORS = ("stoch_k", "stoch_d", "rsi", "willr", "cci", "adx")
 _DIRECTIONS = {-1: "down", 0: "flat", 1: "up"}
 
 
@@ -136,14 +136,6 @@ def read_all(texts: list[list[str]], windows: list[Window], horizon: int) -> lis
     return [
         [read(text, window, horizon) for text in of_window] for window, of_window in zip(windows, texts, strict=True)
     ]
-
-
-def indicator_text(values: dict[str, float], decimals: int) -> str:
-    """The indicators with their names, as a question shows them."""
-    shown = [f"{name.upper()} {number(values[name], decimals)}" for name in ("sma", "ema", "mom", "macd")]
-    shown += [f"{name.upper()} {number(values[name], 0)}" for name in _OSCILLATORS]
-    bands = " ".join(number(values[f"bbands_{band}"], decimals) for band in ("upper", "middle", "lower"))
-    return ", ".join([*shown, f"BBANDS {bands}"])
 
 
 def _period(window: Window, prompt: PromptConfig) -> str:

@@ -93,7 +93,8 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from stonk_pipeline.forecast import SHORTER
-    from stonk_pipeline.sampling.prompts import check_lengths, questions
+    from stonk_pipeline.forecast_prompts import questions
+    from stonk_pipeline.sampling.prompts import check_lengths
     from stonk_pipeline.training.locations import outline_location
     from stonk_pipeline.training.models import load_tokenizer
     from stonk_pipeline.training.weights import told

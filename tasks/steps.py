@@ -157,7 +157,7 @@ def write_report(run_dir: str, after: dict[str, str]) -> str:
     del after
     from prefect.artifacts import create_link_artifact
 
-    from stonk_pipeline.report import write_report as write
+    from stonk_pipeline.report.writing import write_report as write
 
     path = write(Path(run_dir))
     label = pipeline.open_run(Path(run_dir)).label("report")

@@ -22,11 +22,11 @@ from stonk_pipeline.evaluation.calls_results import (
     write_calls,
 )
 from stonk_pipeline.evaluation.calls_scores import Answers, compare_calls, judge_gate
-from stonk_pipeline.evaluation.stage import alone, draw, part
 from stonk_pipeline.evaluation.transition import transition
 from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.report.calls_pictures import write_pictures
 from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training.models import ADAPTER
 from stonk_pipeline.untrusted import finite, read_table, reason
@@ -176,7 +176,7 @@ def ask(
         asked = [messages(decision, config.prompt, config.days_ahead) for decision in examples.decisions]
         return render(tokenizer, asked, room=room, limit=limit, shorter=SHORTER)
 
-    texts = draw(config, prompts, adapter, scratch or out, progress)
+    texts = draw(config.model, config.comparison, config.seed, prompts, adapter, scratch or out, progress)
     answers = read_all(texts)
     write_answers(out, model, examples, texts, answers)
     return answers

@@ -1,31 +1,26 @@
 """The comparison stage: the same test windows for every model, answers read, scored and written down."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from stonk_pipeline import dataset, forecast, locks
-from stonk_pipeline.config import CallsStage, ComparisonStage, ModelConfig
+from stonk_pipeline import dataset, forecast
+from stonk_pipeline.config import ComparisonStage
 from stonk_pipeline.evaluation import conformal, evidence
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.evaluation.results import Comparison, write_comparison
-from stonk_pipeline.report import write_pictures
+from stonk_pipeline.forecast_prompts import questions
+from stonk_pipeline.report.pictures import write_pictures
 from stonk_pipeline.runs import Progress, Stage
 from stonk_pipeline.sampling import foundation
-from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
-from stonk_pipeline.sampling.prompts import questions
+from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
 
 Part = tuple[list[Window], list[Target]]
-Prompts = Callable[[Any, int, int], list[str]]
-"""(tokenizer, tokens that an answer may take, `model.max_seq_length`) -> prompts."""
 
 
 def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
@@ -139,28 +134,7 @@ def ask(
     def prompts(tokenizer: Any, room: int, limit: int) -> list[str]:
         return questions(tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
 
-    return draw(config, prompts, adapter, out, progress)
-
-
-def draw(
-    config: ComparisonStage | CallsStage, prompts: Prompts, adapter: Path | None, out: Path, progress: Progress
-) -> list[list[str]]:
-    """A model's answers to prompts, whatever they ask, with the comparison's engine and sampling settings.
-
-    Args:
-        config: settings.
-        prompts: makes them for the model's tokenizer.
-        adapter: adapter directory, or None for the base model.
-        out: where a `scratch` directory may be made.
-        progress: receives the prompts answered so far.
-    """
-    comparison = config.comparison
-    # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
-    kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
-    engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=out / "scratch")
-    room = comparison.max_tokens
-    draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, config.seed)
-    return engine.sample(prompts(engine.tokenizer, room, config.model.max_seq_length), draws, progress)
+    return draw(config.model, config.comparison, config.seed, prompts, adapter, out, progress)
 
 
 def ask_alone(
@@ -185,45 +159,6 @@ def ask_alone(
     """
     with alone(purpose, wait_minutes, config.model) as scratch:
         return ask(config, windows, horizon, adapter, scratch, progress)
-
-
-@contextmanager
-def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Path]:
-    """Waits for this process's accelerators and holds them; gives a directory that is removed afterwards.
-
-    A model of the package on a CPU takes a share of it: it is asked beside a training, and beside others of its kind.
-
-    Args:
-        purpose: what others read who wait for the same accelerator.
-        wait_minutes: longest wait.
-        model: that is asked.
-
-    Raises:
-        BusyError: another process computed there all the time.
-    """
-
-    def say(message: str) -> None:
-        sys.stderr.write(f"{message}\n")
-
-    devices, wait = locks.accelerators(None), 60 * wait_minutes
-    small = (
-        devices == [locks.CPU] and Path(model.name).name in models.EMBEDDED_MODELS
-    )  # the last part of a merged one's
-    with TemporaryDirectory() as scratch, ExitStack() as stack:
-        if small:
-            stack.enter_context(locks.cpu_share(purpose, wait=wait, say=say))
-        else:
-            stack.enter_context(locks.accelerator(devices, purpose, wait=wait, say=say))
-        yield Path(scratch)
-
-
-def part(progress: Progress, place: int, parts: int, role: str) -> Progress:
-    """Progress of one of several models, as a part of the whole."""
-
-    def report(done: int, total: int, note: str) -> None:
-        progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")
-
-    return report
 
 
 STAGE = Stage("model_comparison", ComparisonStage, run)

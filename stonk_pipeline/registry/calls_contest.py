@@ -77,7 +77,7 @@ def _ask(
     stage: CallsStage, registry: Registry, entry: Entry, examples: Examples, run: Run, progress: Progress
 ) -> Caller:
     from stonk_pipeline.evaluation.calls import ask
-    from stonk_pipeline.evaluation.stage import alone
+    from stonk_pipeline.sampling.ask import alone
 
     adapter = registry.adapter(entry)
     with alone(f"promotion of the model of {run.directory}", run.config.wait_minutes, stage.model) as scratch:

@@ -16,7 +16,7 @@ from stonk_pipeline.evaluation.calls_results import (
 from stonk_pipeline.evaluation.direction import CallGroup, CallRow
 from stonk_pipeline.report.calls_pictures import outcome_sketches, role, training_sketches
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.page import (
+from stonk_pipeline.report.frame import (
     FINDINGS,
     Chapter,
     colour_name,

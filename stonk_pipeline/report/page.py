@@ -1,58 +1,29 @@
-"""Puts the page together."""
+"""Renders `report.html` of a forecast run from the files of its stages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import Any
 
 from stonk_pipeline.evaluation.results import Comparison, GroupSkill
 from stonk_pipeline.periods import adjective, noun
 from stonk_pipeline.report.fans import fans
-from stonk_pipeline.report.files import STAGES, RunFiles
+from stonk_pipeline.report.files import RunFiles
+from stonk_pipeline.report.frame import (
+    FINDINGS,
+    Chapter,
+    colour_name,
+    environment,
+    number,
+    provenance,
+    settings,
+    stylesheet,
+)
 from stonk_pipeline.report.pictures import by_day_picture, by_month_picture, skill_picture
-from stonk_pipeline.report.style import DARK, LIGHT, Picture, label, percent
+from stonk_pipeline.report.style import Picture, percent
 from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
 from stonk_pipeline.report.trust import equity_picture, ranks_picture
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-FINDINGS = {
-    "evidence of skill": "good",
-    "no evidence of skill": "none",
-    "worse than persistence": "bad",
-    "too little data to tell": "none",
-}
-
 TITLES = {"reasons": "Why answers were put aside"}
 """Better words for keys of `selection.json`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """One stage of the training, shown."""
-
-    title: str
-    about: str
-    numbers: list[tuple[str, str]]
-    pictures: list[Picture]
-
-
-def environment() -> "Environment":
-    """Jinja with this folder's templates and filters."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(percent=percent, label=label, number=number, error=error, duration=duration)
-    return made
 
 
 def render(files: RunFiles) -> str:
@@ -85,13 +56,6 @@ def render(files: RunFiles) -> str:
             **provenance(files),
         )
     )
-
-
-def stylesheet() -> str:
-    """The page's CSS, with the palette that the pictures are drawn in."""
-    text = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    light, dark = ("".join(f"--{role}:{value};" for role, value in palette.items()) for palette in (LIGHT, DARK))
-    return text.replace("/*light*/", light).replace("/*dark*/", dark)
 
 
 def chapters(files: RunFiles) -> list[Chapter]:
@@ -143,82 +107,7 @@ def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], 
     return numbers, bars
 
 
-def provenance(files: RunFiles, stages: Mapping[str, str] = STAGES) -> dict[str, Any]:
-    """Where the numbers come from: finished stages (directory -> name), versions of libraries, commit and seed."""
-    manifests = {stage: files.manifest(stage) for stage in stages}
-    done = {stage: manifest for stage, manifest in manifests.items() if manifest}
-    versions: dict[str, str] = {}
-    for manifest in done.values():
-        versions.update(manifest.get("versions") or {})
-    latest = list(done.values())[-1] if done else {}
-    return {
-        "stages": [
-            {
-                "name": stages[stage],
-                "seconds": manifest.get("seconds"),
-                "finished": manifest.get("finished", ""),
-                "digest": manifest.get("digest", ""),
-                "commit": manifest.get("git_commit") or "",
-            }
-            for stage, manifest in done.items()
-        ],
-        "versions": versions,
-        "commit": latest.get("git_commit"),
-        "fingerprint": (manifests["preprocessing"] or {}).get("digest"),
-    }
-
-
-def settings(config: Mapping[str, Any] | None) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The resolved settings by section: dotted name and value."""
-    if not config:
-        return []
-    sections: dict[str, list[tuple[str, str]]] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            sections[key] = [(str(name), str(item)) for name, item in flat(value)]
-        else:
-            sections.setdefault("run", []).append((key, str(value)))
-    return list(sections.items())
-
-
-def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested settings as (dotted name, value)."""
-    out: list[tuple[str, Any]] = []
-    for key, value in mapping.items():
-        out += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return out
-
-
 def _generated(files: RunFiles) -> str | None:
     """Kind of the embedded market, or None where bars came from files."""
     data = (files.record("config.json") or {}).get("data", {})
     return str(data["market"]["kind"]) if data.get("data_dir") == "embedded" and "market" in data else None
-
-
-def colour_name(name: str) -> str:
-    """CSS colour of a forecaster."""
-    return f"var(--{name})" if name in LIGHT else "var(--muted)"
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """1234 -> `1,234`, 0.04567 -> `0.046`; an em dash for None."""
-    if value is None or pd.isna(value):
-        return "—"
-    text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.{digits + 1}g}"
-    return text.replace("-", "−")
-
-
-def error(value: float) -> str:
-    """An error in percent, with two decimals while that makes sense."""
-    return f"{value:.2f}" if value < 1000 else "> 999"
-
-
-def duration(seconds: float | None) -> str:
-    """75 -> `1 min 15 s`."""
-    if seconds is None:
-        return "—"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.3g} s"

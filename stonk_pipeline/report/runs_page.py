@@ -11,7 +11,7 @@ import pandas as pd
 from stonk_pipeline.config import of_forecasts
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline import open_run
-from stonk_pipeline.report.page import FINDINGS, duration, environment, flat, stylesheet
+from stonk_pipeline.report.frame import FINDINGS, duration, environment, flat, stylesheet
 from stonk_pipeline.runs import write_atomic
 
 SHOWN_SETTINGS = 8

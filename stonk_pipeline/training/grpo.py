@@ -7,15 +7,15 @@ from typing import Any
 
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config import GRPOStage
+from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs import Progress, Stage
 from stonk_pipeline.sampling.guarding import guarded_rows
-from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
+from stonk_pipeline.training.forecast_book import RewardBook
+from stonk_pipeline.training.forecast_validation import skill_validator
 from stonk_pipeline.training.policy import Lesson, train
-from stonk_pipeline.training.telemetry import RewardBook
-from stonk_pipeline.training.validation import skill_validator
 
 
 class ComponentReward:

@@ -72,7 +72,7 @@ def lessons(chat: Chat, rows: Sequence[dict[str, Any]], limit: int) -> list[dict
         PromptError: a prompt does not fit beside its answer.
         StageError: the tokenizer spells an answer as another text.
     """
-    answers = [chat.taught(row["completion"], row["tokens"]) for row in rows]
+    answers = [chat.taught(row["completion"], row.get("tokens", ())) for row in rows]
     room = max(map(len, answers))
     asked = [row["prompt"] for row in rows]
     prompts = token_ids(chat.tokenizer, render(chat.tokenizer, asked, room=room, limit=limit, shorter=SHORTER))

@@ -21,9 +21,10 @@ from stonk_pipeline.evaluation.calls import TRAINING_LOG, finish, finish_gate, i
 from stonk_pipeline.evaluation.calls_evidence import write_answers
 from stonk_pipeline.evaluation.calls_results import MODELS, read_calls, read_transition, title
 from stonk_pipeline.evaluation.calls_scores import compare_calls, judge_gate
-from stonk_pipeline.report import calls_page, write_report
+from stonk_pipeline.report import calls_page
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import percent
+from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.rewards.direction import COMPONENTS
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"

@@ -5,9 +5,9 @@ import pytest
 from stonk_pipeline import forecast
 from stonk_pipeline.config import ModelConfig, PromptConfig
 from stonk_pipeline.errors import PromptError, StageError
+from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
-from stonk_pipeline.sampling.prompts import questions
 from stonk_pipeline.schema import Forecast
 from stonk_pipeline.tiny_build import walk_windows
 from stonk_pipeline.training.chat import Chat

@@ -19,7 +19,7 @@ from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.evaluation.stage import finish
 from stonk_pipeline.market import generate
 from stonk_pipeline.pipeline import Run, open_run, write_run
-from stonk_pipeline.report import write_report
+from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 MARKET = MarketConfig(tickers=2, days=600)

@@ -14,8 +14,9 @@ from preprocessing import store
 from stonk_pipeline import journal, locks
 from stonk_pipeline.config import ModelConfig, PipelineConfig
 from stonk_pipeline.errors import BusyError, ConfigError
-from stonk_pipeline.evaluation.stage import alone, ask_alone
+from stonk_pipeline.evaluation.stage import ask_alone
 from stonk_pipeline.options import add_config_options, resolve_config, with_wait
+from stonk_pipeline.sampling.ask import alone
 from stonk_pipeline.schema import Window
 
 ROOT = Path(__file__).parents[2]

@@ -18,10 +18,11 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
 from stonk_pipeline.forecast import answer, parse
-from stonk_pipeline.report import write_pictures, write_report
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.page import duration, number
+from stonk_pipeline.report.frame import duration, number
+from stonk_pipeline.report.pictures import write_pictures
 from stonk_pipeline.report.style import DARK, LIGHT, percent
+from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.schema import Forecast, Unreadable
 
 MODELS = {"base": 0.0, "grpo_1st": 0.45, "sft": 0.65, "grpo_2nd": 0.9}

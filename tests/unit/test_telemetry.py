@@ -6,7 +6,8 @@ import pytest
 
 from stonk_pipeline.forecast import answer
 from stonk_pipeline.rewards.forecast import COMPONENTS
-from stonk_pipeline.training.telemetry import CsvLog, RewardBook
+from stonk_pipeline.training.forecast_book import RewardBook
+from stonk_pipeline.training.telemetry import CsvLog
 
 COLUMNS = ("step", "loss", "note")
 

@@ -1,0 +1,84 @@
+"""Asks a model: its engine started on the accelerator that this process waits for, prompts made, answers drawn."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from stonk_pipeline import locks
+from stonk_pipeline.config import ComparisonConfig, ModelConfig
+from stonk_pipeline.runs import Progress
+from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
+from stonk_pipeline.training import models
+
+Prompts = Callable[[Any, int, int], list[str]]
+"""(tokenizer, tokens that an answer may take, `model.max_seq_length`) -> prompts."""
+
+
+def draw(
+    model: ModelConfig,
+    comparison: ComparisonConfig,
+    seed: int,
+    prompts: Prompts,
+    adapter: Path | None,
+    out: Path,
+    progress: Progress,
+) -> list[list[str]]:
+    """A model's answers to prompts, whatever they ask, with the comparison's engine and sampling settings.
+
+    Args:
+        model: the base model.
+        comparison: engine and sampling settings.
+        seed: of the answers.
+        prompts: makes them for the model's tokenizer.
+        adapter: adapter directory, or None for the base model.
+        out: where a `scratch` directory may be made.
+        progress: receives the prompts answered so far.
+    """
+    # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
+    kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
+    engine = open_engine(kind, model, adapter, seed=seed, scratch=out / "scratch")
+    room = comparison.max_tokens
+    draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, seed)
+    return engine.sample(prompts(engine.tokenizer, room, model.max_seq_length), draws, progress)
+
+
+@contextmanager
+def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Path]:
+    """Waits for this process's accelerators and holds them; gives a directory that is removed afterwards.
+
+    A model of the package on a CPU takes a share of it: it is asked beside a training, and beside others of its kind.
+
+    Args:
+        purpose: what others read who wait for the same accelerator.
+        wait_minutes: longest wait.
+        model: that is asked.
+
+    Raises:
+        BusyError: another process computed there all the time.
+    """
+
+    def say(message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+
+    devices, wait = locks.accelerators(None), 60 * wait_minutes
+    small = (
+        devices == [locks.CPU] and Path(model.name).name in models.EMBEDDED_MODELS
+    )  # the last part of a merged one's
+    with TemporaryDirectory() as scratch, ExitStack() as stack:
+        if small:
+            stack.enter_context(locks.cpu_share(purpose, wait=wait, say=say))
+        else:
+            stack.enter_context(locks.accelerator(devices, purpose, wait=wait, say=say))
+        yield Path(scratch)
+
+
+def part(progress: Progress, place: int, parts: int, role: str) -> Progress:
+    """Progress of one of several models, as a part of the whole."""
+
+    def report(done: int, total: int, note: str) -> None:
+        progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")
+
+    return report
