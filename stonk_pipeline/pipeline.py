@@ -25,6 +25,7 @@ from stonk_pipeline.runs import (
     StageResult,
     clear,
     execute,
+    fingerprint,
     finished,
     json_digest,
     model_digest,
@@ -131,6 +132,20 @@ class Run:
             return finished(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step))
         except StageError:
             return None
+
+    def why_not_done(self, step: str) -> str:
+        """Why a step that has just ended without an error does not count as done."""
+        out = self.stage_dir(step)
+        try:
+            manifest = verify(out)
+            now = fingerprint(self.spec(step).load(), self.spec(step).settings(self.config), self.inputs(step))[1]
+        except StageError as error:
+            return f"{step}: has ended, and is not done: {error}"
+        changed = ", ".join(name for name, digest in now.items() if manifest.inputs.get(name) != digest)
+        return (
+            f"{step}: has ended, and is not done, since {changed or 'its settings'} changed while it ran; put back "
+            "what it began with, or go on with what is there now: --continue"
+        )
 
     def require_inputs(self, step: str) -> None:
         """Checks what a step reads, before anything is changed or loaded.

@@ -83,7 +83,7 @@ def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> d
         process.run_child(arguments, run.config, log, showing.progress, logger.debug, locks=held)
     result = run.finished(step)
     if result is None:
-        raise StageError(f"{step}: ended without a valid manifest in {run.stage_dir(step)}")
+        raise StageError(run.why_not_done(step))
     showing.done()
     board.finish(label, result.seconds, brief(result.numbers))
     create_markdown_artifact(key=label, markdown=summary(run, result), description=run.title(step))
@@ -134,7 +134,9 @@ def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResul
 
 def report(run: pipeline.Run, comparison: StageResult) -> None:
     """Writes the report of a run, or of a fold."""
-    write_report.with_options(name=run.label("report"))(str(run.directory), {comparison.stage: comparison.digest})
+    write_report.with_options(name=run.label("report"))(
+        str(run.directory), run.digest, {comparison.stage: comparison.digest}
+    )
 
 
 def _say_if_code_changed(step: str, run: pipeline.Run) -> None:
@@ -152,15 +154,20 @@ def _say_if_code_changed(step: str, run: pipeline.Run) -> None:
 
 
 @task(name="report", cache_policy=NO_CACHE)  # cheap, and a page that was deleted is written again
-def write_report(run_dir: str, after: dict[str, str]) -> str:
-    """Writes the run's report and links to it."""
+def write_report(run_dir: str, settings: str, after: dict[str, str]) -> str:
+    """Writes the run's report and links to it.
+
+    Raises:
+        StageError: `config.json` was changed while the last stage ran.
+    """
     del after
     from prefect.artifacts import create_link_artifact
 
     from stonk_pipeline.report.writing import write_report as write
 
-    path = write(Path(run_dir))
-    label = pipeline.open_run(Path(run_dir)).label("report")
+    run = pipeline.open_run(Path(run_dir))
+    run.require_digest(settings)
+    path, label = write(run.directory), run.label("report")
     create_link_artifact(key=label, link=path.as_uri(), link_text="report.html", description="Report of the run")
     get_run_logger().info("%s: %s", label, path)
     return str(path)

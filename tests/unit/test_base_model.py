@@ -275,3 +275,37 @@ def test_a_step_that_a_run_does_not_have_is_named(model, tmp_path):
     for ask in (run.require_inputs, run.loads_model, run.title):
         with pytest.raises(StageError, match=r"no step stage-one; it has preprocess, grpo-first, sample"):
             ask("stage-one")
+
+
+def test_a_step_that_ended_on_changed_files_says_which(model, tmp_path):
+    from stonk_pipeline.runs import Stage, execute
+
+    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+
+    def body(config, inputs, out, progress):
+        (out / "out.txt").write_text("done")
+        return {}
+
+    spec = run.graph["preprocess"]
+    execute(
+        Stage(spec.load().name, spec.load().config_type, body),
+        spec.settings(run.config),
+        {},
+        run.stage_dir("preprocess"),
+    )
+    assert "grpo-first: has ended, and is not done: " in run.why_not_done("grpo-first")  # without a manifest
+    spec = run.graph["grpo-first"]
+    stage = Stage(spec.load().name, spec.load().config_type, body)
+    execute(stage, spec.settings(run.config), run.inputs("grpo-first"), run.stage_dir("grpo-first"))
+    (model / "config.json").write_text((model / "config.json").read_text() + "\n")
+    assert "since model changed while it ran" in run.why_not_done("grpo-first")
+
+
+def test_no_report_is_written_of_settings_that_the_run_did_not_begin_with(model, tmp_path):
+    from tasks.steps import write_report
+
+    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    path = run.directory / pipeline.CONFIG
+    edited(path, seed=run.config.seed + 1)
+    with pytest.raises(StageError, match=r"config\.json: changed since this run began"):
+        write_report.fn(str(run.directory), run.digest, {})
