@@ -10,7 +10,8 @@ from stonk_pipeline import form
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.figures import indicator_text
 from stonk_pipeline.form import Messages, number
-from stonk_pipeline.headlines import fence, mask, mask_dates
+from stonk_pipeline.headlines import fence
+from stonk_pipeline.masking import mask, mask_dates
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Side, Unreadable, Window
 
 REASONS = form.REASONS | {
@@ -28,6 +29,7 @@ SHORTER = "lower prompt.context, prompt.max_facts or clock.per_decision, or swit
 """How a person makes the prompts shorter."""
 NAME, FIGURES = "Name of the company", "Figures of the company"
 """Headings of what is quoted."""
+_NUMBER = re.compile(r"[-+]?[0-9][0-9.,]*[TBMK%]?")
 _PERCENT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?%")
 
 SYSTEM = (
@@ -151,8 +153,15 @@ def _company(company: Company, decision: Decision, prompt: DirectionPrompt) -> l
         lines.append(_quoted("Company", [_masked(company.description, decision, prompt)]))
     facts = company.facts[: prompt.max_facts]
     if facts:
-        lines.append(_quoted(FIGURES, [f"{_masked(name, decision, prompt)} {value}" for name, value in facts]))
+        lines.append(_quoted(FIGURES, [_figure(name, value, decision, prompt) for name, value in facts]))
     return lines
+
+
+def _figure(name: str, value: str, decision: Decision, prompt: DirectionPrompt) -> str:
+    """Name and value, both masked; a plain number is neither a company nor a date."""
+    return (
+        f"{_masked(name, decision, prompt)} {value if _NUMBER.fullmatch(value) else _masked(value, decision, prompt)}"
+    )
 
 
 def _quoted(heading: str, lines: list[str]) -> str:

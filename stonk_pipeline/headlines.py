@@ -15,7 +15,8 @@ FENCE = '"""'
 CUT = "..."
 
 _SPECIAL = re.compile(
-    r"<[|/!]?[^<>]{0,40}[|/]?>"  # tags, and tokens such as <|im_end|>
+    r"<[|/!?][^<>]{0,40}>"  # tokens such as <|im_end|>, and ends of tags
+    r"|</?[a-z][\w:.|-]{0,40}(?:\s[^<>=]{0,40}=[^<>]{0,200})?\s?/?>"  # tags: a name, and what has an equals sign
     r"|\[/?(?:INST|SYS|SYSTEM|USER|ASSISTANT|TOOL[A-Z_]*|AVAILABLE_TOOLS)\]"
     r"|\|(?:im_start|im_end|endoftext|eot_id|start_header_id|end_header_id|eom_id|system|user|assistant|end)\|"
     r"|\{[{%#]|[}%#]\}",
@@ -42,8 +43,9 @@ def clean(text: str, limit: int) -> str:
         limit: most characters; longer text is cut at a word and ends in `...`.
 
     Returns:
-        The text in NFKC on one line, without control, invisible and bidirectional characters, angle brackets, tokens
-        of chat templates, runs of quotes, or a role before a colon. May be empty. Cleaning it again changes nothing.
+        The text in NFKC on one line, without control, invisible and bidirectional characters, tags, angle brackets,
+        tokens of chat templates, runs of quotes, or a role before a colon. What stands between two signs of comparison
+        (`EPS < 5 and > 3`) stays. May be empty. Cleaning it again changes nothing.
     """
     text = text[: _READ * limit]
     for _ in range(_ROUNDS):
@@ -95,39 +97,3 @@ def _cut(text: str, limit: int) -> str:
 def fence(lines: list[str]) -> str:
     """Cleaned lines between two fences, each behind a dash."""
     return "\n".join([FENCE, *(f"- {line}" for line in lines), FENCE])
-
-
-def mask(text: str, ticker: str, name: str) -> str:
-    """Takes ticker and company name out of a text.
-
-    Example:
-        >>> mask("Apple Inc. beats estimates, $AAPL up, apple happy", "AAPL", "Apple Inc.")
-        'the company beats estimates, the company up, the company happy'
-    """
-    words = name.rstrip(".").split()
-    names = [name] if name else []
-    # The first word of a name is what news call a company by; short ones are words of their own (GE, T, The).
-    names += [words[0]] if words and len(words[0]) > 3 else []
-    patterns = [rf"\$\s?{re.escape(ticker)}\b"] if ticker else []
-    patterns += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(names, key=len, reverse=True)]
-    patterns += [rf"(?<!\w){re.escape(ticker)}(?!\w)"] if len(ticker) > 2 else []
-    return re.sub("|".join(patterns), "the company", text, flags=re.IGNORECASE) if patterns else text
-
-
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DATES = re.compile(
-    r"\b\d{4}-\d{1,2}-\d{1,2}\b|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\b"
-    rf"|\b{_MONTH}\.? \d{{1,2}}\b(?:,? ?(?:19|20)\d\d\b)?|\b\d{{1,2}} {_MONTH}\b(?:,? ?(?:19|20)\d\d\b)?"
-    r"|\b(?:19|20)\d\d\b",
-    re.IGNORECASE,
-)
-
-
-def mask_dates(text: str) -> str:
-    """Takes dates and years out of a text.
-
-    Example:
-        >>> mask_dates("down on wed feb 19 2014, best since 2009-03-09")
-        'down on wed [date], best since [date]'
-    """
-    return _DATES.sub("[date]", text)

@@ -97,9 +97,9 @@ class DirectionPrompt(Settings):
     """Most figures of the company."""
     show_name: bool = False
     """Name stock and company. Off, so that a model cannot recite history that it read in its pre-training: ticker and
-    name are also masked in headlines and description."""
+    name are also masked in headlines, description and figures."""
     show_dates: bool = False
-    """Give the date of the last close. Off for the same reason: dates and years in headlines are masked."""
+    """Give the date of the last close. Off for the same reason: dates and years are masked there too."""
 
 
 class DirectionWeights(Settings):

@@ -38,7 +38,7 @@ def test_messages_are_worded_as_committed():
     system, user = messages(DECISION, SHOWN, 1)
     assert (system["role"], user["role"]) == ("system", "user")
     assert user["content"] == (
-        'Company, quoted:\n"""\n- the company Music makes guitars since [date].\n"""\n'
+        'Company, quoted:\n"""\n- the company makes guitars since [date].\n"""\n'
         'Figures of the company, quoted:\n"""\n- Revenue 1.2B\n- EPS 3.4\n"""\n'
         "Closes, oldest first: [98.00, 101.00, 100.00]\n"
         "Change on the last day: -0.99%\n"

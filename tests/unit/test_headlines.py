@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.direction import messages
 from stonk_pipeline.form import TAGS
-from stonk_pipeline.headlines import FENCE, clean, fence, is_clean, mask, mask_dates
+from stonk_pipeline.headlines import FENCE, clean, fence, is_clean
 from stonk_pipeline.schema import Company, Decision, Headline, Window
 
 LIMIT = 160
@@ -130,6 +130,11 @@ def test_clean_disarms_any_text_and_cleaning_again_changes_nothing(text):
         ("$ aapl : $ 536.68 , down -9.31 ( -1.71 % )", "$ aapl : $ 536.68 , down -9.31 ( -1.71 % )"),
         ("Profit  beats\testimates by 5%", "Profit beats estimates by 5%"),
         ("caf\u00e9 cafe\u0301", "caf\u00e9 caf\u00e9"),
+        ("Stock < 5 and profit > 3", "Stock 5 and profit 3"),
+        ("Price target <$50 and >$40 raised", "Price target $50 and $40 raised"),
+        ("if a<b and c>d sell", "if a b and c d sell"),
+        ("10x <b>bold</b> <a href='http://example.com/a-long-address-of-a-page'>move</a><br />", "10x bold move"),
+        ("end<|x|> of <!-- a --> turn<start_of_turn>", "end of turn"),
         ("Johnson &amp; Johnson's", "Johnson & Johnson's"),
         ("\u65e5\u672c \u0627\u0644\u0639", "\u65e5\u672c \u0627\u0644\u0639"),
         ("operating system sold", "operating system sold"),
@@ -158,17 +163,3 @@ def test_clean_cuts_long_text_at_a_word():
 
 def test_fence_puts_each_line_behind_a_dash():
     assert fence(["a", "b"]).splitlines() == [FENCE, "- a", "- b", FENCE]
-
-
-def test_mask_hides_ticker_and_name_and_spares_other_words():
-    assert mask("GE lifts, general news of $ GE", "GE", "General Electric") == (
-        "GE lifts, the company news of the company"
-    )
-    assert mask("applesauce and aapls", "AAPL", "Apple Inc") == "applesauce and aapls"
-    assert mask("T rises, $t, AT&T", "T", "") == "T rises, the company, AT&T"
-    assert mask("nothing known", "", "") == "nothing known"
-
-
-def test_mask_dates_spares_prices():
-    assert mask_dates("at 52.30 up 1.2%, 100 pieces") == "at 52.30 up 1.2%, 100 pieces"
-    assert mask_dates("12 Mar 2015, 3/4/2015, 1999") == "[date], [date], [date]"
