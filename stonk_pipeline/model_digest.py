@@ -17,10 +17,13 @@ from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.provenance import file_digest
 from stonk_pipeline.training.weights import weight_files
 
-SUFFIXES = (".json", ".jinja", ".model", ".tiktoken", ".txt")
-"""Of settings, tokenizers and templates."""
-NOTES = ("origin.json",)
-"""Where a merged model came from, which is nothing that it computes with."""
+READ = (
+    "config.json", "generation_config.json", "tokenizer*.json", "tekken.json", "*.model", "*.model.v*", "*.tiktoken",
+    "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "chat_template*",
+    "additional_chat_templates/*.jinja",
+)  # fmt: skip
+"""Settings, tokenizers and templates that a model is loaded from; what else lies there has no part in it."""
+INDEX = "model.safetensors.index.json"
 LEAST = 4_000_000
 """Bytes of a file that is worth a note."""
 SETTLED_SECONDS = 2.0
@@ -37,15 +40,17 @@ def model_digests(directory: Path) -> dict[str, str]:
         StageError: there is none.
     """
     try:
-        return {path.name: _digest(path) for path in model_files(directory)}
+        return {path.relative_to(directory).as_posix(): _digest(path) for path in model_files(directory)}
     except (OSError, ConfigError) as error:
         raise StageError(f"{directory}: no whole model there ({error}); put it back, or give another") from error
 
 
 def model_files(directory: Path) -> list[Path]:
-    """The files that a model is loaded from: those beside its weights that have their endings, and the weights."""
-    others = [path for path in directory.iterdir() if path.suffix in SUFFIXES and path.is_file()]
-    return [*sorted(path for path in others if path.name not in NOTES), *weight_files(directory)]
+    """The files that a model is loaded from: settings, tokenizer and templates by their names, and the weights."""
+    others = {path for form in READ for path in directory.glob(form) if path.is_file()}
+    weights = weight_files(directory)
+    index = [] if weights == [directory / "model.safetensors"] else [directory / INDEX]
+    return [*sorted(others), *index, *weights]
 
 
 def _digest(path: Path) -> str:

@@ -65,6 +65,7 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
     from stonk_pipeline import direction
     from stonk_pipeline.examples import read_decisions
     from stonk_pipeline.sampling.prompts import check_lengths, render
+    from stonk_pipeline.training.fitting import outlined
     from stonk_pipeline.training.locations import outline_location
     from stonk_pipeline.training.models import load_tokenizer
 
@@ -74,7 +75,9 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
             console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
         decisions = read_decisions(run.stage_dir("examples"), "natural")
     asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
-    tokenizer = load_tokenizer(str(outline_location(config.model)))
+    location = str(outline_location(config.model))
+    tokenizer = load_tokenizer(location)
+    outlined(location)
     stages = (config.stage_one, config.stage_two)
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
@@ -90,14 +93,13 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
         PromptError: a prompt does not fit.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     from stonk_pipeline.forecast import SHORTER
     from stonk_pipeline.forecast_prompts import questions
     from stonk_pipeline.sampling.prompts import check_lengths
+    from stonk_pipeline.training.fitting import outlined
     from stonk_pipeline.training.locations import outline_location
     from stonk_pipeline.training.models import load_tokenizer
-    from stonk_pipeline.training.weights import told
 
     location = str(outline_location(config.model))
     tokenizer = load_tokenizer(location)
@@ -107,9 +109,7 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
     prompts = questions(tokenizer, some, config.prompt, horizon, room=least, limit=limit)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
-    with told(location), torch.device("meta"):  # shapes without weights
-        network = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(location, trust_remote_code=False))
-    return Sizes(sum(p.numel() for p in network.parameters()), longest, torch.cuda.is_available())
+    return Sizes(sum(p.numel() for p in outlined(location).parameters()), longest, torch.cuda.is_available())
 
 
 def work(config: PipelineConfig, sizes: Sizes, windows: dict[str, int]) -> dict[str, tuple[str, float]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stonk_pipeline.errors import StageError
+from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.training.templates import CONVERSATION
 from stonk_pipeline.untrusted import shown
@@ -34,6 +34,10 @@ class Chat:
         """The chat of a tokenizer whose template was checked; `ends` are the model's own end tokens."""
         turn = end_of_turn(tokenizer)
         every = tuple(dict.fromkeys((*ends, *(token for token in (turn, tokenizer.eos_token_id) if token is not None))))
+        if not every:
+            raise ConfigError(
+                f"{tokenizer.name_or_path}: nothing ends an answer; give eos_token in tokenizer_config.json"
+            )
         return cls(tokenizer, every, _opening(tokenizer), every[0] if turn is None else turn)
 
     def cut(self, ids: Sequence[int]) -> list[int]:

@@ -15,12 +15,14 @@ from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
 from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.chat import Chat
-from stonk_pipeline.training.generation import end_tokens, forget_defaults
+from stonk_pipeline.training.fitting import outlined, require_finite
+from stonk_pipeline.training.generation import end_tokens, end_tokens_of, forget_defaults
 from stonk_pipeline.training.layers import linear_kinds, require_all_adapted
 from stonk_pipeline.training.locations import EMBEDDED_MODELS as EMBEDDED_MODELS
 from stonk_pipeline.training.locations import base_location as base_location
 from stonk_pipeline.training.locations import of_adapter
-from stonk_pipeline.training.templates import check_tokenizer
+from stonk_pipeline.training.templates import settle_template
+from stonk_pipeline.training.vocabulary import require_embeddings
 from stonk_pipeline.training.weights import check_loaded, told
 
 SMALL = 50_000_000
@@ -152,8 +154,10 @@ def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inferenc
     fast = (
         {"gpu_memory_utilization": model.gpu_memory_utilization, "max_lora_rank": lora.rank} if fast_inference else {}
     )
+    location = base_location(model)
+    outlined(location)  # Unsloth does not say what it left out
     network, tokenizer = FastLanguageModel.from_pretrained(
-        model_name=base_location(model),
+        model_name=location,
         max_seq_length=model.max_seq_length,
         dtype=compute_dtype(),
         load_in_4bit=model.load_in_4bit,
@@ -162,7 +166,7 @@ def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inferenc
         **fast,
     )
     _prepare_tokenizer(tokenizer)
-    forget_defaults(network, tokenizer)
+    _finish(location, network, tokenizer, packed=model.load_in_4bit)
     network = FastLanguageModel.get_peft_model(
         network,
         r=lora.rank,
@@ -213,12 +217,19 @@ def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
             dtype=compute_dtype(),
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are told, and refused
             output_loading_info=True,
             **options,
         )
-        check_loaded(location, info)
-    forget_defaults(network, tokenizer)
+        check_loaded(location, info, network.config)
+    _finish(location, network, tokenizer, packed=quantise)
     return (network.to("cuda") if cuda() and not quantise else network), tokenizer
+
+
+def _finish(location: str, network: Any, tokenizer: Any, *, packed: bool) -> None:
+    require_finite(location, network, packed=packed)
+    forget_defaults(network, tokenizer)
+    require_embeddings(location, network, tokenizer)
 
 
 def load_tokenizer(location: str) -> Any:
@@ -228,7 +239,7 @@ def load_tokenizer(location: str) -> Any:
         location: what `base_location` gives.
 
     Raises:
-        ConfigError: a local one cannot be read.
+        ConfigError: a local one cannot be read, or nothing ends an answer.
         PromptError: its chat template does not end, or cannot be rendered.
     """
     from transformers import AutoTokenizer
@@ -237,11 +248,13 @@ def load_tokenizer(location: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         tokenizer(["100.00"])  # some settings of a wrong type are first met here
     _prepare_tokenizer(tokenizer)
+    with told(location):
+        Chat.of(tokenizer, end_tokens_of(location))  # before weights are loaded
     return tokenizer
 
 
 def _prepare_tokenizer(tokenizer: Any) -> None:
-    check_tokenizer(tokenizer)
+    settle_template(tokenizer)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

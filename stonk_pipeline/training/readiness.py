@@ -9,8 +9,11 @@ from typing import Any
 from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.training import hub, locations
-from stonk_pipeline.training.weights import check_config, check_model
-from stonk_pipeline.untrusted import finite, read_json
+from stonk_pipeline.training.settings import check_config, of_text
+from stonk_pipeline.training.templates import COPY, check_files
+from stonk_pipeline.training.vocabulary import check_vocabulary
+from stonk_pipeline.training.weights import check_model
+from stonk_pipeline.untrusted import finite, read_json, shown
 
 LENGTHS = (
     "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_target_positions",
@@ -20,7 +23,6 @@ LENGTHS = (
 COUNTED = ("su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "default", "mrope")
 """Scalings of rotary positions that those numbers allow for already (`_get_and_verify_max_len` of vLLM 0.30)."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
-REMEDY = "copy the tokenizer's files of the model there"
 
 
 def require_model(model: ModelConfig) -> ModelConfig:
@@ -30,8 +32,9 @@ def require_model(model: ModelConfig) -> ModelConfig:
         The settings, with the commit of a model of the hub.
 
     Raises:
-        ConfigError: there is no such model, its weights are damaged or pickles, it knows fewer positions than
-            `model.max_seq_length`, or it has no tokenizer or chat template.
+        ConfigError: there is no such model, it is none that can be trained, its weights are damaged or pickles, it
+            knows fewer positions than `model.max_seq_length`, or its tokenizer is missing or another model's.
+        PromptError: it has no chat template that can be used.
         DownloadError: it is not on this machine, and the hub cannot be asked.
     """
     model = locations.pinned(model)
@@ -42,7 +45,8 @@ def require_model(model: ModelConfig) -> ModelConfig:
         hub.require_weights(model.name, model.revision, directory)
     else:
         check_model(directory)
-    _check_tokenizer(directory)
+    _check_ends(directory, config)
+    _check_tokenizer(directory, config)
     return model
 
 
@@ -60,8 +64,7 @@ def context_length(config: dict[str, Any]) -> tuple[str, float]:
 
     The rule is vLLM's: the smallest of the numbers, times the factor of a scaling that they do not allow for.
     """
-    text = config.get("text_config")
-    config = config | text if isinstance(text, dict) else config
+    config = of_text(config)
     said = {name: number for name in LENGTHS if (number := finite(config.get(name))) is not None and number > 0}
     if not said:
         return "", float("inf")
@@ -84,22 +87,23 @@ def _factor(config: dict[str, Any]) -> float:
     return factors[-1] if factors else 1.0
 
 
-def _check_tokenizer(directory: Path) -> None:
+def _check_tokenizer(directory: Path, config: dict[str, Any]) -> None:
     if not any(path.is_file() for form in TOKENIZERS for path in directory.glob(form)):
-        raise ConfigError(f"{directory}: no tokenizer (such as {TOKENIZERS[0]}); {REMEDY}")
-    if not _has_template(directory):
-        raise ConfigError(
-            f"{directory}: no chat template, the form in which a model is asked; choose an instruction-tuned model, or "
-            "put the chat_template.jinja of one there"
-        )
+        raise ConfigError(f"{directory}: no tokenizer (such as {TOKENIZERS[0]}); {COPY}")
+    check_vocabulary(directory, config, check_files(directory))
 
 
-def _has_template(directory: Path) -> bool:
-    if (directory / "chat_template.jinja").is_file():
-        return True
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        path = directory / name
-        said = read_json(path, ConfigError, REMEDY) if path.is_file() else None  # with numbers that no setting has
-        if isinstance(said, dict) and said.get("chat_template"):
-            return True
-    return False
+def _check_ends(directory: Path, config: dict[str, Any]) -> None:
+    """The tokens that end an answer are numbers, wherever they are named."""
+    path = directory / "generation_config.json"
+    try:
+        said = read_json(path, ConfigError, COPY) if path.is_file() else {}
+    except ConfigError:
+        said = {}  # transformers does without a damaged one
+    for place, settings in ((path, said), (directory / "config.json", of_text(config))):
+        ends = settings.get("eos_token_id") if isinstance(settings, dict) else None
+        if not all(type(end) is int and end >= 0 for end in (ends if isinstance(ends, list) else [ends or 0])):
+            raise ConfigError(
+                f"{place}: eos_token_id is {shown(repr(ends), 40)}, and no number of a token or list of such; "
+                "correct it"
+            )

@@ -31,15 +31,14 @@ class Generation(ext.Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-def render(template: str, messages: list[dict[str, str]], ask: bool) -> str:
-    """A conversation through a template, as transformers renders it."""
+def render(template: str, messages: list[dict[str, str]], ask: bool, tokens: dict[str, str]) -> str:
+    """A conversation through a template, as transformers renders it; `tokens` are those that have a name."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    tokens = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
     return environment.from_string(template).render(messages=messages, tools=None, add_generation_prompt=ask, **tokens)
 
 
@@ -51,27 +50,38 @@ def _refuse(message: str) -> None:
     raise TemplateError(message)
 
 
+def fault(template: str, messages: list[dict[str, str]], tokens: dict[str, str]) -> str:
+    """Why a conversation (system, user, assistant) cannot be rendered; empty where it can."""
+    try:
+        asked = render(template, messages[:-1], True, tokens)
+        told = render(template, messages, False, tokens)
+    except MemoryError:
+        return f"takes more than {MEGABYTES:,} MB"
+    except Exception as error:  # whatever a stranger's program ends in
+        return f"{type(error).__name__}: {error}"[:300]
+    if max(len(asked), len(told)) > LONGEST:
+        return f"gives more than {LONGEST:,} characters for a short conversation"
+    if messages[-2]["content"] not in asked:
+        return "leaves out what the user says"
+    return "" if messages[0]["content"] in asked else "leaves out the system message"
+
+
 def main() -> int:
-    """Reads {template, messages} from standard input; ends with 1 and the reason where it cannot be rendered."""
+    """Reads {templates, messages, tokens} from standard input and writes the place of the first that can be rendered.
+
+    Ends with 1 where none can, and writes why the first cannot.
+    """
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEGABYTES * 1_000_000, MEGABYTES * 1_000_000))
     given = json.load(sys.stdin)
-    messages = given["messages"]
-    try:
-        asked, told = (render(given["template"], part, ask) for part, ask in ((messages[:-1], True), (messages, False)))
-    except MemoryError:
-        sys.stdout.write(f"takes more than {MEGABYTES:,} MB")
-        return 1
-    except Exception as error:  # whatever a stranger's program ends in
-        sys.stdout.write(f"{type(error).__name__}: {error}"[:300])
-        return 1
-    if max(len(asked), len(told)) > LONGEST:
-        sys.stdout.write(f"gives more than {LONGEST:,} characters for a short conversation")
-        return 1
-    if messages[-2]["content"] not in asked:
-        sys.stdout.write("leaves out what the user says")
-        return 1
-    return 0
+    faults = []
+    for place, template in enumerate(given["templates"]):
+        faults.append(fault(template, given["messages"], given["tokens"]))
+        if not faults[-1]:
+            sys.stdout.write(str(place))
+            return 0
+    sys.stdout.write(faults[0])
+    return 1
 
 
 if __name__ == "__main__":

@@ -8,35 +8,51 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.errors import PromptError
+from stonk_pipeline.errors import ConfigError, PromptError
 from stonk_pipeline.training.template_probe import MEGABYTES, SECONDS
-from stonk_pipeline.untrusted import shown
+from stonk_pipeline.untrusted import read_json, read_text, shown
 
 LONGEST_TEMPLATE = 200_000
 """Characters; those of known models have less than 20,000."""
+COPY = "copy the tokenizer's files of the model there"
 REMEDY = "choose another model, or put the template of its base model there"
 CONVERSATION = (
     {"role": "system", "content": "You forecast closes."},
     {"role": "user", "content": "closes: 100.00 101.25"},
     {"role": "assistant", "content": "102.50"},
 )
+FOLDING = (
+    "{% if messages | length > 1 and messages[0]['role'] == 'system' and messages[0]['content'] is string "
+    "and messages[1]['content'] is string %}"
+    "{% set messages = [{'role': messages[1]['role'], 'content': messages[0]['content'] + '\\n\\n' + "
+    "messages[1]['content']}] + messages[2:] %}"
+    "{% endif %}\n"
+)
+"""Put before a template that has no place for a system message: its words then begin the user's message."""
+NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @lru_cache
-def check_template(template: str, place: str) -> None:
+def check_template(template: str, place: str, tokens: tuple[tuple[str, str], ...] = ()) -> str:
     """Renders a short conversation within bounds of time and memory.
 
     Args:
         template: Jinja text.
         place: model or file, for the message.
+        tokens: names and texts of the tokens that a template may name, such as `bos_token`.
+
+    Returns:
+        The template, or that with `FOLDING` before it where it refuses a system message or leaves it out.
 
     Raises:
-        PromptError: it does not end, grows without end, reaches for what the sandbox keeps from it, or is no template.
+        PromptError: it does not end, grows without end, reaches for what the sandbox keeps from it, leaves out what is
+            asked, or is no template.
     """
     if len(template) > LONGEST_TEMPLATE:
         raise PromptError(f"{place}: its chat template is longer than {LONGEST_TEMPLATE:,} characters; {REMEDY}")
     probe = Path(__file__).with_name("template_probe.py")
-    given = json.dumps({"template": template, "messages": CONVERSATION})
+    forms = (template, FOLDING + template)
+    given = json.dumps({"templates": forms, "messages": CONVERSATION, "tokens": dict(tokens)})
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(probe)],
@@ -53,14 +69,84 @@ def check_template(template: str, place: str) -> None:
     if done.returncode:
         why = done.stdout or f"needs more than {MEGABYTES:,} MB, or ended the process ({done.returncode})"
         raise PromptError(f"{place}: its chat template cannot be used ({shown(why)}); {REMEDY}")
+    return forms[int(done.stdout)]
 
 
-def check_tokenizer(tokenizer: Any) -> None:
-    """Tries every chat template of a tokenizer; one without any is for others to refuse.
+def default_template(said: Any, place: object) -> str | None:
+    """The template that prompts go through, of one or of several with names; None where there is none.
 
     Raises:
+        PromptError: there are several and none is called `default`, or it is no text.
+    """
+    if isinstance(said, list):
+        said = {each.get("name"): each.get("template") for each in said if isinstance(each, dict)}
+    if isinstance(said, dict) and said:
+        if "default" not in said:
+            names = shown(", ".join(map(str, said)), 80)
+            raise PromptError(
+                f"{place}: has chat templates with names ({names}), and none is called default; call one so"
+            )
+        said = said["default"]
+    if said and not isinstance(said, str):
+        raise PromptError(f"{place}: its chat template is no text; {REMEDY}")
+    return said or None
+
+
+def settle_template(tokenizer: Any) -> None:
+    """Tries the chat template of a tokenizer, and makes it one that takes a system message.
+
+    Raises:
+        PromptError: see `default_template` and `check_template`.
+    """
+    place = str(tokenizer.name_or_path)
+    template = default_template(tokenizer.chat_template, place)
+    if template is None:
+        return  # for others to refuse
+    named = tuple((name, str(token)) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str))
+    usable = check_template(template, place, named)
+    several = isinstance(tokenizer.chat_template, dict)
+    tokenizer.chat_template = tokenizer.chat_template | {"default": usable} if several else usable
+
+
+def check_files(directory: Path) -> str:
+    """Tries the chat template in a model's files, as transformers chooses among them.
+
+    Returns:
+        It and the tokens that have a name, one after the other.
+
+    Raises:
+        ConfigError: there is none.
         PromptError: see `check_template`.
     """
-    templates = tokenizer.chat_template
-    for template in templates.values() if isinstance(templates, dict) else [templates] if templates else []:
-        check_template(template, str(tokenizer.name_or_path))
+    path, config = directory / "chat_template.jinja", directory / "tokenizer_config.json"
+    said = read_json(config, PromptError, COPY) if config.is_file() else {}  # with numbers that no setting has
+    said = said if isinstance(said, dict) else {}
+    given, place = said.get("chat_template"), config
+    others = sorted((directory / "additional_chat_templates").glob("*.jinja"))
+    if path.is_file() or others:
+        files = ([("default", path)] if path.is_file() else []) + [(other.stem, other) for other in others]
+        given, place = {name: read_text(file, PromptError, COPY) for name, file in files}, files[0][1]
+    template = default_template(given, place)
+    if template is None:
+        raise ConfigError(_none(directory))
+    tokens = {name: "" for name in NAMED if name not in said or said[name] is not None}  # a class may have its own
+    tokens |= {name: text for name, token in said.items() if name.endswith("_token") and (text := _text(token))}
+    check_template(template, str(place), tuple(tokens.items()))
+    return " ".join((template, *tokens.values()))
+
+
+def _text(token: Any) -> str:
+    said = token.get("content") if isinstance(token, dict) else token
+    return said if isinstance(said, str) else ""
+
+
+def _none(directory: Path) -> str:
+    if (directory / "chat_template.json").is_file():
+        return (
+            f"{directory / 'chat_template.json'}: a chat template of a processor, which tokenizers do not read; write "
+            "its text to a chat_template.jinja there"
+        )
+    return (
+        f"{directory}: no chat template, the form in which a model is asked; choose an instruction-tuned model, or put "
+        "the chat_template.jinja of one there"
+    )

@@ -1,6 +1,7 @@
 """Weights of others, looked at before anything loads them: safetensors alone, and what they say of themselves."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.training.settings import REMEDY, check_config, of_text
 from stonk_pipeline.untrusted import MEGABYTE, is_name, parse_json, read_table, reason, shown
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
@@ -17,7 +19,11 @@ LARGEST_HEADER = 32 * MEGABYTE
 PIECE = 16 * MEGABYTE
 """Numbers that are looked at together."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-REMEDY = "copy the file again, or save the model anew as safetensors"
+NO_WEIGHTS = re.compile(r"(^|[._])inv_freq$|(^|\.)(attn|attention)\.(masked_)?bias$|(^|\.)(causal_mask|position_ids)$")
+"""Names of what older versions of transformers saved and newer ones compute: rotary frequencies and masks."""
+AHEAD = re.compile(r"(^|\.)mtp[._]")
+"""Layers that predict several tokens at once (MTP), which transformers leaves out."""
+LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -108,33 +114,13 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
                 )
 
 
-def check_config(directory: Path) -> dict[str, Any]:
-    """The settings of a model in a directory.
-
-    Raises:
-        ConfigError: there are none, or they name no model that is known without code of its own.
-    """
-    try:
-        config = read_table(directory / "config.json", ConfigError, REMEDY)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{directory}: not a model (it has no config.json); {REMEDY}") from error
-    if not isinstance(config.get("model_type"), str):
-        raise ConfigError(f"{directory / 'config.json'}: no model_type; {REMEDY}")
-    if config.get("auto_map"):
-        raise ConfigError(
-            f"{directory / 'config.json'}: auto_map names code of its own, which is never run; choose a model that "
-            "transformers knows"
-        )
-    return config
-
-
 def check_model(directory: Path) -> None:
     """Looks at a directory of a whole model: its config, and whether its weights are whole safetensors.
 
     Raises:
         ConfigError: names the file and what is wrong with it.
     """
-    config = check_config(directory)
+    config = of_text(check_config(directory))
     tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
         tensors |= read_header(path)
@@ -146,10 +132,11 @@ def check_model(directory: Path) -> None:
             f"{list(embedding.shape)}; {REMEDY}"
         )
     layers = {name.split(".")[2] for name in tensors if name.startswith("model.layers.")}
-    if layers and config.get("num_hidden_layers") != len(layers):
+    wanted, ahead = config.get("num_hidden_layers"), config.get("num_nextn_predict_layers")
+    if layers and len(layers) not in (wanted, wanted + ahead if _counts([wanted, ahead]) else wanted):
         raise ConfigError(
-            f"{directory / 'config.json'}: num_hidden_layers is {shown(config.get('num_hidden_layers'), 40)}, and the "
-            f"weights have {len(layers)}; {REMEDY}"
+            f"{directory / 'config.json'}: num_hidden_layers is {shown(wanted, 40)}, and the weights have "
+            f"{len(layers)}; {REMEDY}"
         )
 
 
@@ -171,17 +158,39 @@ def weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in sorted(set(named.values()))]
 
 
-def check_loaded(location: str, info: Mapping[str, Any]) -> None:
-    """What transformers says of the weights that it put into a model: those that were not there, it makes up at random.
+def check_loaded(location: str, info: Mapping[str, Any], config: Any = None) -> None:
+    """What transformers says of the weights that it put into a model.
+
+    Those that were not there it makes up at random, and those that the model has no place for it leaves out.
+
+    Args:
+        location: directory of the model.
+        info: what transformers says.
+        config: the model's settings, as transformers read them.
 
     Raises:
-        ConfigError: some were missing or of another shape.
+        ConfigError: some were missing, of another shape, or left out.
     """
     missing = [str(name) for name in info.get("missing_keys") or ()]
     missing += [str(name[0] if isinstance(name, tuple) else name) for name in info.get("mismatched_keys") or ()]
     if missing or info.get("error_msgs"):
         said = sorted(missing)[0] if missing else "some of them"
         raise ConfigError(f"{location}: its weights do not fit its config.json (no {shown(said, 80)}); {REMEDY}")
+    left = sorted(str(name) for name in info.get("unexpected_keys") or () if not _spared(str(name), config))
+    if left:
+        raise ConfigError(
+            f"{location}: its config.json names a model without {shown(left[0], 80)}, so {len(left)} of its tensors "
+            "would be left out; copy config.json and weights of one model there"
+        )
+
+
+def _spared(name: str, config: Any) -> bool:
+    """Whether a tensor may be left out. What transformers itself ignores, it does not name."""
+    if NO_WEIGHTS.search(name) or AHEAD.search(name):
+        return True
+    layer, text = LAYER.search(name), None if config is None else config.get_text_config()
+    ahead, first = (getattr(text, part, None) for part in ("num_nextn_predict_layers", "num_hidden_layers"))
+    return layer is not None and _counts([ahead, first]) and first <= int(layer[2]) < first + ahead
 
 
 @contextmanager

@@ -45,6 +45,17 @@ def test_model_digests_are_of_settings_tokenizer_and_weights(model):
     assert all(found[name] == file_digest(model / name) for name in found)
 
 
+def test_model_digests_leave_out_what_a_model_is_not_loaded_from(model):
+    first = model_digests(model)
+    for name in ("training_args.json", "trainer_state.json", "notes.txt", "model.safetensors.index.json", "x.jinja"):
+        (model / name).write_text("{}")
+    assert model_digests(model) == first
+    (model / "additional_chat_templates").mkdir()
+    for name in ("vocab.json", "merges.txt", "added_tokens.json", "additional_chat_templates/tool_use.jinja"):
+        (model / name).write_text("{}")
+        assert name in model_digests(model)
+
+
 def test_model_digests_read_a_large_file_once(model, read, tmp_path):
     first = model_digests(model)
     assert "model.safetensors" in read
