@@ -112,7 +112,7 @@ def test_model_of_the_hub_is_fetched_in_part_and_kept_by_its_commit(tmp_path, hu
     assert online(f"begin('org/kept', {place!r}).config.model.revision") == first
     there = online(f"sorted(path.name for path in open_run(Path({place!r})).inputs('sft')['model'].iterdir())")
     assert there == sorted({*FILES} - {"model.safetensors"})  # nothing large before a stage needs it
-    second = hub.push("org/kept", FILES | {"chat_template.jinja": b"another"})
+    second = hub.push("org/kept", FILES | {"chat_template.jinja": FILES["chat_template.jinja"] + b"\n"})
     # A retry has the commit that the run began with, and so have its stages.
     for given in (None, "main"):
         assert online(f"begin('org/kept', {place!r}, {given!r}).config.model.revision") == first

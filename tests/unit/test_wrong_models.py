@@ -182,6 +182,11 @@ def test_template_that_takes_a_system_message_is_left_as_it_is():
     assert check_template(REFUSES_SYSTEM, "m") == FOLDING + REFUSES_SYSTEM
 
 
+def test_template_that_leaves_out_the_question_is_not_mended():
+    with pytest.raises(PipelineError, match="leaves out what the user says"):
+        check_template("{{ messages[0]['content'] }}", "m")
+
+
 def test_load_tokenizer_puts_a_system_message_into_the_default_of_several_templates(model):
     (model / "chat_template.jinja").unlink()
     named = [{"name": "default", "template": REFUSES_SYSTEM}, {"name": "tool_use", "template": "{{ tools[0] }}"}]
