@@ -132,8 +132,9 @@ def check_model(directory: Path) -> None:
             f"{list(embedding.shape)}; {REMEDY}"
         )
     layers = {name.split(".")[2] for name in tensors if name.startswith("model.layers.")}
-    wanted, ahead = config.get("num_hidden_layers"), config.get("num_nextn_predict_layers")
-    if layers and len(layers) not in (wanted, wanted + ahead if _counts([wanted, ahead]) else wanted):
+    wanted = config.get("num_hidden_layers")
+    whole = _layers(wanted, config.get("num_nextn_predict_layers"))
+    if layers and wanted != len(layers) != whole.stop:
         raise ConfigError(
             f"{directory / 'config.json'}: num_hidden_layers is {shown(wanted, 40)}, and the weights have "
             f"{len(layers)}; {REMEDY}"
@@ -189,8 +190,13 @@ def _spared(name: str, config: Any) -> bool:
     if NO_WEIGHTS.search(name) or AHEAD.search(name):
         return True
     layer, text = LAYER.search(name), None if config is None else config.get_text_config()
-    ahead, first = (getattr(text, part, None) for part in ("num_nextn_predict_layers", "num_hidden_layers"))
-    return layer is not None and _counts([ahead, first]) and first <= int(layer[2]) < first + ahead
+    ahead = _layers(*(getattr(text, part, None) for part in ("num_hidden_layers", "num_nextn_predict_layers")))
+    return layer is not None and int(layer[2]) in ahead
+
+
+def _layers(count: Any, ahead: Any) -> range:
+    """Numbers of the layers that predict several tokens at once, which follow the others; none where none are named."""
+    return range(count, count + ahead) if type(count) is int and type(ahead) is int else range(0)
 
 
 @contextmanager
