@@ -130,7 +130,8 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
         if not equals or not all(key.split(".")) or key.count(".") >= DEEPEST:
             raise ConfigError(f"--set {shown(text)}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
         out = merge(out, _nested(key, parse_yaml(value, f"--set {shown(text)}")))
-    if "name" in out.get("model", {}):  # a commit is one of a model
+    model = out.get("model")
+    if isinstance(model, dict) and "name" in model:  # a commit is one of a model
         out = merge(_nested("model.revision", None), out)
     return out
 
