@@ -158,12 +158,17 @@ def _read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:
 
     Returns:
         Both, (B * n, T), the answers to one prompt one after the other, and `past_key_values` of all tokens but the
-        last.
+        last. Without the last where a layer remembers in another way than by keys and values (LFM2, Qwen3-Next, RWKV):
+        `generate` then reads each prompt `n` times.
     """
     from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
     ids, mask = batch["input_ids"], batch["attention_mask"]
+    repeated = {"input_ids": ids.repeat_interleave(n, 0), "attention_mask": mask.repeat_interleave(n, 0)}
     cache = DynamicCache(config=network.config)
+    if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers):
+        return repeated
     places = (mask.cumsum(-1) - 1).clamp(min=0)
     network(
         input_ids=ids[:, :-1],
@@ -174,11 +179,7 @@ def _read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:
         logits_to_keep=1,
     )
     cache.batch_repeat_interleave(n)
-    return {
-        "input_ids": ids.repeat_interleave(n, 0),
-        "attention_mask": mask.repeat_interleave(n, 0),
-        "past_key_values": cache,
-    }
+    return repeated | {"past_key_values": cache}
 
 
 def _cache(network: Any) -> Any:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.training.weights import Tensor, check_finite, read_header, weight_files
+from stonk_pipeline.training.layers import linear_shapes
+from stonk_pipeline.training.trial import outline
+from stonk_pipeline.training.weights import Tensor, check_finite, read_header
 from stonk_pipeline.untrusted import finite, read_table, shown
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -16,6 +18,7 @@ LAYER = re.compile(r"base_model\.model\.(?P<layer>[\w.]+)\.lora_(?P<part>[AB])\.
 PLAIN = frozenset((
     "task_type", "peft_type", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "r", "bias",
     "target_modules", "lora_alpha", "lora_dropout", "init_lora_weights", "megatron_core", "qalora_group_size",
+    "fan_in_fan_out",
 ))  # fmt: skip
 """Settings of PEFT that a plain LoRA has. All others change what an adapter means, or name code, where they are set."""
 REMEDY = "give an adapter that this project saved, or a plain LoRA of PEFT"
@@ -38,7 +41,7 @@ def read_adapter(directory: Path, base: Path | None = None, model: str | None = 
 
     Args:
         directory: of the adapter.
-        base: directory of the model that it is to be put on, if that is on this machine.
+        base: directory of the model that it is to be put on, if that is on this machine. Its settings are read.
         model: that model's name.
 
     Raises:
@@ -99,6 +102,7 @@ def _check_kind(path: Path, said: dict[str, Any]) -> None:
     if not plain and modules != "all-linear":  # another text is a pattern, and a pattern can run for ever
         raise ConfigError(f"{path}: target_modules is no list of layers; {REMEDY}")
     allowed = {"peft_type": ("LORA",), "bias": ("none", None), "init_lora_weights": (True, None)}
+    allowed["fan_in_fan_out"] = (True, False, None)  # PEFT goes by the layer itself (GPT-2's are turned), whatever it says
     wrong = [name for name, values in allowed.items() if said.get(name) not in values]
     wrong += [name for name, value in said.items() if value and name not in PLAIN]
     if wrong:
@@ -127,13 +131,12 @@ def _shapes(path: Path, tensors: dict[str, Tensor], adapter: Adapter) -> dict[st
 
 
 def _check_base(path: Path, shapes: dict[str, tuple[int, int]], base: Path) -> None:
-    known: dict[str, Tensor] = {}
-    for file in weight_files(base):
-        known |= read_header(file)
+    """Compares the layers with the model's as transformers has them: files may name and turn them in another way."""
+    known = linear_shapes(outline(base))
     for layer, shape in shapes.items():
-        there = known.get(f"{layer}.weight")
-        if there is None or there.shape != shape:
-            what = "has no such layer" if there is None else f"has it as {list(there.shape)}"
+        there = known.get(layer)
+        if there != shape:
+            what = "has no such linear layer" if there is None else f"has it as {list(there)}"
             raise ConfigError(
                 f"{path}: adapts {shown(layer, 60)} of {list(shape)}, and the model in {base} {what}; it belongs to "
                 "another model: give that one as --model"

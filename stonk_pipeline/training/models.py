@@ -17,11 +17,12 @@ from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.fitting import outlined, require_finite
 from stonk_pipeline.training.generation import end_tokens, end_tokens_of, forget_defaults
-from stonk_pipeline.training.layers import linear_kinds, require_all_adapted
+from stonk_pipeline.training.layers import layers_as_named, linear_kinds, put_adapters, require_all_adapted
 from stonk_pipeline.training.locations import EMBEDDED_MODELS as EMBEDDED_MODELS
 from stonk_pipeline.training.locations import base_location as base_location
-from stonk_pipeline.training.locations import of_adapter
+from stonk_pipeline.training.locations import of_adapter, outline_location
 from stonk_pipeline.training.templates import settle_template
+from stonk_pipeline.training.trial import try_adapters
 from stonk_pipeline.training.vocabulary import require_embeddings
 from stonk_pipeline.training.weights import check_loaded, told
 
@@ -137,15 +138,18 @@ def load_for_training(
         fast_inference: share the weights with a vLLM engine in this process (CUDA only).
 
     Raises:
-        ConfigError: `start` has another rank, or the model has linear layers that were not adapted.
+        ConfigError: `start` has another rank, or the model has linear layers that cannot have an adapter. That is
+            tried before its weights are loaded, or fetched.
         EngineError: see `choose_backend`.
     """
     backend = prepare_backend(model)
+    try_adapters(outline_location(model), lora, model.name)
     load = _load_unsloth if backend == "unsloth" else _load_peft
     network, tokenizer = load(model, lora, seed, fast_inference)
     if start is not None:
         _load_adapter_weights(network, start, lora)
-    return Loaded(network, tokenizer, backend, require_all_adapted(network, model.name))
+    remedy = "set model.backend to peft" if backend == "unsloth" else "choose another model"
+    return Loaded(network, tokenizer, backend, require_all_adapted(network, model.name, remedy))
 
 
 def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: bool) -> tuple[Any, Any]:
@@ -167,37 +171,30 @@ def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inferenc
     )
     _prepare_tokenizer(tokenizer)
     _finish(location, network, tokenizer, packed=model.load_in_4bit)
-    network = FastLanguageModel.get_peft_model(
-        network,
-        r=lora.rank,
-        target_modules=linear_kinds(network, model.name),
-        lora_alpha=lora.alpha or lora.rank,
-        lora_dropout=lora.dropout,
-        bias="none",
-        use_gradient_checkpointing="unsloth" if cuda() else False,
-        random_state=seed,
-    )
+    with layers_as_named(network):
+        network = FastLanguageModel.get_peft_model(
+            network,
+            r=lora.rank,
+            target_modules=linear_kinds(network, model.name),
+            lora_alpha=lora.alpha or lora.rank,
+            lora_dropout=lora.dropout,
+            bias="none",
+            use_gradient_checkpointing="unsloth" if cuda() else False,
+            random_state=seed,
+        )
     return network, tokenizer
 
 
 def _load_peft(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: bool) -> tuple[Any, Any]:
     import torch
-    from peft import LoraConfig as PeftLoraConfig
-    from peft import get_peft_model, prepare_model_for_kbit_training
+    from peft import prepare_model_for_kbit_training
 
     del fast_inference  # TRL starts the engine itself when the model is a plain one
     network, tokenizer = load_base(model, quantise=model.load_in_4bit)
     if model.load_in_4bit:
         network = prepare_model_for_kbit_training(network)
     torch.manual_seed(seed)
-    shape = PeftLoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha or lora.rank,
-        lora_dropout=lora.dropout,
-        target_modules=linear_kinds(network, model.name),
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(network, shape), tokenizer
+    return put_adapters(network, lora, model.name), tokenizer
 
 
 def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
@@ -336,7 +333,9 @@ def load_merged(model: ModelConfig, adapter: Path | None) -> tuple[Any, Any]:
         return network, tokenizer
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(), tokenizer
+    with layers_as_named(network):
+        adapted = PeftModel.from_pretrained(network, str(adapter))
+    return adapted.merge_and_unload(), tokenizer
 
 
 def save_merged(model: ModelConfig, adapter: Path | None, out: Path) -> None:

@@ -1,0 +1,54 @@
+"""A base model tried on without its weights: whether it can be built, answers in words, and takes adapters.
+
+Layers without numbers (torch's `meta` device) cost a fraction of a second, whatever the size of the model.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.config import LoraConfig
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.training.layers import put_adapters, require_all_adapted
+from stonk_pipeline.training.weights import told
+
+REMEDY = "choose one that writes a text word by word"
+
+
+def try_adapters(directory: Path, lora: LoraConfig, name: str) -> int:
+    """Puts an adapter on every linear layer of a model without weights, as a training does on the real one.
+
+    Args:
+        directory: of the model's settings.
+        lora: shape of the adapter.
+        name: of the model, for errors.
+
+    Returns:
+        Parameters of the model itself.
+
+    Raises:
+        ConfigError: it is no causal language model, or some of its linear layers cannot have an adapter.
+    """
+    network = outline(directory)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    require_all_adapted(put_adapters(network, lora, name), name)
+    return parameters
+
+
+def outline(directory: Path) -> Any:
+    """The network of a model, its layers named and shaped as transformers has them, without weights.
+
+    Raises:
+        ConfigError: it cannot be built from its settings, or is no causal language model.
+    """
+    import torch
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModelForCausalLM
+
+    with told(str(directory)):
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+        both_ways = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or both_ways or getattr(config, "is_encoder_decoder", False):
+            raise ConfigError(
+                f"{directory / 'config.json'}: {config.model_type} is no causal language model; {REMEDY}"
+            )
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
