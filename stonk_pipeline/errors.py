@@ -5,7 +5,8 @@
     ├── DataError        a file of bars cannot be used; names file, row or column, and the remedy
     ├── PromptError      a prompt does not fit the model
     ├── EngineError      a library or a device that a setting asks for is not there
-    │   └── StartError       an engine did not start; may do so later
+    │   ├── StartError       an engine did not start; may do so later
+    │   └── UnknownModelError  an engine has no code for a model's architecture
     ├── StageError       a stage cannot run, or its outputs are missing or damaged
     │   ├── BusyError        another process holds what is needed; may be free later
     │   └── CapacityError    memory or disk is used up; says what to change
@@ -44,6 +45,10 @@ class StartError(EngineError):
     """An engine did not start, though all that it needs is there."""
 
     transient = True
+
+
+class UnknownModelError(EngineError):
+    """An engine has no code for the architecture of a model."""
 
 
 class StageError(PipelineError):

@@ -65,25 +65,24 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
     from stonk_pipeline import direction
     from stonk_pipeline.examples import read_decisions
     from stonk_pipeline.sampling.prompts import check_lengths, render
-    from stonk_pipeline.training.fitting import outlined
     from stonk_pipeline.training.locations import outline_location
     from stonk_pipeline.training.models import load_tokenizer
 
+    parameters = tried(config)
     with TemporaryDirectory() as scratch:
         run = Run(Path(scratch), config)
         for step in (name for name in run.graph if name in ("preprocess", "examples")):
             console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
         decisions = read_decisions(run.stage_dir("examples"), "natural")
     asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
-    location = str(outline_location(config.model))
-    tokenizer = load_tokenizer(location)
-    outlined(location)
+    tokenizer = load_tokenizer(str(outline_location(config.model)))
     stages = (config.stage_one, config.stage_two)
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
     prompts = render(tokenizer, asked, room=room, limit=limit, shorter=direction.SHORTER)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=direction.SHORTER)
     console.print(f"\nlongest prompt: {longest} tokens (limit {limit} with the answer)")
+    console.print(f"model: {config.model.name}, {parameters / 1e6:,.1f} million parameters")
 
 
 def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
@@ -97,19 +96,39 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     from stonk_pipeline.forecast import SHORTER
     from stonk_pipeline.forecast_prompts import questions
     from stonk_pipeline.sampling.prompts import check_lengths
-    from stonk_pipeline.training.fitting import outlined
     from stonk_pipeline.training.locations import outline_location
     from stonk_pipeline.training.models import load_tokenizer
 
-    location = str(outline_location(config.model))
-    tokenizer = load_tokenizer(location)
+    parameters = tried(config)
+    tokenizer = load_tokenizer(str(outline_location(config.model)))
     some = windows[:: max(1, len(windows) // 500)]
     rooms = [grpo.max_completion_length for grpo in (config.grpo_first, config.grpo_second)]
     rooms += [asking.max_tokens for asking in (config.sampling, config.comparison)]
     least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
     prompts = questions(tokenizer, some, config.prompt, horizon, room=least, limit=limit)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
-    return Sizes(sum(p.numel() for p in outlined(location).parameters()), longest, torch.cuda.is_available())
+    return Sizes(parameters, longest, torch.cuda.is_available())
+
+
+def tried(config: AnyConfig) -> int:
+    """Puts adapters on the model without its weights, and asks whether the engine that is asked for knows it.
+
+    Returns:
+        Parameters of the model.
+
+    Raises:
+        ConfigError: it cannot be trained; see `trial.try_adapters`.
+        EngineError: vLLM is asked for, and cannot run it.
+    """
+    from stonk_pipeline.sampling.known import require_known
+    from stonk_pipeline.training.locations import outline_location
+    from stonk_pipeline.training.trial import try_adapters
+
+    directory = outline_location(config.model)
+    lora = config.stage_one.lora if isinstance(config, DirectionConfig) else config.lora
+    if "vllm" in (part.engine for part in (getattr(config, "sampling", None), config.comparison) if part is not None):
+        require_known(directory, config.model.name)
+    return try_adapters(directory, lora, config.model.name)
 
 
 def work(config: PipelineConfig, sizes: Sizes, windows: dict[str, int]) -> dict[str, tuple[str, float]]:

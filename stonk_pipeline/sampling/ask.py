@@ -39,7 +39,7 @@ def draw(
     """
     # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
     kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
-    engine = open_engine(kind, model, adapter, seed=seed, scratch=out / "scratch")
+    engine = open_engine(kind, model, adapter, seed=seed, scratch=out / "scratch", wanted=comparison.engine)
     room = comparison.max_tokens
     draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, seed)
     return engine.sample(prompts(engine.tokenizer, room, model.max_seq_length), draws, progress)

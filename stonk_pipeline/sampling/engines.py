@@ -1,6 +1,7 @@
 """Two engines behind one call: vLLM, and transformers where there is no vLLM or none is worth starting."""
 
 import importlib.util
+import logging
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stonk_pipeline.config import ModelConfig
-from stonk_pipeline.errors import EngineError, StartError
+from stonk_pipeline.errors import EngineError, StartError, UnknownModelError
 from stonk_pipeline.runs import Progress
+from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown
 from stonk_pipeline.sampling.prompts import token_ids
 from stonk_pipeline.training import models
 from stonk_pipeline.training.adapters import read_adapter
@@ -82,7 +84,9 @@ def choose_engine(wanted: str, *, prefer_vllm: bool) -> str:
     return wanted
 
 
-def open_engine(kind: str, model: ModelConfig, adapter: Path | None, *, seed: int, scratch: Path) -> Engine:
+def open_engine(
+    kind: str, model: ModelConfig, adapter: Path | None, *, seed: int, scratch: Path, wanted: str | None = None
+) -> Engine:
     """Starts an engine on the base model with an adapter.
 
     Args:
@@ -91,9 +95,18 @@ def open_engine(kind: str, model: ModelConfig, adapter: Path | None, *, seed: in
         adapter: adapter directory, or None for the base model itself.
         seed: of the engine.
         scratch: where merged weights may be written; the caller removes it.
+        wanted: the setting; with `auto`, transformers takes a model that vLLM has no code for.
+
+    Raises:
+        EngineError: vLLM has no code for the model's architecture, and is asked for.
     """
     if kind == "vllm":
-        return VllmEngine(model, adapter, seed=seed, scratch=scratch)
+        try:
+            return VllmEngine(model, adapter, seed=seed, scratch=scratch)
+        except UnknownModelError as error:
+            if wanted != "auto":
+                raise
+            logging.getLogger(__name__).warning("%s; transformers answers in its place", error)
     return TransformersEngine(*models.load_merged(model, adapter))
 
 
@@ -158,16 +171,16 @@ def _read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:
 
     Returns:
         Both, (B * n, T), the answers to one prompt one after the other, and `past_key_values` of all tokens but the
-        last. Without the last where a layer remembers in another way than by keys and values (LFM2, Qwen3-Next, RWKV):
+        last. Without the last where a model remembers in another way than by keys and values (LFM2, Qwen3-Next):
         `generate` then reads each prompt `n` times.
     """
     from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+    from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
     ids, mask = batch["input_ids"], batch["attention_mask"]
     repeated = {"input_ids": ids.repeat_interleave(n, 0), "attention_mask": mask.repeat_interleave(n, 0)}
     cache = DynamicCache(config=network.config)
-    if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers):
+    if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers):  # cannot be repeated
         return repeated
     places = (mask.cumsum(-1) - 1).clamp(min=0)
     network(
@@ -189,7 +202,7 @@ def _cache(network: Any) -> Any:
 
 
 class VllmEngine:
-    """vLLM in this process: merged weights on a CPU, where its LoRA kernels are slow; the adapter itself on CUDA."""
+    """vLLM in this process: the adapter itself on CUDA; merged weights where its LoRA is slow (CPU) or not to be had."""
 
     name = "vllm"
 
@@ -203,7 +216,8 @@ class VllmEngine:
         model = of_adapter(model, adapter)
         location, self._lora = models.base_location(model), None
         on_cuda = models.cuda()
-        if adapter is not None and on_cuda:
+        as_adapter = adapter is not None and on_cuda and takes_adapters(location)
+        if adapter is not None and as_adapter:
             rank = read_adapter(adapter, Path(location), model.name).rank
             options |= {
                 "enable_lora": True,
@@ -218,7 +232,7 @@ class VllmEngine:
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
-        if adapter is not None and on_cuda:
+        if as_adapter:
             self._lora = LoRARequest("policy", 1, str(adapter))
         try:
             self._llm = LLM(
@@ -230,6 +244,8 @@ class VllmEngine:
                 disable_log_stats=True,
                 **options,
             )
+        except UNKNOWN as error:
+            raise UnknownModelError(unknown(model.name, error)) from error
         except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago
             raise StartError(f"vLLM did not start: {error}") from error
         self.tokenizer = models.load_tokenizer(location)

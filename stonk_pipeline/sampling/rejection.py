@@ -46,7 +46,8 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     horizon = len(targets[0].values)
     kind = choose_engine(sampling.engine, prefer_vllm=True)
     scratch = out / "scratch"
-    engine = open_engine(kind, config.model, inputs["policy"] / models.ADAPTER, seed=config.seed, scratch=scratch)
+    adapter = inputs["policy"] / models.ADAPTER
+    engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=scratch, wanted=sampling.engine)
     room, limit = sampling.max_tokens, config.model.max_seq_length
     prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
     draws = Draws(sampling.samples, sampling.temperature, sampling.top_p, room, config.seed)
@@ -64,7 +65,7 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     )
     chosen = balance(windows, judged, max_examples=sampling.max_examples, seed=config.seed)
     shutil.rmtree(scratch, ignore_errors=True)
-    record = summary(windows, chosen) | {"engine": kind}
+    record = summary(windows, chosen) | {"engine": engine.name}
     asked = [forecast.messages(window, config.prompt, horizon) for window in windows]
     write(out, config.stock_name, windows, asked, chosen, drawn, config.prompt.decimals)
     if not record["kept"]:

@@ -106,7 +106,8 @@ def _linear(network: Any) -> Iterator[tuple[str, Any]]:
 
     last = network.get_output_embeddings()
     for path, module in network.named_modules():
-        if isinstance(module, Linear | Conv1D) and module is not last:
+        is_linear = isinstance(module, Linear | Conv1D) and not type(module).__name__.endswith("Router")
+        if is_linear and module is not last:  # a router chooses experts: Phi-3.5-MoE's is a linear layer by name alone
             yield path, module
 
 

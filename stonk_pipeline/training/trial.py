@@ -12,6 +12,8 @@ from stonk_pipeline.training.layers import put_adapters, require_all_adapted
 from stonk_pipeline.training.weights import told
 
 REMEDY = "choose one that writes a text word by word"
+UNPADDED = ("doge", "minimax", "recurrent_gemma", "rwkv", "xlstm")
+"""Architectures whose code in transformers 5.17 answers otherwise in a batch with padding or from a cache than alone."""
 
 
 def try_adapters(directory: Path, lora: LoraConfig, name: str) -> int:
@@ -29,6 +31,11 @@ def try_adapters(directory: Path, lora: LoraConfig, name: str) -> int:
         ConfigError: it is no causal language model, or some of its linear layers cannot have an adapter.
     """
     network = outline(directory)
+    if network.config.model_type in UNPADDED:
+        raise ConfigError(
+            f"model.name: {name}: {network.config.model_type} takes padding for words, and trainings and engines of "
+            "transformers pad; choose another model"
+        )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     require_all_adapted(put_adapters(network, lora, name), name)
     return parameters
@@ -47,8 +54,6 @@ def outline(directory: Path) -> Any:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         both_ways = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or both_ways or getattr(config, "is_encoder_decoder", False):
-            raise ConfigError(
-                f"{directory / 'config.json'}: {config.model_type} is no causal language model; {REMEDY}"
-            )
+            raise ConfigError(f"{directory / 'config.json'}: {config.model_type} is no causal language model; {REMEDY}")
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config)

@@ -5,11 +5,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stonk_pipeline import dataset, forecast, pipeline, tiny
-from stonk_pipeline.config import ModelConfig
-from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine
+from stonk_pipeline import dataset, forecast, pipeline, plan, tiny
+from stonk_pipeline.config import ModelConfig, PipelineConfig, SamplingConfig
+from stonk_pipeline.errors import UnknownModelError
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine, open_engine
+from stonk_pipeline.sampling.known import takes_adapters
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training import models
+from tests.tiny_models import SHAPE, random_model
 
 NAMES = {"grpo_lora_1st": "grpo_1st", "sft_lora": "sft", "grpo_lora_2nd": "grpo_2nd"}
 
@@ -90,6 +93,22 @@ def test_vllm_with_the_adapter_agrees_with_peft(small_run: pipeline.Run, tmp_pat
     # Every library must see the same ids: transformers rebuilds the tokenizer of a qwen2 model with its own rules.
     for prompt in prompts:
         assert plain.get_tokenizer()(prompt)["input_ids"] == engine.tokenizer(prompt)["input_ids"]
+
+
+def test_a_model_that_vllm_has_no_code_for_is_asked_by_transformers_or_refused(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPTNeoConfig
+
+    config = GPTNeoConfig(**SHAPE, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]])
+    model = ModelConfig(name=str(random_model(tmp_path / "neo", config)), max_seq_length=320)
+    with pytest.raises(UnknownModelError, match=r"vLLM cannot run this model .*GPTNeo.*; set sampling\.engine"):
+        open_engine("vllm", model, None, seed=0, scratch=tmp_path, wanted="vllm")
+    with pytest.raises(UnknownModelError, match=r"vLLM cannot run this model .*GPTNeo.*; set sampling\.engine"):
+        plan.tried(PipelineConfig(model=model, sampling=SamplingConfig(engine="vllm")))
+    engine = open_engine("vllm", model, None, seed=0, scratch=tmp_path, wanted="auto")
+    assert engine.name == "transformers"
+    GPT2Config(**SHAPE, architectures=["GPT2LMHeadModel"]).save_pretrained(tmp_path)
+    assert takes_adapters(str(tiny.DIRECTORY))
+    assert not takes_adapters(str(tmp_path))
 
 
 def test_trainers_see_the_same_ids_as_auto_tokenizer(small_run: pipeline.Run) -> None:

@@ -76,7 +76,7 @@ def test_read_adapter_refuses_bfloat16_numbers_that_are_none(tmp_path):
         ({"use_dora": True}, "use_dora is True, and plain LoRA alone is read"),
         ({"auto_mapping": {"parent_library": "os"}}, "auto_mapping is"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights is 'pissa'"),
-        ({"layer": "model.layers.77.self_attn.q_proj"}, "has no such layer; it belongs to another model"),
+        ({"layer": "model.layers.77.self_attn.q_proj"}, "has no such linear layer; it belongs to another model"),
     ],
 )
 def test_read_adapter_refuses_what_is_not_as_it_says(tmp_path, said, message):
