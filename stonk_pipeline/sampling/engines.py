@@ -202,7 +202,7 @@ def _cache(network: Any) -> Any:
 
 
 class VllmEngine:
-    """vLLM in this process: the adapter itself on CUDA; merged weights where its LoRA is slow (CPU) or not to be had."""
+    """vLLM in this process: the adapter itself on CUDA; merged weights where it takes none, and on a CPU (slow)."""
 
     name = "vllm"
 

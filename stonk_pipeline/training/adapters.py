@@ -102,11 +102,7 @@ def _check_kind(path: Path, said: dict[str, Any]) -> None:
     if not plain and modules != "all-linear":  # another text is a pattern, and a pattern can run for ever
         raise ConfigError(f"{path}: target_modules is no list of layers; {REMEDY}")
     allowed = {"peft_type": ("LORA",), "bias": ("none", None), "init_lora_weights": (True, None)}
-    allowed["fan_in_fan_out"] = (
-        True,
-        False,
-        None,
-    )  # PEFT goes by the layer itself (GPT-2's are turned), whatever it says
+    allowed["fan_in_fan_out"] = (True, False, None)  # PEFT goes by the layer itself: GPT-2's are turned
     wrong = [name for name, values in allowed.items() if said.get(name) not in values]
     wrong += [name for name, value in said.items() if value and name not in PLAIN]
     if wrong:

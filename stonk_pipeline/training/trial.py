@@ -13,7 +13,7 @@ from stonk_pipeline.training.weights import told
 
 REMEDY = "choose one that writes a text word by word"
 UNPADDED = ("doge", "minimax", "recurrent_gemma", "rwkv", "xlstm")
-"""Architectures whose code in transformers 5.17 answers otherwise in a batch with padding or from a cache than alone."""
+"""Architectures whose code in transformers 5.17 answers otherwise beside padding, or from a cache, than alone."""
 
 
 def try_adapters(directory: Path, lora: LoraConfig, name: str) -> int:

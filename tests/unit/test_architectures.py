@@ -111,6 +111,15 @@ def test_weights_named_without_the_prefix_take_their_adapter(tmp_path, without):
         read_adapter(tmp_path / "adapter", tmp_path / "other")
 
 
+def test_fan_in_fan_out_that_is_no_yes_or_no_is_refused(tmp_path):
+    model = settings_of(random_model(tmp_path / "model", config_of("gpt2")))
+    trained(model, tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(path.read_text().replace('"fan_in_fan_out": true', '"fan_in_fan_out": "so"'))
+    with pytest.raises(ConfigError, match="fan_in_fan_out is 'so'"):
+        load_merged(model, tmp_path / "adapter")
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
