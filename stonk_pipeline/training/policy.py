@@ -6,6 +6,7 @@ whole. A `Lesson` brings the questions, the rewards and the validation.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from stonk_pipeline.training.checkpoints import (
     restore_adapter,
     seal_checkpoints,
 )
+from stonk_pipeline.training.layers import layers_as_named
 from stonk_pipeline.training.telemetry import Book, policy_log
 from stonk_pipeline.training.unread import stop_unread
 
@@ -160,13 +162,14 @@ def _trainer(
         **(vllm if models.colocates() else {}),
     )
     rewards: list[Reward] = [*lesson.rewards, lesson.book]
-    return GRPOTrainer(
-        model=loaded.model,
-        processing_class=loaded.tokenizer,
-        reward_funcs=[Reading(reward, loaded.chat) for reward in rewards],
-        args=settings,
-        train_dataset=Dataset.from_list(list(lesson.rows)),
-    )
+    with layers_as_named(loaded.model) if grpo.beta else nullcontext():  # it copies the adapter as its reference
+        return GRPOTrainer(
+            model=loaded.model,
+            processing_class=loaded.tokenizer,
+            reward_funcs=[Reading(reward, loaded.chat) for reward in rewards],
+            args=settings,
+            train_dataset=Dataset.from_list(list(lesson.rows)),
+        )
 
 
 def _bfloat16() -> Any:

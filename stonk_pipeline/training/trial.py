@@ -8,6 +8,7 @@ from typing import Any
 
 from stonk_pipeline.config import LoraConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.training.fitting import outlined
 from stonk_pipeline.training.layers import put_adapters, require_all_adapted
 from stonk_pipeline.training.weights import told
 
@@ -45,15 +46,13 @@ def outline(directory: Path) -> Any:
     """The network of a model, its layers named and shaped as transformers has them, without weights.
 
     Raises:
-        ConfigError: it cannot be built from its settings, or is no causal language model.
+        ConfigError: it is no causal language model; its weights, where they are there, do not fit its settings.
     """
-    import torch
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, AutoConfig
 
     with told(str(directory)):
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-        both_ways = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or both_ways or getattr(config, "is_encoder_decoder", False):
-            raise ConfigError(f"{directory / 'config.json'}: {config.model_type} is no causal language model; {REMEDY}")
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
+    both_ways = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or both_ways or getattr(config, "is_encoder_decoder", False):
+        raise ConfigError(f"{directory / 'config.json'}: {config.model_type} is no causal language model; {REMEDY}")
+    return outlined(str(directory))

@@ -31,7 +31,7 @@ class Book:
         return [float(isinstance(answer, Forecast)) for answer in answers]
 
 
-def run(model, out, steps):
+def run(model, out, steps, **settings):
     from transformers import TrainerCallback
 
     class Validator(TrainerCallback):
@@ -40,7 +40,13 @@ def run(model, out, steps):
 
     model = ModelConfig(name=str(model), backend="peft", max_seq_length=600)
     grpo = GRPOConfig(
-        steps=steps, prompts_per_step=2, group_size=2, micro_batch=4, max_completion_length=60, save_steps=100
+        steps=steps,
+        prompts_per_step=2,
+        group_size=2,
+        micro_batch=4,
+        max_completion_length=60,
+        save_steps=100,
+        **settings,
     )
     windows = walk_windows([(0.015, 10, 5)], 1)[0][: 2 * steps]
     rows = [{"prompt": forecast.messages(window, PromptConfig(decimals=1), 5)} for window in windows]
@@ -55,6 +61,15 @@ def test_rewards_read_special_tags_and_what_the_template_began(tmp_path):
     book, numbers = run(model, tmp_path / "out", 2)
     assert sum(book.read) >= 0.8 * len(book.read)
     assert numbers["adapted_layers"] == 21
+
+
+def test_a_training_that_is_held_to_its_start_copies_the_adapters_of_shared_experts(tmp_path):
+    from transformers import Glm4MoeConfig
+
+    experts = {"n_routed_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 32, "first_k_dense_replace": 1}
+    model = random_model(tmp_path / "model", Glm4MoeConfig(**SHAPE, **experts, n_group=1, topk_group=1))
+    _, numbers = run(model, tmp_path / "out", 1, beta=0.1)
+    assert numbers["adapted_layers"] == 14
 
 
 def test_a_training_without_a_readable_answer_stops_and_says_what_they_look_like(tmp_path):
