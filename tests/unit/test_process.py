@@ -91,7 +91,7 @@ def test_run_child_raises_the_error_of_a_real_step(tmp_path, heard):
 def test_run_child_raises_an_error_of_the_same_class_and_words(scripted, heard):
     words = 'two\nlines, "quotes", Zürich, 株'
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert len(kinds) == 12
+    assert len(kinds) == 13
     for kind in (errors.PromptError, errors.EngineError):
         code = f"process.report_error(errors.{kind.__name__}({words!r})); sys.exit(1)"
         with pytest.raises(kind) as caught:
