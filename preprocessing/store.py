@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -30,8 +29,6 @@ from stonk_pipeline.runs import file_digest
 from stonk_pipeline.schema import DATE
 from stonk_pipeline.settings_operations import IngestConfig
 
-SCRATCH = ".ingest-"
-
 
 @contextmanager
 def alone(data_dir: Path) -> Iterator[None]:
@@ -46,8 +43,8 @@ def alone(data_dir: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StageError(f"{data_dir}: another ingest is running; try again when it has ended") from None
-        for left in data_dir.glob(f"{SCRATCH}*"):  # by an ingest that was killed
-            folders.remove(left)
+        ingest_log.read(data_dir)  # nothing is fetched that cannot be recorded
+        folders.sweep(data_dir)  # what ingests that were killed left
         yield
 
 
@@ -132,6 +129,8 @@ def _final(bars: Bars, final: date) -> tuple[Bars, pd.DataFrame, int]:
 def _known(path: Path, config: IngestConfig) -> pd.DataFrame | None:
     if path.is_file():
         return read_bars(path, checks_of(config)).frame
+    if path.exists() or path.is_symlink():
+        raise DataError(f"{path}: not a plain file; move it away")
     for other in path.parent.iterdir():
         if (bars_stem(other) or "").upper() == path.stem:
             raise DataError(f"{other}: an ingest writes {path.name}; rename the file, or move it to the source")
@@ -144,8 +143,8 @@ def _write(path: Path, frame: pd.DataFrame, config: IngestConfig) -> str:
     Raises:
         DataError: the bars together do not pass the checks that a training applies.
     """
-    with TemporaryDirectory(dir=path.parent, prefix=SCRATCH) as scratch:
-        new = Path(scratch) / path.name
+    with folders.scratch(path) as scratch:
+        new = scratch / path.name
         write_lines(new, *csv_lines(bar_columns(frame)))
         try:
             read_bars(new, checks_of(config))
@@ -154,7 +153,7 @@ def _write(path: Path, frame: pd.DataFrame, config: IngestConfig) -> str:
         with new.open("rb") as stream:
             os.fsync(stream.fileno())
         if path.is_file() and not new.read_bytes().startswith(path.read_bytes()):
-            _keep(path, Path(scratch))
+            _keep(path, scratch)
         os.replace(new, path)
     return file_digest(path)
 

@@ -1,20 +1,51 @@
-"""Folders that the project replaces and empties: those that bear its own mark, and never what a link leads to."""
+"""Folders that the project replaces and empties: those that bear its own mark, and never what a link leads to.
+
+What a writer makes before it stands in its place has a name that no other program gives (`beside`). A writer that was
+killed leaves it there; the next one of that folder removes it, by its name and once its process has ended.
+"""
 
 import ctypes
 import os
 import re
+import secrets
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stonk_pipeline.errors import PipelineError
+from stonk_pipeline.locks import is_running
 
-LEFTOVER = re.compile(r"\..+\.(\d+)\.(?:tmp|new|old)")
-"""Name of a file or folder that a writer of that process number had not yet put in its place."""
+MARK = ".stonk-pipeline"
+LEFTOVER = re.compile(re.escape(MARK) + r"-(\d+)-[0-9a-f]{12}-(.+)\.(?:tmp|new|old)", re.DOTALL)
+"""Name of a file or folder that a writer of that process number had not yet put in its place, and what that is."""
+LONGEST = 40
+"""Characters of a name that the name of what is not yet in its place tells."""
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 """From Linux's `fcntl.h`; Python has no call for it."""
+
+
+def beside(target: Path, end: str) -> Path:
+    """A new name beside a file or folder, for what is not yet, or no longer, in its place.
+
+    Args:
+        target: the file or folder.
+        end: `tmp` for a file, `new` for a folder, `old` for what was there before.
+    """
+    return target.with_name(f"{MARK}-{os.getpid()}-{secrets.token_hex(6)}-{target.name[-LONGEST:]}.{end}")
+
+
+@contextmanager
+def scratch(target: Path) -> Iterator[Path]:
+    """A new folder beside what is to be written, which is gone when the block ends."""
+    new = beside(target, "new")
+    new.mkdir(parents=True)
+    try:
+        yield new
+    finally:
+        remove(new)
 
 
 def remove(path: Path) -> None:
@@ -61,7 +92,7 @@ def replace(new: Path, target: Path) -> None:
     if _exchange(new, target):
         remove(new)  # by now the one before
         return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    old = beside(target, "old")
     if target.exists() or target.is_symlink():
         target.rename(old)
     new.rename(target)
@@ -74,19 +105,22 @@ def _exchange(first: Path, second: Path) -> bool:
     return call is not None and call(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0
 
 
-def sweep(directory: Path) -> None:
-    """Removes what writers that were killed had not yet put in its place. The caller holds the directory's lock."""
-    for path in directory.glob(".*.*"):
-        found = LEFTOVER.fullmatch(path.name)
-        if found and not _is_running(int(found.group(1))):
-            remove(path)
+def leftovers(directory: Path, name: str | None = None) -> list[Path]:
+    """What writers that have ended had not yet put in its place: all of it, or that of one file or folder.
+
+    None in what is a link: it leads to another's folder.
+    """
+    if directory.is_symlink() or not directory.is_dir():
+        return []
+    found = [(path, LEFTOVER.fullmatch(path.name)) for path in directory.glob(f"{MARK}-*")]
+    return [
+        path
+        for path, mark in found
+        if mark and not is_running(int(mark.group(1))) and (name is None or mark.group(2) == name[-LONGEST:])
+    ]
 
 
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
+def sweep(directory: Path, name: str | None = None) -> None:
+    """Removes what writers that were killed had not yet put in its place (`leftovers`)."""
+    for path in leftovers(directory, name):
+        remove(path)

@@ -9,13 +9,13 @@ so that what a model was trained on can be named, and put together again, from t
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from stonk_pipeline import journal
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.runs import file_digest, json_digest, read_manifest
@@ -25,6 +25,8 @@ LOG = "ingest.jsonl"
 HISTORY = "history"
 REMEDY = "restore the file from a copy"
 LARGEST_LOG = 256 * MEGABYTE
+BEGINS = b'{"time":"'
+"""How each line begins."""
 
 
 class Restatement(BaseModel):
@@ -111,16 +113,22 @@ def bars_digest(files: dict[str, str]) -> str:
 
 
 def append(data_dir: Path, ingest: Ingest) -> None:
-    """Adds a line, and waits until it is on the disk. A line torn by a crash before is cut off first."""
-    path = data_dir / LOG
-    whole = path.read_bytes() if path.is_file() else b""
-    end = whole.rfind(b"\n") + 1
-    with path.open("r+b" if whole else "ab") as stream:
-        stream.truncate(end)
-        stream.seek(end)
-        stream.write(ingest.model_dump_json(exclude_defaults=True).encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Adds a line, and waits until it is on the disk. A line torn by a crash before is cut off first.
+
+    Raises:
+        DataError: the file holds what no ingest wrote, or is a link: nothing is changed.
+    """
+    read(data_dir)
+    journal.add(data_dir / LOG, _whole(data_dir), ingest.model_dump_json(exclude_defaults=True).encode(), DataError)
+
+
+def _whole(data_dir: Path) -> bytes:
+    """The record's content without a torn last line; none where there is no file."""
+    try:
+        content = read_bytes(data_dir / LOG, DataError, REMEDY, LARGEST_LOG)
+    except FileNotFoundError:
+        return b""
+    return journal.whole_lines(content, data_dir / LOG, DataError, BEGINS)
 
 
 def read(data_dir: Path) -> list[Ingest]:
@@ -130,10 +138,8 @@ def read(data_dir: Path) -> list[Ingest]:
         DataError: a line is not a record; names it.
     """
     path = data_dir / LOG
-    if not path.is_file():
-        return []
-    found = []
-    for number, line in enumerate(read_bytes(path, DataError, REMEDY, LARGEST_LOG).split(b"\n")[:-1], start=1):
+    found, whole = [], _whole(data_dir)
+    for number, line in enumerate(whole.removesuffix(b"\n").split(b"\n") if whole else [], start=1):
         place = f"{path}, line {number}"
         record = parse_json(line, place, DataError, REMEDY)  # for the bounds, and for names that are given twice
         try:
@@ -225,4 +231,5 @@ def _change(change: Change) -> str:
 
 def store_files(data_dir: Path) -> dict[str, str]:
     """Symbol -> SHA-256 of the files of bars that an ingest writes."""
-    return {path.stem: file_digest(path) for path in sorted(data_dir.glob("*.csv")) if not path.name.startswith(".")}
+    paths = (path for path in sorted(data_dir.glob("*.csv")) if not path.name.startswith("."))
+    return {path.stem: file_digest(path) for path in paths if path.is_file()}

@@ -1,24 +1,33 @@
 """Files that only ever grow: one JSON record a line, written whole or not at all, by one writer at a time.
 
-A writer that is killed leaves at most a torn last line. Nobody was told that it had been written, so readers pass over
-it and the next writer removes it.
+A writer that is killed leaves at most a torn last line: the beginning of a record, after whole ones. Nobody was told
+that it had been written, so readers pass over it and the next writer removes it. A last record that lacks its line feed
+alone is kept. Whatever else there is was not left by a writer, and nothing is cut off or added.
 """
 
-import fcntl
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline import folders, locks
-from stonk_pipeline.errors import LogError
+from stonk_pipeline.errors import LogError, PipelineError
 from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
 
 Record = dict[str, Any]
 REMEDY = "put back the line as it was"
 LARGEST_LOG = 256 * MEGABYTE
+WAIT_SECONDS = 60.0
+"""For the lock of a directory: what is done under it takes a moment."""
+QUIET_SECONDS = 2.0
+"""After which a wait is said."""
+AWAY = "move the file away, or take that line out of it"
+AT_END = 8
+"""Characters before the end of a torn line where the reader of JSON may find it wrong: `fals`, an escape."""
 
 
 class Line(NamedTuple):
@@ -31,22 +40,29 @@ class Line(NamedTuple):
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Holds a directory's `.lock`, waiting for whoever has it; the system lets go of it when the process ends.
+    """Holds a directory's `.lock`, waiting a while for whoever has it; the system lets go of it when the process ends.
 
     What an earlier holder was killed before it could put in its place is removed.
+
+    Raises:
+        BusyError: another process held it all the time.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(locks.open_file(directory / ".lock"), "r+") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    lock, busy = directory / ".lock", f"{directory}: the right to write there"
+    with locks.held(lock, "writing", busy, wait=WAIT_SECONDS, say=_say, quiet=QUIET_SECONDS):
         folders.sweep(directory)
         yield
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
 
 
 def read(path: Path) -> list[Line]:
     """The records of a journal, oldest first; none if there is no file. A torn last line is passed over.
 
     Raises:
-        LogError: another line is no record.
+        LogError: another line is no record, or the end is none that a writer left.
     """
     return _parse(path, _whole(path))
 
@@ -55,17 +71,27 @@ def append(path: Path, record: Record) -> None:
     """Adds a record, and returns when it is on the disk. The caller holds the lock of the directory.
 
     Raises:
-        LogError: the file holds a line that is no record: nothing is added to a damaged journal.
+        LogError: the file holds a line that is no record: nothing is added to a damaged journal; or it is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content = _whole(path)
     _parse(path, content)
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    add(path, content, json.dumps(record, ensure_ascii=False, allow_nan=False).encode(), LogError)
+
+
+def add(path: Path, whole: bytes, line: bytes, fail: type[PipelineError]) -> None:
+    """Adds a line after what is whole of a file (`whole_lines`), and waits until it is on the disk.
+
+    Raises:
+        PipelineError: `fail`: it is a link.
+    """
+    if path.is_symlink():
+        raise fail(f"{path}: a link to {os.readlink(path)}, and nothing is written behind links; remove the link")
     with path.open("r+b" if path.exists() else "xb") as stream:
-        stream.seek(len(content))
+        stream.seek(len(whole))
         stream.truncate()
-        gap = b"" if not content or content.endswith(b"\n") else b"\n"
-        stream.write(gap + line.encode())
+        gap = b"" if not whole or whole.endswith(b"\n") else b"\n"
+        stream.write(gap + line + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
     _sync_directory(path.parent)
@@ -77,14 +103,47 @@ def _whole(path: Path) -> bytes:
         content = read_bytes(path, LogError, REMEDY, LARGEST_LOG)
     except FileNotFoundError:
         return b""
+    return whole_lines(content, path, LogError)
+
+
+def whole_lines(content: bytes, path: Path, fail: type[PipelineError], begins: bytes = b'{"') -> bytes:
+    """What is left of a file of records without a torn last one.
+
+    Args:
+        content: of the file.
+        path: its path, for the message.
+        fail: kind of error to raise.
+        begins: how each record begins.
+
+    Raises:
+        PipelineError: `fail`: the end is no record, and not the beginning of one either.
+    """
     head, feed, tail = content.rpartition(b"\n")
-    if not tail:
+    if not tail or _is_record(tail, path):
         return content
+    if not (begins.startswith(tail) or (tail.startswith(begins) and _is_torn(tail))):
+        number = content.count(b"\n") + 1
+        raise fail(f"{path}, line {number}: neither a record nor the beginning of one; {AWAY}")
+    return head + feed
+
+
+def _is_record(line: bytes, path: Path) -> bool:
     try:
-        whole = isinstance(parse_json(tail, path, LogError, REMEDY), dict)
+        return isinstance(parse_json(line, path, LogError, REMEDY), dict)
     except LogError:
-        whole = False
-    return content if whole else head + feed
+        return False
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line is JSON up to its end, which is missing."""
+    text = re.sub("\ufffd+$", "", line.decode(errors="replace"))  # cut within a character
+    try:
+        json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated string") or error.pos >= len(text) - AT_END
+    return False
 
 
 def _parse(path: Path, content: bytes) -> list[Line]:

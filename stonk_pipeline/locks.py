@@ -1,10 +1,12 @@
 """File locks: one process in a directory, one stage on an accelerator. The system lets go when a holder ends, however.
 
 A lock's file stays behind, empty of meaning: what counts is whether a process holds it. Its text names the last holder.
+A file that says anything else is somebody's, and is neither held nor written to.
 """
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -19,6 +21,9 @@ from stonk_pipeline.errors import BusyError, ConfigError
 LOCKS = "STONK_LOCKS"
 """Environment variable: where locks lie that belong to no run, if not in a folder of this user's in `/tmp`."""
 POLL_SECONDS = 0.5
+SHORTEST_POLL = 0.01
+"""Seconds between two tries at the beginning of a wait; twice as long each time, up to `POLL_SECONDS`."""
+HOLDER = re.compile(rb"process (\d+), ")
 CPU = "cpu"
 """Name of the device of a machine without a GPU."""
 SETTING = "--set wait_minutes=MINUTES"
@@ -31,7 +36,14 @@ def _silent(message: str) -> None:
 
 @contextmanager
 def held(
-    path: Path, holder: str, busy: str, *, wait: float = 0.0, say: Callable[[str], None] = _silent, setting: str = ""
+    path: Path,
+    holder: str,
+    busy: str,
+    *,
+    wait: float = 0.0,
+    say: Callable[[str], None] = _silent,
+    setting: str = "",
+    quiet: float = 0.0,
 ) -> Iterator[int]:
     """Holds a lock while the block runs; gives its file descriptor, which a child that inherits it holds as well.
 
@@ -42,21 +54,29 @@ def held(
         wait: seconds to wait for it.
         say: receives one message when the wait begins.
         setting: how a person makes the wait longer or shorter, for the messages.
+        quiet: seconds of waiting before the message.
 
     Raises:
         BusyError: it was held all the time; names the holder.
+        ConfigError: the file is none of a lock.
     """
-    with _one_of([path], holder, busy, wait, say, setting) as descriptor:
+    with _one_of([path], holder, busy, wait, say, setting, quiet) as descriptor:
         yield descriptor
 
 
 @contextmanager
 def _one_of(
-    paths: Sequence[Path], holder: str, busy: str, wait: float, say: Callable[[str], None], setting: str
+    paths: Sequence[Path],
+    holder: str,
+    busy: str,
+    wait: float,
+    say: Callable[[str], None],
+    setting: str,
+    quiet: float = 0.0,
 ) -> Iterator[int]:
     descriptors = [open_file(path) for path in paths]
     try:
-        descriptor = _acquire(descriptors, busy, wait, say, setting)
+        descriptor = _acquire(descriptors, busy, wait, say, setting, quiet)
         for other in descriptors:
             if other != descriptor:
                 os.close(other)
@@ -69,9 +89,11 @@ def _one_of(
             os.close(each)
 
 
-def _acquire(descriptors: Sequence[int], busy: str, wait: float, say: Callable[[str], None], setting: str) -> int:
+def _acquire(
+    descriptors: Sequence[int], busy: str, wait: float, say: Callable[[str], None], setting: str, quiet: float
+) -> int:
     """Locks the first of several files that is free."""
-    begun = time.monotonic()
+    begun, pause = time.monotonic(), SHORTEST_POLL
     said = False
     while True:
         for descriptor in descriptors:
@@ -79,17 +101,40 @@ def _acquire(descriptors: Sequence[int], busy: str, wait: float, say: Callable[[
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return descriptor
             except BlockingIOError:
-                holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "another process"
+                holder = _holder(descriptor)
         waited = time.monotonic() - begun
         if waited >= wait:
             after = f" after {waited:.0f} s of waiting" if wait else ""
             longer = f", or wait longer: {setting}" if setting else ""
             raise BusyError(f"{busy} is held by {holder}{after}; wait for it, or stop it, and try again{longer}")
-        if not said:
+        if not said and waited >= quiet:
             change = f" ({setting} changes that)" if setting else ""
             say(f"waiting for {busy}, held by {holder}, for at most {span(wait)}{change}")
             said = True
-        time.sleep(min(POLL_SECONDS, wait - waited))
+        time.sleep(min(pause, wait - waited))
+        pause = min(2 * pause, POLL_SECONDS)
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds a lock, as its file says: its last holder, unless that one has ended and another has not said so."""
+    text = os.pread(descriptor, 500, 0)
+    found = HOLDER.match(text)
+    if found is None:
+        return "another process"
+    if is_running(int(found.group(1))):
+        return text.decode(errors="replace")
+    return f"a process that does not say its name (process {int(found.group(1))}, which held it last, has ended)"
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def span(seconds: float) -> str:
@@ -100,7 +145,7 @@ def span(seconds: float) -> str:
 def is_held(path: Path) -> bool:
     """Whether a process holds a lock at this moment."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:
@@ -113,8 +158,23 @@ def is_held(path: Path) -> bool:
 
 
 def open_file(path: Path) -> int:
-    """A descriptor of a lock's file, made where it is missing. A link is not followed: it leads to another's."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    """A descriptor of a lock's file, made where it is missing. A link is not followed: it leads to another's.
+
+    Raises:
+        ConfigError: there is something else than the file of a lock.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder, where the file of a lock is to be; move it away") from None
+    own = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    if own:
+        text = os.pread(descriptor, 500, 0)
+        own = not text or HOLDER.match(text) is not None
+    if not own:
+        os.close(descriptor)
+        raise ConfigError(f"{path}: not the file of a lock, which this project writes there; move it away")
+    return descriptor
 
 
 def lock_file(name: str) -> Path:

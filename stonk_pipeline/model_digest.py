@@ -72,8 +72,14 @@ def _identity(found: os.stat_result) -> str:
     return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
 
 
+def cache() -> Path:
+    """`stonk-pipeline` in the user's cache folder: what can be computed again, and nothing else."""
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "stonk-pipeline"
+
+
 def _cache() -> Path:
-    return Path.home() / ".cache" / "stonk-pipeline" / "digests.json"
+    return cache() / "digests.json"
 
 
 def _read() -> dict[str, str]:

@@ -87,7 +87,7 @@ def _listen(
     tail: deque[str] = deque(maxlen=15)
     assert child.stdout is not None
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab", buffering=0) as stream:
+    with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "ab", buffering=0) as stream:
         for raw in child.stdout:
             text = raw.rstrip("\n")
             if text.startswith(PROGRESS):

@@ -7,23 +7,23 @@ was missed (`publish_missed`).
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stonk_pipeline import folders, locks
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.places import ORIGIN as ORIGIN
+from stonk_pipeline.places import PUBLICATION, is_note, require_outside, table_of
 from stonk_pipeline.runs import output_files, verify, write_atomic
-from stonk_pipeline.untrusted import read_table
 
 if TYPE_CHECKING:
     from stonk_pipeline.pipeline import Run
 
 ADAPTER = "adapter"
-ORIGIN = "origin.json"
 WAIT_SECONDS = 60
 REMEDY = "move it away, or give another --models-dir"
+ELSEWHERE = "give another --models-dir"
 
 
 def publish(run: "Run", step: str) -> Path:
@@ -38,28 +38,31 @@ def publish(run: "Run", step: str) -> Path:
     target = _target(run, step)
     note = _note(run, step)
     wanted = output_files(source / ADAPTER) | {ORIGIN: hashlib.sha256(note.encode()).hexdigest()}
-    if output_files(target) == wanted and not _remains(target):
+    if output_files(target) == wanted and not folders.leftovers(target.parent, target.name):
         return target
     run.models_dir.mkdir(parents=True, exist_ok=True)
     lock = run.models_dir.with_name(f".{run.models_dir.name}.lock")
     with locks.held(lock, f"{step} of {run.directory}", f"{target}: publishing there", wait=WAIT_SECONDS):
         if output_files(target) != wanted:
             _replace(source, target, note)
-        for path in _remains(target):
-            folders.remove(path)
+        folders.sweep(target.parent, target.name)  # earlier versions, and copies that were never finished
     return target
 
 
 def require_publishable(run: "Run", step: str) -> None:
-    """Refuses to publish a step's adapter over a folder that no publication has made.
+    """Refuses to publish a step's adapter over a folder that no publication has made, or inside of something else.
 
     Raises:
-        StageError: there is such a folder, or a link.
+        StageError: there is such a folder, or a link; or the models directory lies in a stage, a model or another run.
     """
+    require_outside(run.models_dir / "adapter", StageError, ELSEWHERE, of=run.directory)
     if run.spec(step).publishes:
         target = _target(run, step)
-        same = output_files(target).items() <= output_files(run.stage_dir(step) / ADAPTER).items()  # its note is lost
-        folders.require_own(target, same or (target / ORIGIN).is_file(), StageError, REMEDY)
+        own = is_note(table_of(target / ORIGIN), PUBLICATION)
+        if not own:  # its note is lost or damaged
+            there = {name: digest for name, digest in output_files(target).items() if name != ORIGIN}
+            own = bool(there) and there.items() <= output_files(run.stage_dir(step) / ADAPTER).items()
+        folders.require_own(target, own, StageError, REMEDY)
 
 
 def publish_missed(run: "Run", step: str) -> Path | None:
@@ -73,21 +76,13 @@ def publish_missed(run: "Run", step: str) -> Path | None:
     if not run.spec(step).publishes:
         return None
     target = _target(run, step)
-    there = _origin(target)
-    if there is None:
+    there = table_of(target / ORIGIN)
+    if not there:
         return publish(run, step)
     mine = json.loads(_note(run, step))
     if there.get("run") != mine["run"] and str(there.get("finished", "")) >= mine["finished"]:
         return target
     return publish(run, step)
-
-
-def _origin(target: Path) -> dict[str, Any] | None:
-    """The note of what is published there; None if there is none, or none that can be read."""
-    try:
-        return read_table(target / ORIGIN, StageError, "publish it again")
-    except (FileNotFoundError, NotADirectoryError, StageError):
-        return None
 
 
 def _target(run: "Run", step: str) -> Path:
@@ -101,13 +96,7 @@ def _note(run: "Run", step: str) -> str:
 
 
 def _replace(source: Path, target: Path, note: str) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
-    folders.remove(temporary)
-    shutil.copytree(source / ADAPTER, temporary)
-    write_atomic(temporary / ORIGIN, note)
-    folders.replace(temporary, target)
-
-
-def _remains(target: Path) -> list[Path]:
-    """What is left of earlier versions, and of copies that were never finished; to be removed by who holds the lock."""
-    return [path for end in ("new", "old") for path in target.parent.glob(f".{target.name}.*.{end}")]
+    with folders.scratch(target) as scratch:
+        shutil.copytree(source / ADAPTER, scratch, dirs_exist_ok=True)
+        write_atomic(scratch / ORIGIN, note)
+        folders.replace(scratch, target)

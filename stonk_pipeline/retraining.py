@@ -112,9 +112,9 @@ def freeze_bars(config: PipelineConfig) -> PipelineConfig:
     frozen = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": str(target)})})
     if target.is_dir() and data_digest(frozen) == digest:
         return frozen
-    new = target.with_name(f".{target.name}.{os.getpid()}.new")
-    for path in (new, target):
-        folders.remove(path)
+    folders.sweep(target.parent)
+    folders.remove(target)
+    new = folders.beside(target, "new")
     new.mkdir(parents=True)
     for path in dict.fromkeys(bar_files(config).values()):
         shutil.copyfile(path, new / path.name)
@@ -141,7 +141,7 @@ def reuse(run: pipeline.Run, last: Path) -> list[str]:
         if target.exists() or any(not (run.stage_dir(other) / MANIFEST).is_file() for other in step.needs.values()):
             continue
         if finished(step.load(), step.settings(run.config), run.inputs(name), source) is not None:
-            new = target.with_name(f".{target.name}.{os.getpid()}.new")
+            new = folders.beside(target, "new")
             shutil.copytree(source, new, ignore=_scratch(source))
             new.rename(target)
             taken.append(name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stonk_pipeline import folders
 from stonk_pipeline.forward.log import LogEntry, append
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.report.style import LIGHT, Draw, png
@@ -56,8 +57,9 @@ def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
     answers = {"samples": made.samples.round(6).tolist(), "texts": made.texts} if same else {}
     write_atomic(numbers, json.dumps({"entry": entry.model_dump(mode="json"), **answers}, indent=1))
     write_atomic(table, table_text(entry))
-    temporary = picture.with_name(f".{picture.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(png(draw(made, entry), 640, 340))
+    temporary = folders.beside(picture, "tmp")
+    drawn = png(draw(made, entry), 640, 340)
+    temporary.write_bytes(drawn)
     os.replace(temporary, picture)
     return numbers
 

@@ -1,13 +1,12 @@
 """A registered model: what it was trained on and with, and its adapter under a name made from its content."""
 
-import os
 import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from stonk_pipeline import dataset, folders
 from stonk_pipeline.config import AnyConfig, make_config
@@ -16,10 +15,10 @@ from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.pipeline import ADAPTER, Run
+from stonk_pipeline.places import ENTRY as ENTRY
 from stonk_pipeline.runs import Manifest, json_digest, output_files, verify, write_atomic
 from stonk_pipeline.untrusted import is_name, read_model, read_table, shown
 
-ENTRY = "entry.json"
 DATA = {"forecast": "preprocess", "direction": "examples"}
 """Contract -> the step whose output the trainings read."""
 SETTINGS = {
@@ -64,7 +63,7 @@ class Entry(BaseModel):
     seed: int
     verdict: Verdict | CallVerdict | None
     """Of the run's own comparison."""
-    pruned: str | None = None
+    pruned: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\dT")
     """When its adapter was deleted (UTC)."""
 
     @property
@@ -186,8 +185,7 @@ def store(entry: Entry, adapter: Path, directory: Path) -> None:
     Raises:
         RegistryError: the adapter changed while it was copied.
     """
-    temporary = directory.with_name(f".{entry.id}.{os.getpid()}.new")
-    folders.remove(temporary)
+    temporary = folders.beside(directory, "new")
     shutil.copytree(adapter, temporary / ADAPTER)
     if output_files(temporary / ADAPTER) != entry.adapter:
         shutil.rmtree(temporary)

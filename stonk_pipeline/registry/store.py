@@ -84,7 +84,6 @@ class Registry:
                 if known.pruned is None:
                     entries.adapter_of(known, directory)
                     return known
-                self._require_inside(directory)
             else:
                 folders.require_own(directory, False, RegistryError, "move it away, and register again")
             directory.parent.mkdir(parents=True, exist_ok=True)
@@ -149,9 +148,16 @@ class Registry:
         directory = self.directory(key)
         with self._locked(key):
             known = self.entries(key)
+            current = champions.read(directory).current
+            for entry in known:
+                if entry.id == current and entry.pruned is not None:
+                    raise RegistryError(
+                        f"{self.entry_dir(entry) / ENTRY}: says that the champion was pruned on {entry.pruned[:10]}, "
+                        "and a champion never is; put back what it said"
+                    )
             for entry in [] if dry_run else known:
                 if entry.pruned is not None:  # killed after the mark
-                    self._remove(self.entry_dir(entry) / ADAPTER)
+                    folders.remove(self.entry_dir(entry) / ADAPTER)
             there = [entry for entry in known if entry.pruned is None]
             spared = {*champions.read(directory).line[-2:], *(entry.id for entry in there[max(0, len(there) - keep) :])}
             old = [entry for entry in there if entry.id not in spared]
@@ -159,7 +165,7 @@ class Registry:
                 marked = entry.model_copy(update={"pruned": entries.now()})
                 # First the mark: killed between the two, the adapter is a leftover and not a model that seems whole.
                 write_atomic(self.entry_dir(entry) / ENTRY, marked.model_dump_json(indent=2))
-                self._remove(self.entry_dir(entry) / ADAPTER)
+                folders.remove(self.entry_dir(entry) / ADAPTER)
         return old
 
     def _stamp(self, key: str) -> str:
@@ -171,19 +177,28 @@ class Registry:
     def _locked(self, key: str) -> Iterator[None]:
         """Holds a key against other writers, and removes what those that were killed had begun in its entries."""
         directory = self.directory(key)
+        self._require_no_links(key)
         with journal.locked(directory):
-            for place in (directory / "entries", *(directory / "entries").glob("*/")):
+            for place in self._require_no_links(key):
                 folders.sweep(place)
             yield
 
-    def _remove(self, path: Path) -> None:
-        """Removes an entry's adapter, if no link on the way there leads out of the registry."""
-        self._require_inside(path)
-        folders.remove(path)
+    def _require_no_links(self, key: str) -> list[Path]:
+        """The folders of a key's entries, and the one that holds them.
 
-    def _require_inside(self, path: Path) -> None:
-        if not path.parent.resolve().is_relative_to(self.root.resolve()):
-            raise RegistryError(f"{path}: a link leads out of {self.root}; nothing is deleted there, remove the link")
+        Raises:
+            RegistryError: a link leads to one of them, or on the way there.
+        """
+        directory = self.directory(key) / "entries"
+        places = [directory, *(path for path in directory.glob("*") if path.is_dir())]
+        root = self.root.resolve()
+        for path in (directory.parent, *places):
+            if path.resolve() != root / path.relative_to(self.root):
+                raise RegistryError(
+                    f"{path}: a link leads out of its place in {self.root}, to {path.resolve()}; nothing is changed or "
+                    "deleted there, remove the link"
+                )
+        return places
 
     def trials(self, key: str) -> list[dict[str, Any]]:
         """Every comparison of the key, oldest first.

@@ -7,10 +7,15 @@ from pathlib import Path
 from stonk_pipeline import folders
 from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.publishing import ORIGIN
+from stonk_pipeline.model_digest import SUFFIXES
+from stonk_pipeline.places import MERGE, ORIGIN, is_note, require_outside, table_of
 from stonk_pipeline.runs import json_digest, output_files, write_atomic
 from stonk_pipeline.training.locations import of_adapter
 from stonk_pipeline.training.models import save_merged
+
+REMEDY = "give --out a folder of its own"
+ENDINGS = (*SUFFIXES, ".safetensors")
+"""Of the files that a merge writes; an earlier version did not note their names."""
 
 
 def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
@@ -22,25 +27,47 @@ def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
         out: directory to write; an earlier merge there is replaced.
 
     Raises:
-        ConfigError: there is a folder that no merge has made.
+        ConfigError: there is a folder that no merge has made; or it is, holds or lies in what is merged, or lies in a
+            stage, another model or a run.
     """
     out = Path(os.path.abspath(out))  # `..` has no name to put a new folder beside
     _require_own(out)
-    new = out.with_name(f".{out.name}.{os.getpid()}.new")
-    folders.remove(new)
-    new.mkdir(parents=True)
-    save_merged(model, adapter, new)
-    model = of_adapter(model, adapter)
-    origin = {
-        "base": model.name,
-        "revision": model.revision,
-        "adapter": str(adapter.resolve()),
-        "digest": json_digest(output_files(adapter)),
-    }
-    write_atomic(new / ORIGIN, json.dumps(origin, indent=2))
-    _require_own(out)  # it took a while
-    folders.replace(new, out)
+    _require_apart(out, [adapter, Path(model.name)])
+    base = of_adapter(model, adapter)
+    _require_apart(out, [Path(base.name)])
+    folders.sweep(out.parent, out.name)
+    with folders.scratch(out) as scratch:
+        save_merged(model, adapter, scratch)
+        origin = {
+            "base": base.name,
+            "revision": base.revision,
+            "adapter": str(adapter.resolve()),
+            "digest": json_digest(output_files(adapter)),
+            "files": sorted(output_files(scratch)),
+        }
+        write_atomic(scratch / ORIGIN, json.dumps(origin, indent=2))
+        _require_own(out)  # it took a while
+        folders.replace(scratch, out)
 
 
 def _require_own(out: Path) -> None:
-    folders.require_own(out, (out / ORIGIN).is_file(), ConfigError, "give --out a folder of its own")
+    require_outside(out, ConfigError, REMEDY)
+    origin = table_of(out / ORIGIN)
+    own = is_note(origin, MERGE)
+    folders.require_own(out, own, ConfigError, REMEDY)
+    if own:
+        files = origin.get("files")
+        for path in sorted(out.rglob("*")):
+            name = path.relative_to(out).as_posix()
+            known = path.suffix in ENDINGS if files is None else isinstance(files, list) and name in files
+            if not known and name != ORIGIN and not path.is_dir():
+                raise ConfigError(f"{path}: not made by a merge; move it away, or {REMEDY}")
+
+
+def _require_apart(out: Path, inputs: list[Path]) -> None:
+    """Refuses to write where that is which is merged."""
+    place = out.resolve()
+    for path in inputs:
+        other = path.resolve()
+        if path.exists() and (place == other or place in other.parents or other in place.parents):
+            raise ConfigError(f"{out}: it is, holds or lies in {path}, which is merged; {REMEDY}")

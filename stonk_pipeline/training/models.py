@@ -13,6 +13,7 @@ from typing import Any
 
 from stonk_pipeline.config import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
+from stonk_pipeline.model_digest import cache as cache
 from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.fitting import outlined, require_finite
@@ -104,12 +105,6 @@ def prepare_backend(model: ModelConfig) -> str:
         _spare_unsloth_wrong_kernels()
         import unsloth  # noqa: F401
     return backend
-
-
-def cache() -> Path:
-    """`stonk-pipeline` in the user's cache folder: what can be computed again, and nothing else."""
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "stonk-pipeline"
 
 
 def _spare_unsloth_wrong_kernels() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,12 @@ def ended() -> int:
     return int(
         subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True).stdout
     )
+
+
+def left_by(process: int, path: Path) -> Path:
+    """What a writer of that process had not yet put in its place: `x.new` is of `x`."""
+    made = folders.beside(path.with_suffix(""), path.suffix[1:])
+    return made.with_name(made.name.replace(f"-{os.getpid()}-", f"-{process}-", 1))
 
 
 @pytest.fixture
@@ -65,8 +72,11 @@ def test_replace_puts_a_folder_in_the_place_of_another(tmp_path, monkeypatch, at
 
 
 def test_sweep_removes_what_writers_that_were_killed_left_and_no_more(tmp_path, diary):
-    gone, kept = ended(), [f".notes.{os.getpid()}.tmp", "visible.1.tmp", ".hidden.old", ".a.tmp", ".b.x.new"]
-    left = [f".champion.json.{gone}.tmp", f".abc.{gone}.new", f".abc.{gone}.old", f".far.{10**30}.tmp"]
+    gone = ended()
+    kept = [folders.beside(tmp_path / "notes", "tmp").name, f".drafts.{gone}.old", f".ingest-{gone}", ".a.tmp"]
+    kept += [f"{folders.MARK}-{gone}-my.old", f"{folders.MARK}-x-0123456789ab-a.new", f".drafts.{gone}.tmp"]
+    left = [left_by(gone, tmp_path / name).name for name in ("champion.json.tmp", "abc.new", "abc.old")]
+    left += [f"{folders.MARK}-{10**30}-0123456789ab-far.tmp"]
     for name in [*kept, *left[:1], left[3]]:
         (tmp_path / name).write_text("x")
     (tmp_path / left[1]).mkdir()
@@ -171,10 +181,10 @@ def test_registry_sweeps_what_writers_that_were_killed_left(tmp_path):
     registry = Registry(tmp_path / "models")
     entry = registry.register(trained_run(tmp_path, "a", 0.5))
     gone = ended()
-    for name in (f".champion.json.{gone}.tmp", f"entries/.b.{gone}.new", f"entries/{entry.id}/.entry.json.{gone}.tmp"):
-        (registry.directory(entry.key) / name).write_text("x")
+    for name in ("champion.json.tmp", "entries/b.new", f"entries/{entry.id}/entry.json.tmp"):
+        left_by(gone, registry.directory(entry.key) / name).write_text("x")
     registry.promote(entry, "forced", "x")
-    assert not list(registry.root.rglob(f"*.{gone}.*"))
+    assert not list(registry.root.rglob(f"{folders.MARK}*"))
 
 
 def test_commands_change_nothing_of_a_run_that_another_process_works_on(tmp_path, capsys):

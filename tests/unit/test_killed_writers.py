@@ -36,7 +36,7 @@ LEAST = {"registry": 50, "pruned_entry": 8, "log": 10, "ingest": 12}
 
 
 def leftovers(folder: Path) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if folders.LEFTOVER.fullmatch(path.name) or ".ingest-" in path.name]
+    return [str(path) for path in folder.rglob("*") if folders.LEFTOVER.fullmatch(path.name)]
 
 
 def kills_of_registry(root: Path) -> int:

@@ -1,0 +1,99 @@
+"""What a folder of this project is, by the mark in it: nothing else is made inside of a stage, a model or another run.
+
+A stage is emptied, and is not done with a file in it that it has not made; an adapter that is published, a merged model
+and a registered one are replaced as a whole. What somebody had made inside would go with them.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.errors import PipelineError, StageError
+from stonk_pipeline.runs import MANIFEST, MARK, read_manifest
+from stonk_pipeline.untrusted import read_table
+
+CONFIG = "config.json"
+"""Settings of a run, in its directory."""
+ORIGIN = "origin.json"
+"""Where a published adapter or a merged model came from, beside it."""
+ENTRY = "entry.json"
+"""What is known of a registered model, beside its adapter."""
+RUN = "a run"
+STAGE = "a stage"
+FOLDS = "folds"
+"""Directory of a walk-forward's folds, each a run of its own, below the run's."""
+PUBLICATION = ("run", "step", "digest", "finished")
+MERGE = ("base", "adapter", "digest")
+
+
+def is_settings(table: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is one of a run, of an earlier version too: many programs name a model and data."""
+    data, model = table.get("data"), table.get("model")
+    named = all(isinstance(table.get(name), str) for name in ("results_dir", "models_dir"))
+    inner = isinstance(data, dict) and isinstance(model, dict) and {"data_dir", "stocks"} <= data.keys()
+    return named and inner and "name" in model
+
+
+def is_note(table: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Whether an `origin.json` is one of a publication (`PUBLICATION`) or of a merge (`MERGE`)."""
+    return all(isinstance(table.get(name), str) for name in names)
+
+
+def table_of(path: Path) -> dict[str, Any]:
+    """A table of names and values; an empty one where there is none, or none that can be read."""
+    try:
+        return read_table(path, StageError, "")
+    except (OSError, StageError):
+        return {}
+
+
+def is_stage(directory: Path) -> bool:
+    """Whether a folder is a stage's: it bears its mark, or a manifest (of one that was taken over from another run)."""
+    if (directory / MARK).is_file():
+        return True
+    try:
+        return (directory / MANIFEST).is_file() and bool(read_manifest(directory).stage)
+    except StageError:
+        return False
+
+
+def kind_of(directory: Path) -> str | None:
+    """What of this project's a folder is, for a message; None if it bears no mark."""
+    if is_stage(directory):
+        return STAGE
+    if is_settings(table_of(directory / CONFIG)):
+        return RUN
+    origin = table_of(directory / ORIGIN)
+    if is_note(origin, PUBLICATION):
+        return "a published adapter"
+    if is_note(origin, MERGE):
+        return "a merged model"
+    return "a registered model" if is_note(table_of(directory / ENTRY), ("id", "key", "registered")) else None
+
+
+def require_outside(
+    path: Path, fail: type[PipelineError], remedy: str, *, of: Path | None = None, runs: bool = True
+) -> None:
+    """Refuses to make something inside a stage, a model or a run.
+
+    Args:
+        path: what is to be made.
+        fail: kind of error to raise.
+        remedy: what to do, for the message.
+        of: a run whose own it is: it may lie in that one, and in the walk-forward of which that one is a fold.
+        runs: whether it must lie outside of all other runs too.
+
+    Raises:
+        PipelineError: `fail`; it would.
+    """
+    mine = [] if of is None else [of.resolve(), *walk_of(of.resolve())]
+    for parent in path.resolve().parents:
+        kind = kind_of(parent)
+        if kind is None or (kind == RUN and (not runs or parent in mine)):
+            continue
+        raise fail(f"{path}: lies in {parent}, which is {kind}; {remedy}")
+
+
+def walk_of(directory: Path) -> list[Path]:
+    """The walk-forward run that has a run as its fold, if the place says so."""
+    return [directory.parents[1]] if directory.parent.name == FOLDS else []
