@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stonk_pipeline.errors import PipelineError
-from stonk_pipeline.locks import is_running
 
 MARK = ".stonk-pipeline"
 LEFTOVER = re.compile(re.escape(MARK) + r"-(\d+)-[0-9a-f]{12}-(.+)\.(?:tmp|new|old)", re.DOTALL)
@@ -124,3 +123,14 @@ def sweep(directory: Path, name: str | None = None) -> None:
     """Removes what writers that were killed had not yet put in its place (`leftovers`)."""
     for path in leftovers(directory, name):
         remove(path)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

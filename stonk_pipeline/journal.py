@@ -26,8 +26,8 @@ WAIT_SECONDS = 60.0
 QUIET_SECONDS = 2.0
 """After which a wait is said."""
 AWAY = "move the file away, or take that line out of it"
-AT_END = 8
-"""Characters before the end of a torn line where the reader of JSON may find it wrong: `fals`, an escape."""
+TORN = re.compile(r"|t|tr|tru|f|fa|fal|fals|n|nu|nul|-|\.|[eE][-+]?")
+"""What the end of a line that was torn outside of a text may be, from where the reader of JSON finds it wrong."""
 
 
 class Line(NamedTuple):
@@ -139,10 +139,10 @@ def _is_torn(line: bytes) -> bool:
     text = re.sub("\ufffd+$", "", line.decode(errors="replace"))  # cut within a character
     try:
         json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        if not isinstance(error, json.JSONDecodeError):
-            return False
-        return error.msg.startswith("Unterminated string") or error.pos >= len(text) - AT_END
+    except json.JSONDecodeError as error:
+        return error.msg.startswith("Unterminated string") or TORN.fullmatch(text, error.pos) is not None
+    except (ValueError, RecursionError):  # thousands of digits or brackets
+        return False
     return False
 
 

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from stonk_pipeline.errors import BusyError, ConfigError
+from stonk_pipeline.folders import is_running
 
 LOCKS = "STONK_LOCKS"
 """Environment variable: where locks lie that belong to no run, if not in a folder of this user's in `/tmp`."""
@@ -124,17 +125,6 @@ def _holder(descriptor: int) -> str:
     if is_running(int(found.group(1))):
         return text.decode(errors="replace")
     return f"a process that does not say its name (process {int(found.group(1))}, which held it last, has ended)"
-
-
-def is_running(process: int) -> bool:
-    """Whether there is a process of that number."""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def span(seconds: float) -> str:

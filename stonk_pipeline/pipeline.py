@@ -15,7 +15,8 @@ from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.inputs import bar_files, news_files
 from stonk_pipeline.places import CONFIG as CONFIG
-from stonk_pipeline.places import FOLDS, is_settings, is_stage, require_outside, table_of
+from stonk_pipeline.places import FOLDS, require_run_dir
+from stonk_pipeline.places import LOG as LOG
 from stonk_pipeline.publishing import ADAPTER as ADAPTER
 from stonk_pipeline.publishing import publish, require_publishable
 from stonk_pipeline.runs import (
@@ -37,13 +38,6 @@ from stonk_pipeline.runs import (
 )
 from stonk_pipeline.training.locations import base_directory, base_location
 from stonk_pipeline.untrusted import read_table
-
-LOG = "pipeline.log"
-OWN = (LOCK, LOG)
-"""Files in a run's directory besides its stages and its settings, made before those."""
-MORE = ("promotion", "report.html", "test")
-"""What a run with stages may have besides, made after those."""
-REMEDY = "give the run a directory of its own"
 
 
 @dataclass(frozen=True)
@@ -264,37 +258,6 @@ def alone_in(directory: Path, holder: str, *, wait: float = 0.0) -> Iterator[Non
     with locks.held(directory / LOCK, holder, f"{directory}: this run", wait=wait):
         folders.sweep(directory)
         yield
-
-
-def require_run_dir(directory: Path) -> None:
-    """Refuses a directory that holds something else than a run, before anything is written there.
-
-    Raises:
-        StageError: it does, such as a checkout or the `config.json` of a model; it lies in a stage, a model or another
-            run; or one of the files that a run writes to is a link.
-    """
-    require_outside(directory, StageError, REMEDY, of=directory)
-    for name in OWN:
-        if (directory / name).is_symlink():
-            leads = (directory / name).readlink()
-            raise StageError(f"{directory / name}: a link to {leads}, and nothing is written behind links; remove it")
-    own = is_settings(table_of(directory / CONFIG)) or _has_lost_settings(directory)
-    folders.require_own(directory.resolve(), own, StageError, REMEDY, spared=OWN)
-
-
-def _has_lost_settings(directory: Path) -> bool:
-    """Whether there are stages, or folds, and nothing that a run does not have, but no settings."""
-    if (directory / CONFIG).exists() or not directory.is_dir():
-        return False
-    there = [path for path in directory.iterdir() if path.name not in OWN and not folders.LEFTOVER.fullmatch(path.name)]
-    stages = [path for path in there if is_stage(path) or (path.name == FOLDS and _are_runs(path))]
-    return bool(stages) and all(path in stages or path.name in MORE for path in there)
-
-
-def _are_runs(folder: Path) -> bool:
-    return folder.is_dir() and all(
-        is_settings(table_of(path / CONFIG)) or _has_lost_settings(path) for path in folder.iterdir()
-    )
 
 
 def write_run(directory: Path, config: AnyConfig) -> Run:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from stonk_pipeline import folders
 from stonk_pipeline.errors import PipelineError, StageError
-from stonk_pipeline.runs import MANIFEST, MARK, read_manifest
+from stonk_pipeline.runs import LOCK, MANIFEST, MARK, read_manifest
 from stonk_pipeline.untrusted import read_table
 
 CONFIG = "config.json"
@@ -22,6 +23,12 @@ RUN = "a run"
 STAGE = "a stage"
 FOLDS = "folds"
 """Directory of a walk-forward's folds, each a run of its own, below the run's."""
+LOG = "pipeline.log"
+OWN = (LOCK, LOG)
+"""Files in a run's directory besides its stages and its settings, made before those."""
+MORE = ("promotion", "report.html", "test")
+"""What a run with stages may have besides, made after those."""
+REMEDY = "give the run a directory of its own"
 PUBLICATION = ("run", "step", "digest", "finished")
 MERGE = ("base", "adapter", "digest")
 
@@ -97,3 +104,34 @@ def require_outside(
 def walk_of(directory: Path) -> list[Path]:
     """The walk-forward run that has a run as its fold, if the place says so."""
     return [directory.parents[1]] if directory.parent.name == FOLDS else []
+
+
+def require_run_dir(directory: Path) -> None:
+    """Refuses a directory that holds something else than a run, before anything is written there.
+
+    Raises:
+        StageError: it does, such as a checkout or the `config.json` of a model; it lies in a stage, a model or another
+            run; or one of the files that a run writes to is a link.
+    """
+    require_outside(directory, StageError, REMEDY, of=directory)
+    for name in OWN:
+        if (directory / name).is_symlink():
+            leads = (directory / name).readlink()
+            raise StageError(f"{directory / name}: a link to {leads}, and nothing is written behind links; remove it")
+    own = is_settings(table_of(directory / CONFIG)) or _has_lost_settings(directory)
+    folders.require_own(directory.resolve(), own, StageError, REMEDY, spared=OWN)
+
+
+def _has_lost_settings(directory: Path) -> bool:
+    """Whether there are stages, or folds, and nothing that a run does not have, but no settings."""
+    if (directory / CONFIG).exists() or not directory.is_dir():
+        return False
+    there = [path for path in directory.iterdir() if path.name not in OWN and not folders.LEFTOVER.fullmatch(path.name)]
+    stages = [path for path in there if is_stage(path) or (path.name == FOLDS and _are_runs(path))]
+    return bool(stages) and all(path in stages or path.name in MORE for path in there)
+
+
+def _are_runs(folder: Path) -> bool:
+    return folder.is_dir() and all(
+        is_settings(table_of(path / CONFIG)) or _has_lost_settings(path) for path in folder.iterdir()
+    )

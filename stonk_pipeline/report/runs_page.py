@@ -9,13 +9,20 @@ from typing import Any
 import pandas as pd
 
 from stonk_pipeline.config import of_forecasts
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline import open_run
+from stonk_pipeline.places import require_outside
 from stonk_pipeline.report.frame import FINDINGS, duration, environment, flat, stylesheet
 from stonk_pipeline.runs import write_atomic
 
 SHOWN_SETTINGS = 8
 """Differing settings named for a run; of more, the number is given."""
+
+REMEDY = "move it away, or give --out another name"
+GENERATOR = '<meta name="generator" content="Stonk Pipeline">'
+CSV, JSON = "run,control,folds,finding,", '[\n  {\n    "run": '
+"""What an earlier page, and the files of its numbers, have near their beginning."""
 
 PLACES = ("results_dir", "models_dir", "run_dir")
 
@@ -97,7 +104,14 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     Args:
         directories: of runs with a finished comparison, two or more to be of use.
         path: the HTML file.
+
+    Raises:
+        StageError: a directory holds no compared run, or there is something else where a file is to be written.
     """
+    require_outside(path, StageError, REMEDY, runs=False)
+    for file, own in ((path, GENERATOR), (path.with_suffix(".csv"), CSV), (path.with_suffix(".json"), JSON)):
+        if file.is_symlink() or (file.exists() and not (file.is_file() and own in _beginning(file))):
+            raise StageError(f"{file}: not made by this command, which would write over it; {REMEDY}")
     runs = read_runs(directories)
     rows = list(zip(runs, differences(runs), strict=True))
     page = (
@@ -118,3 +132,8 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     write_atomic(path.with_suffix(".json"), json.dumps(table, indent=2) + "\n")
     write_atomic(path, page)
     return path
+
+
+def _beginning(file: Path) -> str:
+    with file.open("rb") as stream:
+        return stream.read(1000).decode(errors="replace")
