@@ -15,8 +15,9 @@ from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.inputs import bar_files, news_files
 from stonk_pipeline.places import CONFIG as CONFIG
-from stonk_pipeline.places import FOLDS, require_run_dir
+from stonk_pipeline.places import FOLDS as FOLDS
 from stonk_pipeline.places import LOG as LOG
+from stonk_pipeline.places import require_run_dir as require_run_dir
 from stonk_pipeline.publishing import ADAPTER as ADAPTER
 from stonk_pipeline.publishing import publish, require_publishable
 from stonk_pipeline.runs import (
@@ -256,7 +257,6 @@ def alone_in(directory: Path, holder: str, *, wait: float = 0.0) -> Iterator[Non
     require_run_dir(directory)
     directory.mkdir(parents=True, exist_ok=True)
     with locks.held(directory / LOCK, holder, f"{directory}: this run", wait=wait):
-        folders.sweep(directory)
         yield
 
 
@@ -268,6 +268,7 @@ def write_run(directory: Path, config: AnyConfig) -> Run:
     """
     require_run_dir(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    folders.sweep(directory)
     write_atomic(directory / CONFIG, config.model_dump_json(indent=2))
     run = Run(directory.resolve(), config)
     for fold in run.folds:

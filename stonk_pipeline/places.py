@@ -37,8 +37,8 @@ def is_settings(table: Mapping[str, Any]) -> bool:
     """Whether a `config.json` is one of a run, of an earlier version too: many programs name a model and data."""
     data, model = table.get("data"), table.get("model")
     named = all(isinstance(table.get(name), str) for name in ("results_dir", "models_dir"))
-    inner = isinstance(data, dict) and isinstance(model, dict) and {"data_dir", "stocks"} <= data.keys()
-    return named and inner and "name" in model
+    inner = isinstance(data, dict) and {"data_dir", "stocks"} <= data.keys()
+    return named and inner and isinstance(model, dict) and "name" in model
 
 
 def is_note(table: Mapping[str, Any], names: Collection[str]) -> bool:
