@@ -118,20 +118,19 @@ def require_run_dir(directory: Path) -> None:
         if (directory / name).is_symlink():
             leads = (directory / name).readlink()
             raise StageError(f"{directory / name}: a link to {leads}, and nothing is written behind links; remove it")
-    own = is_settings(table_of(directory / CONFIG)) or _has_lost_settings(directory)
-    folders.require_own(directory.resolve(), own, StageError, REMEDY, spared=OWN)
+    own = is_settings(table_of(directory / CONFIG))
+    spared = OWN if own else (*OWN, *_parts(directory))  # of a run whose settings were lost
+    folders.require_own(directory.resolve(), own, StageError, REMEDY, spared=spared)
 
 
-def _has_lost_settings(directory: Path) -> bool:
-    """Whether there are stages, or folds, and nothing that a run does not have, but no settings."""
-    if (directory / CONFIG).exists() or not directory.is_dir():
-        return False
-    there = [path for path in directory.iterdir() if path.name not in OWN and not folders.LEFTOVER.fullmatch(path.name)]
-    stages = [path for path in there if is_stage(path) or (path.name == FOLDS and _are_runs(path))]
-    return bool(stages) and all(path in stages or path.name in MORE for path in there)
+def _parts(directory: Path) -> list[str]:
+    """Names in a directory that a run has there: stages, folds, and what is made after those; none without stages."""
+    there = list(directory.iterdir()) if directory.is_dir() else []
+    stages = [path.name for path in there if is_stage(path) or (path.name == FOLDS and _are_runs(path))]
+    return [*stages, *MORE] if stages else []
 
 
 def _are_runs(folder: Path) -> bool:
     return folder.is_dir() and all(
-        is_settings(table_of(path / CONFIG)) or _has_lost_settings(path) for path in folder.iterdir()
+        is_settings(table_of(path / CONFIG)) or bool(_parts(path)) for path in folder.iterdir()
     )

@@ -155,5 +155,5 @@ def test_run_without_settings_goes_on_with_the_first_step(tmp_path):
         with pytest.raises(StageError, match="begin a run with the preprocess step"):
             open_run(directory)
         mine(directory / "novel.txt")
-        with pytest.raises(StageError, match="which this project has not put there"):
+        with pytest.raises(StageError, match=r"holds novel\.txt, which this project has not put there"):
             require_run_dir(directory)
