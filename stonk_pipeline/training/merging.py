@@ -10,7 +10,7 @@ from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.model_digest import SUFFIXES
 from stonk_pipeline.places import MERGE, ORIGIN, is_note, require_outside, table_of
 from stonk_pipeline.runs import json_digest, output_files, write_atomic
-from stonk_pipeline.training.locations import of_adapter
+from stonk_pipeline.training.locations import base_directory, of_adapter
 from stonk_pipeline.training.models import save_merged
 
 REMEDY = "give --out a folder of its own"
@@ -32,9 +32,9 @@ def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
     """
     out = Path(os.path.abspath(out))  # `..` has no name to put a new folder beside
     _require_own(out)
-    _require_apart(out, [adapter, Path(model.name)])
+    _require_apart(out, [adapter, base_directory(model)])
     base = of_adapter(model, adapter)
-    _require_apart(out, [Path(base.name)])
+    _require_apart(out, [base_directory(base)])
     folders.sweep(out.parent, out.name)
     with folders.scratch(out) as scratch:
         save_merged(model, adapter, scratch)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 
@@ -18,6 +19,7 @@ from stonk_pipeline.publishing import publish
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report.runs_page import write_runs_page
 from stonk_pipeline.runs import LOCK, MARK
+from stonk_pipeline.settings_operations import IngestConfig
 from tests.unit.test_controls import compared
 from tests.unit.test_folders import ended, left_by
 from tests.unit.test_publishing import trained
@@ -106,8 +108,8 @@ def test_append_writes_behind_no_link(tmp_path):
 def test_ingest_waits_for_no_pipe(tmp_path):
     os.mkfifo(tmp_path / "GSPC.csv")
     assert ingest_log.store_files(tmp_path) == {}
-    with pytest.raises(DataError, match=r"GSPC\.csv: not a plain file; move it away"):
-        store._known(tmp_path / "GSPC.csv", None)
+    change = store.update(IngestConfig(data_dir=str(tmp_path)), lambda *_: pytest.fail(), "GSPC", date(2026, 1, 2))
+    assert change.failed == f"{tmp_path}/GSPC.csv: not a plain file; move it away"
     os.mkfifo(tmp_path / ingest_log.LOG)
     with pytest.raises(DataError, match=r"ingest\.jsonl: not a plain file"), store.alone(tmp_path):
         pass
