@@ -7,14 +7,13 @@ from pathlib import Path
 from stonk_pipeline import folders
 from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.model_digest import SUFFIXES
 from stonk_pipeline.places import MERGE, ORIGIN, is_note, require_outside, table_of
 from stonk_pipeline.runs import json_digest, output_files, write_atomic
 from stonk_pipeline.training.locations import base_directory, of_adapter
 from stonk_pipeline.training.models import save_merged
 
 REMEDY = "give --out a folder of its own"
-ENDINGS = (*SUFFIXES, ".safetensors")
+ENDINGS = (".json", ".jinja", ".model", ".safetensors", ".tiktoken", "merges.txt", "vocab.txt")
 """Of the files that a merge writes; an earlier version did not note their names."""
 
 
@@ -59,7 +58,7 @@ def _require_own(out: Path) -> None:
         files = origin.get("files")
         for path in sorted(out.rglob("*")):
             name = path.relative_to(out).as_posix()
-            known = path.suffix in ENDINGS if files is None else isinstance(files, list) and name in files
+            known = path.name.endswith(ENDINGS) if files is None else isinstance(files, list) and name in files
             if not known and name != ORIGIN and not path.is_dir():
                 raise ConfigError(f"{path}: not made by a merge; move it away, or {REMEDY}")
 
