@@ -1,6 +1,7 @@
 """`python -m stonk_pipeline forecast`, `score` and `verify`."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,8 +38,13 @@ def add_commands(commands: Any, add_config_options: Callable[[argparse.ArgumentP
     verified = commands.add_parser("verify", help="prove that no logged forecast was changed afterwards")
     verified.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
     verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
-    for option, what, default in (("data", "that ingests fill", "bars"), ("models", "with a registry", "models")):
-        verified.add_argument(
+    for command, option, what in (
+        (verified, "data", "that ingests fill"),
+        (verified, "models", "with a registry"),
+        (scored, "models", "with a registry"),
+    ):
+        default = {"data": "bars", "models": "models"}[option]
+        command.add_argument(
             f"--{option}-dir",
             type=Path,
             action="append",
@@ -126,17 +132,20 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
 
 
 def _score(args: argparse.Namespace) -> int:
+    from stonk_pipeline import ingest_log
     from stonk_pipeline.config import DataConfig
     from stonk_pipeline.forward.calendar import in_weeks
     from stonk_pipeline.forward.honesty import require_honest
     from stonk_pipeline.forward.log import read
-    from stonk_pipeline.forward.score import closes_of, read_marks, records, score
+    from stonk_pipeline.forward.score import closes_of, read_marks, records, restated, score
     from stonk_pipeline.forward.tables import print_table, records_table
 
     if args.data_dir == EMBEDDED:
         raise ConfigError("the generated market has no future to wait for; give --data-dir a folder of real bars")
     entries = read(args.forecasts_dir)
     require_honest(entries)
+    recorded = [one for one in dict.fromkeys([Path(args.data_dir), Path("bars")]) if (one / ingest_log.LOG).exists()]
+    _compare_heads(args.forecasts_dir, entries, recorded, args.models_dir)
     if not entries:
         raise LogError(f"{args.forecasts_dir}: no forecasts logged here yet; make one with the forecast command")
     stocks = sorted({entry.stock for entry in entries})
@@ -149,9 +158,18 @@ def _score(args: argparse.Namespace) -> int:
     missing = [stock for stock in stocks if stock not in closes]
     if missing:
         sys.stdout.write(f"no bars of {', '.join(missing)} in {args.data_dir}\n")
-    marks = read_marks(args.forecasts_dir)
+    written = read_marks(args.forecasts_dir, entries)
+    marks = restated(written, entries, closes)
     waiting = sum(len(entry.targets) for entry in entries) - len(marks)
     sys.stdout.write(f"{len(new)} days marked now, {len(marks)} in all, {waiting} without an outcome yet\n")
+    other = [pair for pair in zip(written, marks, strict=True) if not math.isclose(pair[0].outcome, pair[1].outcome)]
+    if other:
+        then, now = other[0]
+        sys.stdout.write(
+            f"{len(other)} of these days came differently by the bars of {args.data_dir} now, which are what counts "
+            f"below (the first: {now.stock} on {now.date}, {then.outcome:.2f} % of the last close when it was marked, "
+            f"{now.outcome:.2f} % now)\n"
+        )
     if marks:
         print_table(records_table(records(marks)))
     return 0
@@ -160,17 +178,12 @@ def _score(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     from stonk_pipeline.forward.honesty import require_honest
     from stonk_pipeline.forward.log import holds, read
-    from stonk_pipeline.forward.score import strangers
+    from stonk_pipeline.forward.score import read_marks
 
     entries = read(args.forecasts_dir)
     require_honest(entries)
-    compared = _compare_heads(args, entries)
-    lost = strangers(args.forecasts_dir, entries)
-    if lost:
-        raise LogError(
-            f"scores.jsonl marks entry {lost[0].n} ({lost[0].stock}, digest {lost[0].entry[:12]}), which the log does "
-            "not hold: its end was cut off, or it was written anew"
-        )
+    compared = _compare_heads(args.forecasts_dir, entries, args.data_dir, args.models_dir)
+    read_marks(args.forecasts_dir, entries)
     if args.head is not None and not holds(entries, args.head):
         raise LogError(f"the log does not hold {args.head}: its end was cut off, or it was written anew")
     if not entries:
@@ -188,7 +201,9 @@ def _verify(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare_heads(args: argparse.Namespace, entries: Sequence["LogEntry"]) -> str:
+def _compare_heads(
+    forecasts_dir: Path, entries: Sequence["LogEntry"], data_dirs: list[Path] | None, models_dirs: list[Path] | None
+) -> str:
     """Compares the log with what ingests and promotions recorded of it; says how many did.
 
     Raises:
@@ -198,15 +213,15 @@ def _compare_heads(args: argparse.Namespace, entries: Sequence["LogEntry"]) -> s
     from stonk_pipeline.forward import witness
     from stonk_pipeline.registry import store
 
-    data, models = args.data_dir or [Path("bars")], args.models_dir or [Path("models")]
+    data, models = data_dirs or [Path("bars")], models_dirs or [Path("models")]
     for path in [
-        *(one / ingest_log.LOG for one in args.data_dir or []),
-        *(one / store.DIRECTORY for one in args.models_dir or []),
+        *(one / ingest_log.LOG for one in data_dirs or []),
+        *(one / store.DIRECTORY for one in models_dirs or []),
     ]:
         if not path.exists():
             raise LogError(f"{path}: there is none; give --data-dir a folder of an ingest, --models-dir one of models")
     found = witness.witnesses(data, models)
-    own = witness.of_log(found, args.forecasts_dir)
+    own = witness.of_log(found, forecasts_dir)
     witness.require(entries, own)
     others = sorted({str(one.log) for one in found} - {str(one.log) for one in own})
     told = f"; of other logs, not compared: {', '.join(others)}" if others else ""

@@ -9,7 +9,7 @@ from stonk_pipeline.errors import ConfigError, RegistryError
 from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import json_digest, output_files
+from stonk_pipeline.training.adapters import identity
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Forecaster:
 
     @property
     def adapter_digest(self) -> str | None:
-        """Digest of the adapter's files; None for a base model."""
-        return None if self.adapter is None else json_digest(output_files(self.adapter))
+        """Digest of what the adapter computes with; None for a base model."""
+        return None if self.adapter is None else identity(self.adapter)
 
 
 def champions_for(request: ForecastRequest) -> list[Forecaster]:
@@ -91,7 +91,7 @@ def of_adapter(config: PipelineConfig, adapter: Path | None) -> Forecaster:
         raise ConfigError(f"{adapter}: no adapter there (it has no adapter_config.json)")
     if config.data.normalisation == "standard":
         raise ConfigError("data.normalisation: standard needs the scale of the training; register the model's run")
-    return Forecaster(f"adapter:{json_digest(output_files(adapter))[:12]}", config, adapter, {})
+    return Forecaster(f"adapter:{identity(adapter)[:12]}", config, adapter, {})
 
 
 def _reading(config: PipelineConfig, change: dict[str, Any]) -> PipelineConfig:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.forward.calendar import Calendars, Session, in_weeks
 from stonk_pipeline.forward.log import CLOCKS_APART, LOG, LogEntry
+from stonk_pipeline.forward.wellformed import draw_of
 from stonk_pipeline.untrusted import reason
 
 
@@ -25,7 +26,7 @@ def require_honest(entries: Sequence[LogEntry], now: datetime | None = None) -> 
     above: LogEntry | None = None
     seen: dict[tuple[str, str, str], int] = {}
     for entry in entries:
-        key = (entry.stock, entry.model, entry.last_bar)
+        key = draw_of(entry)
         reasons = [*_stamp_reasons(entry, above, clock), *_target_reasons(entry, calendars)]
         if key in seen:
             reasons.append(
@@ -46,10 +47,6 @@ def _stamp_reasons(entry: LogEntry, above: LogEntry | None, clock: datetime) -> 
 
 
 def _target_reasons(entry: LogEntry, calendars: Calendars) -> Iterable[str]:
-    shape = {len(row) for row in entry.quantiles}
-    if not entry.targets or shape != {len(entry.targets)} or len(entry.quantiles) != len(entry.levels):
-        yield "it has not one price for each of its targets and levels"
-        return
     try:
         weekly = in_weeks(entry.last_bar, entry.targets)
         own, ahead = calendars.ahead(entry.calendar, entry.last_bar, len(entry.targets), weekly=weekly)

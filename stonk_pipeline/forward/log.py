@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stonk_pipeline import journal
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.forward.wellformed import draw_of, why_not
 from stonk_pipeline.runs import json_digest
 from stonk_pipeline.untrusted import reason, shown
 
@@ -34,6 +35,7 @@ class Forecasted(BaseModel):
     model: str
     """Id of the registered model, or `adapter:<digest>` or `base:<name>`."""
     adapter_digest: str | None
+    """Of what its adapter computes with (`training.adapters.identity`)."""
     base_model: str
     data_digest: str
     """Digest of the bars that it was made from."""
@@ -91,12 +93,15 @@ def append(directory: Path, forecast: Forecasted, now: datetime | None = None) -
         (the entry in the log, whether it was added now)
 
     Raises:
-        LogError: the log is damaged, or the clock went back; nothing is added.
+        LogError: the log is damaged, the forecast says what none can, or the clock went back; nothing is added.
     """
+    wrong = why_not(forecast)
+    if wrong is not None:
+        raise LogError(f"forecast of {shown(forecast.stock)} from {shown(forecast.last_bar)}: {wrong}; not logged")
     with journal.locked(directory):
         entries = read(directory)
         for entry in entries:
-            if (entry.stock, entry.model, entry.last_bar) == (forecast.stock, forecast.model, forecast.last_bar):
+            if draw_of(entry) == draw_of(forecast):
                 return entry, False
         stamp = now or datetime.now(UTC)
         if entries and stamp < datetime.fromisoformat(entries[-1].stamp) - CLOCKS_APART:
@@ -144,10 +149,11 @@ def verify_chain(directory: Path) -> tuple[Broken | None, list[LogEntry]]:
             except ValidationError as error:
                 why = f"not an entry ({reason(error)})"
             else:
-                entries.append(entry)
+                why = why_not(entry)
                 previous = entry.digest
         if why is not None:
             return Broken(line=number, entry=name, why=why), entries
+        entries.append(entry)
     return None, entries
 
 

@@ -1,11 +1,14 @@
 """Marks logged forecasts: each day ahead as soon as its close is there. The log itself is never touched.
 
+Marks are kept for the outcomes: all else in them follows from the log, and a line that says otherwise is refused.
+
 Errors are in percent of the last close. They are taken from the closes as the data have them now, each divided by the
 close of the last bar in the same data: a split or a dividend adjustment after the forecast scales both alike.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +24,10 @@ from stonk_pipeline.evaluation.command import ANY_JUMP, read_closes
 from stonk_pipeline.forward.calendar import in_weeks
 from stonk_pipeline.forward.log import LogEntry, read
 from stonk_pipeline.forward.quantiles import MEDIAN, crps_of, inside
+from stonk_pipeline.untrusted import shown
 
 SCORES = "scores.jsonl"
+REMEDY = "delete the file and score again"
 
 
 class Mark(BaseModel):
@@ -73,21 +78,63 @@ class Record(NamedTuple):
         return 1.0 - self.mae / self.mae_persistence if self.mae_persistence > 0 else 0.0
 
 
-def read_marks(directory: Path) -> list[Mark]:
-    """All marks, oldest first.
+def read_marks(directory: Path, entries: Sequence[LogEntry]) -> list[Mark]:
+    """All marks, oldest first, each compared with what the log has.
+
+    Args:
+        directory: of the log.
+        entries: of the log.
 
     Raises:
-        LogError: a line is damaged.
+        LogError: names the first line that is no mark, that marks what the log does not hold or what is marked already,
+            or that says something else than follows from the log and its outcome.
     """
-    marks = []
+    known, seen, marks = {entry.digest: entry for entry in entries}, set(), []
     for number, record in journal.read(directory / SCORES):
+        place = f"{directory / SCORES}, line {number}"
         try:
-            marks.append(Mark.model_validate(record))
+            mark = Mark.model_validate(record)
         except ValueError as error:
+            raise LogError(f"{place}: not a mark; {REMEDY}") from error
+        entry = known.get(mark.entry)
+        if entry is None:
             raise LogError(
-                f"{directory / SCORES}, line {number}: not a mark; delete the file and score again"
-            ) from error
+                f"{place}: marks entry {mark.n} ({shown(mark.stock)}, digest {shown(mark.entry[:12])}), which the log "
+                "does not hold: its end was cut off, or it was written anew; put back the log as it was"
+            )
+        wrong = _wrong(mark, entry)
+        if (mark.entry, mark.day) in seen:
+            wrong = f"marks day {mark.day} of entry {mark.n} a second time"
+        if wrong is not None:
+            raise LogError(f"{place}: {wrong}; {REMEDY}")
+        seen.add((mark.entry, mark.day))
+        marks.append(mark)
     return marks
+
+
+def _wrong(mark: Mark, entry: LogEntry) -> str | None:
+    """What a mark says otherwise than follows from its entry and its outcome."""
+    if not 1 <= mark.day <= len(entry.targets):
+        return f"marks day {mark.day} of entry {entry.n}, which forecasts {len(entry.targets)}"
+    if not mark.outcome > 0:
+        return f"outcome is {mark.outcome:g}, which no close is"
+    due = _mark(entry, mark.day, mark.outcome, mark.stamp).model_dump()
+    for name, said in mark.model_dump().items():
+        same = isinstance(said, float) and math.isclose(said, due[name], rel_tol=1e-9, abs_tol=1e-9)
+        if said != due[name] and not same:
+            return f"{name} is {shown(said, 40)}, and {shown(due[name], 40)} follows from entry {entry.n} of the log"
+    return None
+
+
+def restated(marks: Sequence[Mark], entries: Sequence[LogEntry], closes: Mapping[str, pd.Series]) -> list[Mark]:
+    """The marks with the outcomes that the bars say now, where they have them."""
+    due = {(mark.entry, mark.day): mark for entry in entries for mark in _due(entry, closes, "")}
+    return [
+        mark.model_copy(update=due[key].model_dump(exclude={"stamp"}))
+        if (key := (mark.entry, mark.day)) in due
+        else mark
+        for mark in marks
+    ]
 
 
 def closes_of(data: DataConfig, stocks: list[str]) -> dict[str, pd.Series]:
@@ -118,21 +165,26 @@ def score(directory: Path, closes: Mapping[str, pd.Series], now: datetime | None
     stamp = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     new = []
     with journal.locked(directory):
-        done = {(mark.entry, mark.day) for mark in read_marks(directory)}
-        for entry in read(directory):
-            series = closes.get(entry.stock)
-            if series is None or entry.last_bar not in series.index:
-                continue
-            # The bar of a week may be dated by another of its days than the forecast's, where that one was a holiday.
-            key = _week if in_weeks(entry.last_bar, entry.targets) else str
-            came = {key(day): float(close) for day, close in series.items()}
-            for ahead, day in enumerate(map(key, entry.targets), start=1):
-                if (entry.digest, ahead) not in done and day in came:
-                    outcome = 100.0 * came[day] / float(series[entry.last_bar])
-                    new.append(_mark(entry, ahead, outcome, stamp))
+        entries = read(directory)
+        done = {(mark.entry, mark.day) for mark in read_marks(directory, entries)}
+        for entry in entries:
+            new += [mark for mark in _due(entry, closes, stamp) if (mark.entry, mark.day) not in done]
         for mark in new:
             journal.append(directory / SCORES, mark.model_dump(mode="json"))
     return new
+
+
+def _due(entry: LogEntry, closes: Mapping[str, pd.Series], stamp: str) -> Iterator[Mark]:
+    """The marks of an entry's days whose closes are there."""
+    series = closes.get(entry.stock)
+    if series is None or entry.last_bar not in series.index:
+        return
+    # The bar of a week may be dated by another of its days than the forecast's, where that one was a holiday.
+    key = _week if in_weeks(entry.last_bar, entry.targets) else str
+    came = {key(day): float(close) for day, close in series.items()}
+    for ahead, day in enumerate(map(key, entry.targets), start=1):
+        if day in came:
+            yield _mark(entry, ahead, 100.0 * came[day] / float(series[entry.last_bar]), stamp)
 
 
 def _week(day: object) -> str:
@@ -177,9 +229,3 @@ def records(marks: list[Mark]) -> list[Record]:
         )
         for (model, late), of in groups.items()
     ]
-
-
-def strangers(directory: Path, entries: list[LogEntry]) -> list[Mark]:
-    """Marks of forecasts that the log does not hold: the log's end was cut off, or it was written anew."""
-    known = {entry.digest for entry in entries}
-    return [mark for mark in read_marks(directory) if mark.entry not in known]

@@ -1,13 +1,18 @@
-"""What the journals of ingests and promotions know of the forward log, against what it is now."""
+"""What the journals of ingests and promotions know of the forward log, against what it is now.
+
+A record that the log had n entries at some time says of entry n + 1 that it came later: a stamp from before that time
+is a forecast dated back, made when its outcome may have been known.
+"""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from stonk_pipeline import ingest_log
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.forward.heads import LogHead
-from stonk_pipeline.forward.log import LOG, LogEntry
+from stonk_pipeline.forward.log import CLOCKS_APART, LOG, LogEntry
 from stonk_pipeline.registry import champions, store
 
 
@@ -20,6 +25,8 @@ class Witness(NamedTuple):
     log: Path
     """The log that it speaks of."""
     said: LogHead
+    time: str
+    """When it was recorded (ISO)."""
 
 
 def witnesses(data_dirs: Sequence[Path], models_dirs: Sequence[Path]) -> list[Witness]:
@@ -39,7 +46,7 @@ def _of_ingests(data_dir: Path) -> Iterator[Witness]:
     path = data_dir / ingest_log.LOG
     for number, ingest in enumerate(ingest_log.read(data_dir), start=1):
         if ingest.forward is not None:
-            yield _witness(path, f"line {number}, of {ingest.time}", ingest.forward)
+            yield _witness(path, f"line {number}, of {ingest.time}", ingest.forward, ingest.time)
 
 
 def _of_promotions(models_dirs: Sequence[Path]) -> Iterator[Witness]:
@@ -47,11 +54,11 @@ def _of_promotions(models_dirs: Sequence[Path]) -> Iterator[Witness]:
         for path in sorted((models_dir / store.DIRECTORY).glob(f"*/*/{champions.CHAMPION}")):
             for number, change in enumerate(champions.read(path.parent).history, start=1):
                 if change.forward is not None:
-                    yield _witness(path, f"change {number}, of {change.stamp}", change.forward)
+                    yield _witness(path, f"change {number}, of {change.stamp}", change.forward, change.stamp)
 
 
-def _witness(path: Path, place: str, said: LogHead) -> Witness:
-    return Witness(path, place, (path.parent / said.log).resolve(), said)
+def _witness(path: Path, place: str, said: LogHead, time: str) -> Witness:
+    return Witness(path, place, (path.parent / said.log).resolve(), said, time)
 
 
 def of_log(found: Sequence[Witness], forecasts_dir: Path) -> list[Witness]:
@@ -61,14 +68,14 @@ def of_log(found: Sequence[Witness], forecasts_dir: Path) -> list[Witness]:
 
 
 def require(entries: Sequence[LogEntry], found: Sequence[Witness]) -> None:
-    """Checks that a log still holds all that was recorded of it.
+    """Checks that a log still holds all that was recorded of it, and that what came since says so.
 
     Args:
         entries: of the log, whose chain holds.
         found: heads that were recorded of this log.
 
     Raises:
-        LogError: names the journal, its entry, and what it had recorded.
+        LogError: names the journal, its entry, and what it had recorded; or the entry of the log that is dated back.
     """
     against = [(witness, why) for witness in found if (why := _why(entries, witness.said)) is not None]
     if against:
@@ -78,6 +85,30 @@ def require(entries: Sequence[LogEntry], found: Sequence[Witness]) -> None:
             f"{witness.journal}, {witness.place}: the log had {witness.said.length} entries and the head "
             f"{witness.said.head} then, and {why}{more}; put back the log as it was"
         )
+    for witness in found:
+        _require_later(entries[witness.said.length :], witness)
+
+
+def _require_later(since: Sequence[LogEntry], witness: Witness) -> None:
+    """Checks that entries which a record did not see yet are not stamped before it.
+
+    Raises:
+        LogError: names the first that is, the record, and both times.
+    """
+    try:
+        recorded = datetime.fromisoformat(witness.time)
+        earliest = recorded.astimezone(UTC) - CLOCKS_APART
+    except (ValueError, OverflowError) as error:
+        raise LogError(f"{witness.journal}, {witness.place}: no such time; put back the record as it was") from error
+    if recorded.tzinfo is None:
+        raise LogError(f"{witness.journal}, {witness.place}: a time without a zone; put back the record as it was")
+    for entry in since:
+        if datetime.fromisoformat(entry.stamp) < earliest:
+            raise LogError(
+                f"{LOG}, entry {entry.n} ({entry.stock} from {entry.last_bar}): stamped {entry.stamp}, but at "
+                f"{recorded.isoformat()} the log had {witness.said.length} entries, says {witness.journal}, "
+                f"{witness.place}: it was dated back; put back the log as it was"
+            )
 
 
 def _why(entries: Sequence[LogEntry], said: LogHead) -> str | None:

@@ -1,5 +1,7 @@
 """An adapter of others, checked before it is put on a model: its settings, its shapes and its numbers."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +65,27 @@ def read_adapter(directory: Path, base: Path | None = None, model: str | None = 
         _check_base(path, shapes, base)
     check_finite(path, tensors)
     return adapter
+
+
+def identity(directory: Path) -> str:
+    """SHA-256 of what an adapter computes with: its tensors, their scale, and the commit of its model.
+
+    A file beside them, a remark in a header or settings written in another order make no other model.
+
+    Raises:
+        ConfigError: it is no adapter.
+    """
+    adapter, path = _read_config(directory), directory / WEIGHTS
+    if not path.is_file():
+        raise ConfigError(_no_weights(directory))
+    about = {"alpha": float(adapter.alpha), "rank": adapter.rank, "revision": adapter.revision}
+    running = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    with path.open("rb") as stream:
+        for name, tensor in sorted(read_header(path).items()):
+            running.update(json.dumps([name, tensor.kind, tensor.shape]).encode())
+            stream.seek(tensor.start)
+            running.update(stream.read(tensor.stop - tensor.start))
+    return running.hexdigest()
 
 
 def _no_weights(directory: Path) -> str:

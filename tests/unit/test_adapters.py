@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import ConfigError, PromptError
-from stonk_pipeline.training.adapters import CONFIG, WEIGHTS, read_adapter
+from stonk_pipeline.training.adapters import CONFIG, WEIGHTS, identity, read_adapter
 from stonk_pipeline.training.models import EMBEDDED_MODELS, base_location
 from stonk_pipeline.training.templates import check_template
 from stonk_pipeline.training.weights import check_loaded, read_header
@@ -40,6 +40,24 @@ def test_read_adapter_reads_a_plain_one(tmp_path):
     found = read_adapter(adapter(tmp_path), BASE, "stonk-tiny")
     assert (found.rank, found.alpha, found.base) == (RANK, 8.0, "stonk-tiny")
     assert "torch" not in sys.modules or found  # the check itself needs no torch
+
+
+def test_identity_is_of_what_an_adapter_computes_with(tmp_path):
+    from safetensors.numpy import load_file
+
+    first = identity(adapter(tmp_path))
+    (tmp_path / "notes.txt").write_text("a second draw")
+    about = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps({"inference_mode": True} | about, indent=3))
+    weights = load_file(tmp_path / WEIGHTS)
+    save_file(dict(reversed(weights.items())), tmp_path / WEIGHTS, metadata={"note": "a third one"})
+    assert identity(tmp_path) == first
+    (tmp_path / CONFIG).write_text(json.dumps(about | {"lora_alpha": 16}))
+    assert identity(tmp_path) != first
+    assert identity(adapter(tmp_path, 2.0)) != first
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(ConfigError, match=r"no adapter_model\.safetensors"):
+        identity(tmp_path)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])

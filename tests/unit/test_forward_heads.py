@@ -2,17 +2,18 @@
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log
+from stonk_pipeline import ingest_log, journal
 from stonk_pipeline.cli import main
 from stonk_pipeline.forward.heads import LogHead, head_of
 from stonk_pipeline.forward.log import LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.registry import champions
+from stonk_pipeline.runs import json_digest
 
 NOW = datetime(2026, 3, 2, 22, tzinfo=UTC)
 
@@ -49,7 +50,8 @@ def place(tmp_path, monkeypatch):
             store.record(tmp_path / "bars", "test", [], NOW)
         if number == 4:
             seen = head_of("forecasts", key)
-            champions.write(key, champions.Champions().with_next("0123abcd", "test", "won", seen))
+            stamp = NOW.isoformat(timespec="microseconds")
+            champions.write(key, champions.Champions().with_next("0123abcd", "test", "won", seen, stamp))
     return tmp_path
 
 
@@ -122,6 +124,47 @@ def test_verify_finds_a_log_written_anew(place, capsys):
     assert main(["verify"]) == 1
     said = capsys.readouterr().err
     assert "bars/ingest.jsonl, line 1" in said and "entry 2 has the digest" in said and "it was written anew" in said
+
+
+def forge_perfect(place, stock, stamp):
+    """A forecast whose outcome was known, added to a chain that holds."""
+    entries = read(place / "forecasts")
+    content = forecast(stock).model_dump(mode="json") | {
+        "n": len(entries) + 1,
+        "stamp": stamp.isoformat(),
+        "late": False,
+        "previous": entries[-1].digest,
+    }
+    journal.append(place / "forecasts" / LOG, content | {"digest": json_digest(content)})
+
+
+@pytest.mark.parametrize("command", [["verify"], ["score", "--data-dir", "elsewhere"], ["score", "--data-dir", "bars"]])
+def test_verify_and_score_find_a_forecast_dated_back_before_a_record_that_has_it_not(place, capsys, command):
+    store.record(place / "bars", "test", [], NOW + timedelta(days=5))
+    forge_perfect(place, "S6", NOW + timedelta(minutes=5))
+    assert main([*command]) == 1
+    said = capsys.readouterr().err
+    assert "log.jsonl, entry 6 (S6 from 2026-03-02): stamped 2026-03-02T22:05:00+00:00, but at" in said
+    assert "2026-03-07T22:00:00+00:00 the log had 5 entries, says bars/ingest.jsonl, line 3" in said
+    assert "it was dated back" in said
+
+
+def test_verify_finds_a_forecast_dated_back_by_a_promotion_alone(place, capsys):
+    (place / "bars" / ingest_log.LOG).unlink()
+    key = place / "models" / "registry" / "stonk-tiny" / "ALL"
+    later = (NOW + timedelta(days=5)).isoformat()
+    champions.write(key, champions.read(key).with_next("4567abcd", "test", "won", head_of("forecasts", key), later))
+    forge_perfect(place, "S6", NOW + timedelta(minutes=5))
+    assert main(["verify"]) == 1
+    assert "says models/registry/stonk-tiny/ALL/champion.json, change 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-03-02T22:00:00", "0001-01-01T00:00:00Z"])
+def test_verify_refuses_a_record_without_a_time(place, capsys, time):
+    path = place / "bars" / ingest_log.LOG
+    path.write_text(path.read_text().replace("2026-03-02T22:00:00Z", time, 1))
+    assert main(["verify"]) == 1
+    assert "bars/ingest.jsonl, line 1, of" in capsys.readouterr().err
 
 
 def test_verify_takes_journals_from_before_heads_were_kept(place, capsys):

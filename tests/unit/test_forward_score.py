@@ -10,7 +10,7 @@ import pytest
 from stonk_pipeline.cli import main
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.forward.calendar import WEEKDAYS, sessions_from
-from stonk_pipeline.forward.log import LOG, Forecasted, append
+from stonk_pipeline.forward.log import LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS, crps_of, inside, quantiles_of
 from stonk_pipeline.forward.score import SCORES, read_marks, records, score
 
@@ -97,7 +97,7 @@ def test_score_marks_each_day_once_as_it_comes(tmp_path):
     assert first.inside == {"0.5": False, "0.8": True, "0.9": True}
     assert [mark.day for mark in score(tmp_path, closes(100.0, 102.0, 101.0, 99.0))] == [2, 3]
     assert score(tmp_path, closes(100.0, 102.0, 101.0, 99.0)) == []
-    (record,) = records(read_marks(tmp_path))
+    (record,) = records(read_marks(tmp_path, read(tmp_path)))
     assert (record.forecasts, record.days) == (1, 3)
     assert record.mae == pytest.approx((1.2 + 0.2 + 1.8) / 3)
     assert record.mae_persistence == pytest.approx(4 / 3)
@@ -113,7 +113,10 @@ def test_score_keeps_late_forecasts_apart(tmp_path):
     append(tmp_path, forecast(), BEFORE)
     append(tmp_path, forecast().model_copy(update={"model": "late"}), datetime(2026, 3, 4, tzinfo=UTC))
     score(tmp_path, closes(100.0, 102.0))
-    assert {(record.model, record.late) for record in records(read_marks(tmp_path))} == {("abc", False), ("late", True)}
+    assert {(record.model, record.late) for record in records(read_marks(tmp_path, read(tmp_path)))} == {
+        ("abc", False),
+        ("late", True),
+    }
 
 
 def write_bars(folder, values):
@@ -139,6 +142,58 @@ def test_score_command_marks_and_verify_notices_a_log_that_lost_its_end(tmp_path
     (tmp_path / "f" / LOG).write_text(content[0].replace("99.0", "99.5") + content[1])
     assert main(["score", "--data-dir", str(tmp_path / "bars"), *where]) == 1
     assert "line 1 (entry 1, AAPL from 2026-03-02): altered" in capsys.readouterr().err
+
+
+def forge_marks(folder, line, **changes):
+    """Marks as somebody would who writes the file."""
+    lines = (folder / SCORES).read_text().splitlines()
+    lines[line - 1] = json.dumps(json.loads(lines[line - 1]) | changes)
+    (folder / SCORES).write_text("".join(f"{text}\n" for text in lines))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"error": 0.0}, "error is 0.0, and 0.2"),
+        ({"error_persistence": 9.0}, "error_persistence is 9.0, and 1.0"),
+        ({"crps": 0.0}, "crps is 0.0, and 0."),
+        ({"inside": {"0.5": True, "0.8": True, "0.9": True, "1": True}}, "inside is {"),
+        ({"day": 1}, "marks day 1 of entry 1 a second time"),
+        ({"day": 9}, "marks day 9 of entry 1, which forecasts 3"),
+        ({"late": True}, "late is True, and False"),
+        ({"model": "mine"}, "model is mine, and abc"),
+        ({"outcome": -1.0}, "outcome is -1, which no close is"),
+        ({"entry": "0" * 64}, "marks entry 1 (AAPL, digest 000000000000), which the log does not hold"),
+    ],
+)
+def test_verify_and_score_refuse_marks_that_do_not_follow_from_the_log(tmp_path, capsys, changes, why):
+    append(tmp_path / "f", forecast(), BEFORE)
+    score(tmp_path / "f", closes(100.0, 102.0, 101.0))
+    forge_marks(tmp_path / "f", 2, **changes)
+    write_bars(tmp_path / "bars", [100.0, 102.0, 101.0])
+    for command in (["verify"], ["score", "--data-dir", str(tmp_path / "bars")]):
+        assert main([*command, "--forecasts-dir", str(tmp_path / "f")]) == 1
+        said = capsys.readouterr().err
+        assert "scores.jsonl, line 2: " in said and why in said
+
+
+def test_verify_refuses_a_day_that_is_marked_twice(tmp_path, capsys):
+    append(tmp_path, forecast(), BEFORE)
+    score(tmp_path, closes(100.0, 102.0))
+    (tmp_path / SCORES).write_text(2 * (tmp_path / SCORES).read_text())
+    assert main(["verify", "--forecasts-dir", str(tmp_path)]) == 1
+    assert "scores.jsonl, line 2: marks day 1 of entry 1 a second time" in capsys.readouterr().err
+
+
+def test_score_counts_what_the_bars_say_and_names_marks_that_say_otherwise(tmp_path, capsys):
+    append(tmp_path / "f", forecast(), BEFORE)
+    score(tmp_path / "f", closes(100.0, 100.8))  # an outcome just at the median
+    write_bars(tmp_path / "bars", [100.0, 102.0])
+    assert main(["score", "--data-dir", str(tmp_path / "bars"), "--forecasts-dir", str(tmp_path / "f")]) == 0
+    said = capsys.readouterr().out
+    assert "1 of these days came differently by the bars of" in said
+    assert "the first: AAPL on 2026-03-03, 100.80 % of the last close when it was marked, 102.00 % now" in said
+    assert "1.200" in said  # |100.8 - 102|
 
 
 def test_marks_are_json_that_a_person_can_read(tmp_path):

@@ -1,5 +1,6 @@
 """Entries that hold in the chain of the forward log, and that no honest log has."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,11 +77,8 @@ FORGED = [
     (forecast("KO", NEXT, targets=("2026-03-02", "2026-03-04", "2026-03-05")), "", "not the sessions after"),
     (forecast("KO").model_copy(update={"last_bar": "2026-03-01"}), "", "a day without trading at XNYS"),
     (forecast("KO").model_copy(update={"calendar": "NONE"}), "", "no sessions can be found"),
-    (forecast("KO").model_copy(update={"last_bar": "yesterday"}), "", "no sessions can be found"),
     (forecast("KO").model_copy(update={"last_bar": "9999-12-30"}), "", "no sessions can be found"),
     (forecast("KO").model_copy(update={"last_bar": "0001-01-01"}), "", "no sessions can be found"),
-    (forecast("KO", targets=()), "", "not one price for each"),
-    (forecast("KO", quantiles=((1.0, 2.0, 3.0),)), "", "not one price for each"),
     (forecast("GE", NEXT, last_close=101.0), "", "a second forecast of GE by this model"),
 ]
 
@@ -90,6 +88,55 @@ def test_require_honest_finds_what_was_forged(log, made, stamp, why):
     forge(log, made, stamp or "2026-03-03T23:00:00+00:00")
     with pytest.raises(LogError, match=rf"entry 3 \({made.stock} from .*\): .*{why}"):
         require_honest(read(log), NOW)
+
+
+def prices(*rows):
+    """Quantiles that rise, but for the last ones, which are given."""
+    return (*((90.0, 91.0, 92.0) for _ in LEVELS[len(rows) :]), *rows)
+
+
+IMPOSSIBLE = [
+    (forecast("ko"), "'ko' is no stock's symbol"),
+    (forecast("GE "), "'GE' is no stock's symbol"),
+    (forecast("KO", model="abc "), "'abc' is no model's id"),
+    (forecast("KO").model_copy(update={"last_bar": "yesterday"}), "'yesterday' is no day such as"),
+    (forecast("KO").model_copy(update={"last_bar": "20260302"}), "'20260302' is no day such as"),
+    (forecast("KO", targets=("2026-03-03", "2026-W10-3", "2026-03-05")), "'2026-W10-3' is no day such as"),
+    (forecast("KO", targets=()), "it has not one price for each"),
+    (forecast("KO", quantiles=((1.0, 2.0, 3.0),)), "it has not one price for each"),
+    (
+        forecast("KO", levels=(0.5,), quantiles=((1.0, 2.0, 3.0),)),
+        "its quantiles are not those at 19 levels from 5% to 95%",
+    ),
+    (forecast("KO", last_close=0.0), "its last close is 0, which is no price"),
+    (forecast("KO", last_close=-1.0), "its last close is -1, which is no price"),
+    (forecast("KO", quantiles=prices((90.0, 91.0, 1e308))), "a price of 2026-03-05 is beyond any other"),
+    (forecast("KO", quantiles=prices((90.0, 90.5, 92.0))), "its quantiles of 2026-03-04 fall where their levels rise"),
+]
+
+
+@pytest.mark.parametrize(("made", "why"), IMPOSSIBLE)
+def test_log_refuses_what_no_forecast_can_say(tmp_path, made, why):
+    with pytest.raises(LogError, match=f"{re.escape(why)}.*; not logged"):
+        append(tmp_path, made, datetime(2026, 3, 4, tzinfo=UTC))
+    forge(tmp_path, made, "2026-03-03T23:00:00+00:00")
+    with pytest.raises(LogError, match=rf"line 1 \(entry 1, .*\): {re.escape(why)}"):
+        read(tmp_path)
+
+
+def test_append_takes_another_spelling_of_an_id_for_the_same_model(log):
+    entry, added = append(log, forecast(model="ABC"), NOW)
+    assert (entry.n, added) == (1, False)
+    forge(log, forecast(model="ABC"), "2026-03-03T23:00:00+00:00")
+    with pytest.raises(LogError, match="a second forecast of AAPL by this model"):
+        require_honest(read(log), NOW)
+
+
+def test_verify_and_score_say_what_no_forecast_can_say(tmp_path, capsys):
+    forge(tmp_path, forecast("KO", last_close=0.0), "2026-03-03T23:00:00+00:00")
+    for command in (["verify"], ["score", "--data-dir", str(tmp_path)]):
+        assert main([*command, "--forecasts-dir", str(tmp_path)]) == 1
+        assert "log.jsonl, line 1 (entry 1, KO from 2026-03-02): its last close is 0" in capsys.readouterr().err
 
 
 def test_verify_and_score_refuse_a_forged_entry(log, capsys):
