@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stonk_pipeline import dataset, folders
+from stonk_pipeline.compared import require_of_run
 from stonk_pipeline.config import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
@@ -16,7 +17,7 @@ from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.places import ENTRY as ENTRY
-from stonk_pipeline.runs import Manifest, json_digest, output_files, verify, write_atomic
+from stonk_pipeline.runs import MANIFEST, Manifest, json_digest, output_files, verify, write_atomic
 from stonk_pipeline.untrusted import is_name, read_model, read_table, shown
 
 DATA = {"forecast": "preprocess", "direction": "examples"}
@@ -85,7 +86,7 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
         parents_seen: last day that a model which the training started from has seen (ISO); empty if there is none.
 
     Raises:
-        StageError: the run's dataset or training is not finished, or is damaged.
+        StageError: the run's dataset or training is not finished, or is damaged; or its comparison is.
     """
     contract, step = run.config.contract, last_training(run)
     training, data = verify(run.stage_dir(step)), verify(run.stage_dir(DATA[contract]))
@@ -165,14 +166,18 @@ def _dates(run: Run) -> tuple[str, str, str]:
 
 
 def _verdict(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
-    """The verdict of the run's comparison; None where it has not been made, or not of this model."""
+    """The verdict of the run's comparison; None where it has not been made, or not of this model.
+
+    Raises:
+        StageError: it was changed since it was made, or is of other windows or models than lie in the run.
+    """
     directory = run.stage_dir("compare")
-    try:
-        manifest = verify(directory)
-    except StageError:
+    if not (directory / MANIFEST).is_file():
         return None
+    manifest = verify(directory)
     if training.digest not in manifest.inputs.values():
         return None
+    require_of_run(run, manifest)
     kind: type[Verdict] | type[CallVerdict] = Verdict if run.config.contract == "forecast" else CallVerdict
     return read_model(directory / "verdict.json", kind, StageError, "run the comparison again")
 

@@ -49,14 +49,20 @@ class Shown(NamedTuple):
     words: str
 
 
-def render(files: RunFiles) -> str:
-    """The page as HTML."""
+def render(files: RunFiles, remark: str) -> str:
+    """The page as HTML.
+
+    Args:
+        files: of the run.
+        remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
+    """
     comparison = read_calls(files.root / "model_comparison")
     jinja = environment()
     jinja.filters["label"] = title
     return jinja.get_template("calls.html.j2").render(
         run=files.root.resolve().name,
         comparison=comparison,
+        remark=remark,
         verdict=comparison.verdict,
         final=comparison.final,
         yardstick=yardstick(comparison),

@@ -26,8 +26,13 @@ TITLES = {"reasons": "Why answers were put aside"}
 """Better words for keys of `selection.json`."""
 
 
-def render(files: RunFiles) -> str:
-    """The page as HTML."""
+def render(files: RunFiles, remark: str) -> str:
+    """The page as HTML.
+
+    Args:
+        files: of the run.
+        remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
+    """
     comparison = files.comparison()
     return (
         environment()
@@ -35,6 +40,7 @@ def render(files: RunFiles) -> str:
         .render(
             run=files.root.resolve().name,
             comparison=comparison,
+            remark=remark,
             verdict=comparison.verdict,
             final=comparison.row(comparison.verdict.model),
             flat=comparison.row("persistence"),

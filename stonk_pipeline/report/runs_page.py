@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from stonk_pipeline.compared import require_comparison
 from stonk_pipeline.config import of_forecasts
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
@@ -37,6 +38,8 @@ class RunSummary:
     settings: dict[str, Any]
     """Dotted name -> value."""
     seconds: float
+    remark: str = ""
+    """What a reader has to know of the comparison's standing in its run."""
 
     @property
     def final(self) -> Row:
@@ -53,17 +56,18 @@ def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
     """Reads compared runs, ordinary ones first, the highest skill on top.
 
     Raises:
-        StageError: a directory holds no compared run.
+        StageError: a directory holds no compared run, or a comparison that was changed or is of other stages.
     """
     found = []
     for directory in directories:
         run = open_run(directory)
         of_forecasts(run.config, "the page of runs")
         manifests = [part.finished(step) for part, step in run.steps()]
+        remark = require_comparison(run.directory)
         comparison = read_comparison(run.stage_dir("compare"))
         settings = dict(flat(run.config.model_dump(mode="json")))
         seconds = sum(result.seconds for result in manifests if result)
-        found.append(RunSummary(run.directory.name, run.config.control, comparison, settings, seconds))
+        found.append(RunSummary(run.directory.name, run.config.control, comparison, settings, seconds, remark))
     return sorted(found, key=lambda run: (run.control is not None, -run.final.skill))
 
 
@@ -76,12 +80,16 @@ def differences(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
 
 
 def remarks(runs: Sequence[RunSummary]) -> list[str]:
-    """What the controls say about the best ordinary run, of as many folds if there is one, in sentences."""
+    """What the runs' standing asks to be said, and what the controls say about the best ordinary run, in sentences.
+
+    That is the best one of as many folds, if there is one.
+    """
+    told = [f"{run.name}: {run.remark}" for run in runs if run.remark]
     ordinary = [run for run in runs if run.control is None]
     controls = [run for run in runs if run.control is not None]
     if not ordinary or not controls:
-        return []
-    said = []
+        return told
+    said = told
     for control in controls:
         folds = control.settings["data.folds"]
         best = next((run for run in ordinary if run.settings["data.folds"] == folds), ordinary[0])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stonk_pipeline.compared import require_comparison
 from stonk_pipeline.report import calls_page, page
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.runs import write_atomic
@@ -19,11 +20,12 @@ def write_report(run_dir: Path) -> Path:
         The file.
 
     Raises:
-        StageError: there is no comparison, or a file of the run is damaged.
+        StageError: there is no comparison, it was changed since it was made or is of other stages than lie in the
+            run, or a file of the run is damaged.
     """
-    files = RunFiles(run_dir)
+    remark, files = require_comparison(run_dir), RunFiles(run_dir)
     settings = files.record("config.json") or {}
     render = calls_page.render if settings.get("contract") == "direction" else page.render
     path = run_dir / REPORT
-    write_atomic(path, render(files))
+    write_atomic(path, render(files, remark))
     return path

@@ -1,7 +1,6 @@
 """The page of a direction run, rendered from a run whose logs and answers are made up and whose scores are real."""
 
 import itertools
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -26,6 +25,7 @@ from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import percent
 from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.rewards.direction import COMPONENTS
+from tests.sealing import seal
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
 SKILL = {"base": 0.5, "stage_one": 0.62, "stage_two": 0.7}
@@ -59,10 +59,11 @@ def write_run(root: Path, *, mode: str = "report", real: bool = False) -> Path:
         write_training(root / DIRECTORIES[role])
     write_gate(root, config, real)
     write_comparison(root, config, roles, real)
-    manifest = {"seconds": 75.0, "finished": "2025-01-02T03:04:05Z"}
-    manifest |= {"versions": {"torch": "2.9.0"}, "git_commit": "0123456789ab+"}
-    for place, stage in enumerate(sorted(path for path in root.iterdir() if path.is_dir())):
-        (stage / "manifest.json").write_text(json.dumps(manifest | {"digest": f"{place}" * 64}))
+    for stage in sorted(path for path in root.iterdir() if path.is_dir() and path.name != "model_comparison"):
+        seal(stage, numbers={"go_on": mode == "report"})
+    needs = {"examples": root / "examples", "gate": root / "gate"}
+    needs |= {role: root / DIRECTORIES[role] for role in roles[1:]}
+    seal(root / "model_comparison", config.calls_stage("two"), needs)
     return root
 
 
@@ -148,7 +149,7 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def page_of(root: Path) -> str:
-    return calls_page.render(RunFiles(root))
+    return calls_page.render(RunFiles(root), "")
 
 
 def text_of(root: Path) -> str:
@@ -234,9 +235,12 @@ def test_calls_page_names_what_is_missing_or_damaged(run, tmp_path):
     with pytest.raises(StageError, match=r"no comparison\.json"):
         page_of(tmp_path)
     shutil.copytree(run, tmp_path / "damaged")
+    assert write_report(tmp_path / "damaged").is_file()
     (tmp_path / "damaged" / "gate" / "evaluation.json").write_text("{")
     with pytest.raises(StageError, match="damaged"):
         page_of(tmp_path / "damaged")
+    with pytest.raises(StageError, match=r"evaluation\.json: changed since the stage finished"):
+        write_report(tmp_path / "damaged")
     (tmp_path / "damaged" / "gate" / "evaluation.json").unlink()
     with pytest.raises(StageError, match="run this stage"):
         page_of(tmp_path / "damaged")

@@ -18,6 +18,7 @@ from stonk_pipeline.report.runs_page import read_runs, remarks
 from stonk_pipeline.rewards.forecast import Outcome, at_random
 from stonk_pipeline.sampling.selection import judge
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from tests.sealing import seal
 
 CONTROLS = {
     "control-random-reward": "random reward",
@@ -123,6 +124,7 @@ def compared(directory, recipe, weight):
     (directory / "config.json").write_text(config.model_dump_json())
     comparison = compare(windows, targets, answers, {}, None, config.comparison, 0)
     write_comparison(comparison, directory / "model_comparison")
+    seal(directory / "model_comparison", config.comparison_stage())
     return directory
 
 

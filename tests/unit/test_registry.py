@@ -18,8 +18,9 @@ from stonk_pipeline.registry import entries
 from stonk_pipeline.registry.contest import contest, read_trial
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.registry.store import Registry, strategies_tried
-from stonk_pipeline.runs import Stage, execute
+from stonk_pipeline.runs import Stage, execute, read_manifest
 from stonk_pipeline.schema import Forecast
+from tests.sealing import seal
 
 
 def trained_run(root: Path, name: str, talent: float, kind: str = "predictable", **data) -> pipeline.Run:
@@ -108,6 +109,26 @@ def test_register_refuses_a_training_on_other_data(tmp_path):
     (run.stage_dir("preprocess") / "manifest.json").unlink()
     with pytest.raises(StageError, match="not finished"):
         Registry(tmp_path / "models").register(changed)
+
+
+def test_register_takes_the_verdict_of_its_own_comparison_alone(tmp_path):
+    run = trained_run(tmp_path, "a", 0.5)
+    out, training = run.stage_dir("compare"), run.stage_dir("grpo-second")
+    verdict = {"model": "grpo_2nd", "finding": "no evidence of skill", "sentence": "No.", "skill": 0.01}
+    verdict |= {"low": -0.1, "high": 0.1, "dates": 30, "blocks": 9.0, "confidence": 0.95}
+    out.mkdir()
+    (out / "verdict.json").write_text(json.dumps(verdict))
+    seal(out, run.config.comparison_stage(), {"dataset": run.stage_dir("preprocess"), "grpo_2nd": training})
+    assert entries.describe(run).verdict.finding == "no evidence of skill"
+    (out / "verdict.json").write_text(json.dumps(verdict | {"finding": "evidence of skill"}))
+    with pytest.raises(StageError, match=r"verdict\.json: changed since the stage finished; run stage"):
+        Registry(tmp_path / "models").register(run)
+    assert not (tmp_path / "models").exists()
+    seal(out, inputs=read_manifest(out).inputs | {"dataset": "0" * 64})
+    with pytest.raises(StageError, match="not a comparison of what lies in .*preprocessing"):
+        Registry(tmp_path / "models").register(run)
+    seal(out, inputs={"grpo_2nd": "0" * 64})
+    assert entries.describe(run).verdict is None
 
 
 def test_contest_counts_the_knowledge_cutoff_as_seen(tmp_path, answering):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import preprocess
+from stonk_pipeline.compared import require_comparison
 from stonk_pipeline.config import ComparisonConfig, DataConfig, MarketConfig, PipelineConfig
 from stonk_pipeline.dataset import dates_ahead, read_best_possible, read_histories, read_split, spread
 from stonk_pipeline.errors import StageError
@@ -21,9 +22,12 @@ from stonk_pipeline.forecast import answer, parse
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import duration, number
 from stonk_pipeline.report.pictures import write_pictures
+from stonk_pipeline.report.runs_page import read_runs, remarks
 from stonk_pipeline.report.style import DARK, LIGHT, percent
 from stonk_pipeline.report.writing import write_report
+from stonk_pipeline.runs import MANIFEST, read_manifest
 from stonk_pipeline.schema import Forecast, Unreadable
+from tests.sealing import seal
 
 MODELS = {"base": 0.0, "grpo_1st": 0.45, "sft": 0.65, "grpo_2nd": 0.9}
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
@@ -41,17 +45,11 @@ def write_run(root: Path, *, tickers: int = 3, days: int = 500, windows: int = 6
     root.joinpath("config.json").write_text(config.model_dump_json())
     _write_comparison(root, config, strength)
     _write_trainings(root)
-    for number_, stage in enumerate(
-        ("preprocessing", "stage1_grpo_training", "sft_data_generation", "model_comparison")
-    ):
-        manifest = {
-            "seconds": 12.3 + 80 * number_,
-            "finished": "2025-01-02T03:04:05Z",
-            "digest": f"{number_}" * 64,
-            "versions": {"torch": "2.9.0", "pandas": "3.1.1"},
-            "git_commit": "0123456789ab+",
-        }
-        (root / stage / "manifest.json").write_text(json.dumps(manifest))
+    seal(data, config.preprocess_stage(), seconds=12.3)
+    for stage in ("stage1_grpo_training", "sft_data_generation"):
+        seal(root / stage, seconds=92.3)
+    needs = {"dataset": data, "grpo_1st": root / "stage1_grpo_training"}
+    seal(root / "model_comparison", config.comparison_stage(), needs, seconds=252.3)
     return root
 
 
@@ -226,6 +224,7 @@ def test_write_report_does_with_a_comparison_alone(run, tmp_path):
     out = tmp_path / "bare" / "model_comparison"
     out.mkdir(parents=True)
     out.joinpath("comparison.json").write_bytes((run / "model_comparison" / "comparison.json").read_bytes())
+    seal(out)
     text = write_report(tmp_path / "bare").read_text(encoding="utf-8")
     assert "Everyone on the same windows" in text
     assert 'id="training"' not in text
@@ -234,10 +233,11 @@ def test_write_report_does_with_a_comparison_alone(run, tmp_path):
 
 
 def test_write_report_names_what_is_missing_or_damaged(tmp_path):
-    with pytest.raises(StageError, match="run the comparison"):
+    with pytest.raises(StageError, match="run this stage again"):
         write_report(tmp_path)
     (tmp_path / "model_comparison").mkdir()
     (tmp_path / "model_comparison" / "comparison.json").write_text("{")
+    seal(tmp_path / "model_comparison")
     with pytest.raises(StageError, match="not JSON"):
         write_report(tmp_path)
 
@@ -259,13 +259,81 @@ def test_write_report_draws_a_model_that_cannot_answer_or_is_absurd(run, tmp_pat
     frame = [(*w.key, w.context, t.values, w.price_offset, w.price_unit) for w, t in zip(windows, targets, strict=True)]
     columns = ["stock", "date", "context", "target", "price_offset", "price_unit"]
     pd.DataFrame(frame, columns=columns).to_parquet(out / "windows.parquet")
+    seal(out)
     text = write_report(root).read_text(encoding="utf-8")
     assert "could not be read" in text
     assert "&lt;b&gt;up" in text
     assert "Not a forecast: no thinking" in text
     (out / "windows.parquet").write_bytes(b"PAR1")
+    seal(out)
     with pytest.raises(StageError, match="damaged"):
         write_report(root)
+
+
+def edited(root):
+    path = root / "model_comparison" / "comparison.json"
+    path.write_text(re.sub(r'"finding": *"[^"]+"', '"finding": "evidence of skill"', path.read_text(), count=1))
+
+
+def struck_out(root):
+    path = root / "model_comparison" / MANIFEST
+    manifest = read_manifest(path.parent)
+    del manifest.outputs["windows.parquet"]
+    path.write_text(manifest.model_dump_json())
+    (root / "model_comparison" / "windows.parquet").unlink()
+
+
+def broken_seal(root):
+    path = root / "model_comparison" / MANIFEST
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+
+
+def another_runs_dataset(root):
+    (root / "preprocessing" / "dataset.json").write_text("{}")
+    seal(root / "preprocessing")
+
+
+def resealed_by_hand(root):
+    path = root / "stage1_grpo_training" / MANIFEST
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+
+
+REFUSED = {
+    edited: "comparison.json: changed since the stage finished; run stage 'model_comparison' again",
+    struck_out: "manifest.json: changed since the stage ended; run stage 'model_comparison' again",
+    broken_seal: "manifest.json: changed since the stage ended; run stage 'model_comparison' again",
+    another_runs_dataset: "not a comparison of what lies in .*preprocessing .*; run the comparison again",
+    resealed_by_hand: "stage1_grpo_training/manifest.json: changed since the stage ended",
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("small") / "run", tickers=1, days=400, windows=20, strength=0.0)
+
+
+@pytest.mark.parametrize("change", REFUSED)
+def test_reports_refuse_a_comparison_that_is_not_this_runs_own(small, tmp_path, change):
+    root = Path(shutil.copytree(small, tmp_path / "run"))
+    assert read_runs([root])[0].remark == ""
+    change(root)
+    for show in (write_report, lambda root: read_runs([root])):
+        with pytest.raises(StageError, match=REFUSED[change]):
+            show(root)
+    assert not (root / "report.html").exists()
+
+
+def test_reports_say_that_settings_changed_since(small, tmp_path):
+    root = Path(shutil.copytree(small, tmp_path / "run"))
+    path = root / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 7}))
+    said = "was made on 2025-01-02 with other settings than the run has now"
+    assert said in write_report(root).read_text()
+    assert [said in remark for remark in remarks(read_runs([root]))] == [True]
+    path.unlink()
+    assert "config.json is missing" in require_comparison(root)
+    path.write_text('{"data": {"horizon": 0}, "model": {}}')
+    assert "cannot be read any more" in require_comparison(root)
 
 
 def test_write_pictures_writes_png_files(run, tmp_path):
@@ -320,6 +388,7 @@ def test_write_report_of_weekly_bars_speaks_of_weeks_alone(run, tmp_path):
     root = shutil.copytree(run, tmp_path / "WEEKS_20250102_030405")
     path = root / "model_comparison" / "comparison.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"period": "week"}))
+    seal(path.parent)
     write_report(root)
     text, parsed = page(root)
     shown = " ".join(re.findall(r">([^<]+)<", re.sub(r"(?s)<(style|svg|pre|table|blockquote)\b.*?</\1>", "", text)))
