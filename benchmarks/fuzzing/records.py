@@ -11,10 +11,12 @@ from stonk_pipeline import dataset, ingest_log
 from stonk_pipeline.config import load_config
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.forward import log as forward_log
+from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry
-from stonk_pipeline.registry.store import TRIALS as TRIALS_FILE
+from stonk_pipeline.registry.trials import FIRST
+from stonk_pipeline.registry.trials import TRIALS as TRIALS_FILE
 from stonk_pipeline.runs import Manifest, json_digest, verify
 from stonk_pipeline.schema import INDICATORS, STATISTICS, X_COLUMNS, Y_COLUMNS
 from stonk_pipeline.training import checkpoints
@@ -38,14 +40,14 @@ CHAMPION = json.dumps({
         for name in ("0123456789ab", "ba9876543210")
     ],
 })  # fmt: skip
-ENTRY = json.dumps({
+ENTRY = entries.Entry.model_validate({
     "id": "0123456789ab", "key": "stonk-tiny/AAPL", "registered": "2026-01-01T00:00:00.000000+00:00",
     "run": "results/a",
     "step": "grpo_second", "adapter": {"adapter_model.safetensors": "a" * 64},
     "base_model": "stonk-tiny", "data_digest": "b" * 64, "data": {"stocks": {"AAPL": {"rows": 3}}}, "seed": 1,
     "train_first": "2015-01-05", "train_last": "2018-01-05", "seen_until": "2019-01-04", "config": json.loads(CONFIG),
     "versions": {"torch": "2.9"}, "git_commit": "abc", "verdict": None, "pruned": None,
-})  # fmt: skip
+}).sealed().model_dump_json()  # fmt: skip
 SEAL = json.dumps({"adapter_model.safetensors": hashlib.sha256(b"weights").hexdigest()})
 INGESTS = [
     json.dumps({
@@ -56,7 +58,19 @@ INGESTS = [
     for day in (5, 6, 7)
 ]  # fmt: skip
 KEY = "stonk-tiny/AAPL"
-TRIALS = [json.dumps({"stamp": f"2026-01-0{n}", "model": "x", "decision": {"outcome": "worse"}}) for n in (1, 2, 3)]
+DECISION = {
+    "outcome": "refused", "sentence": "no", "trial": 1, "level": 0.01, "over_persistence": None, "over_champion": None,
+    "windows": 9, "dates": 9, "blocks": 3.0, "first_date": None, "last_date": None,
+}  # fmt: skip
+
+
+def _trials() -> list[str]:
+    lines, previous = [], FIRST
+    for number in (1, 2, 3):
+        trial = {"stamp": f"2026-01-0{number}", "challenger": "x", "champion": None, "decision": DECISION}
+        lines.append(json.dumps(trial | {"previous": previous}))
+        previous = json_digest(json.loads(lines[-1]))
+    return lines
 
 
 def _chain() -> list[str]:
@@ -66,7 +80,7 @@ def _chain() -> list[str]:
             "stock": "AAPL", "model": "base:stonk-tiny", "adapter_digest": None, "base_model": "stonk-tiny",
             "data_digest": "d" * 64, "last_bar": f"2026-01-0{number}", "last_close": 100.5, "calendar": "XNYS",
             "targets": ["2026-01-08", "2026-01-09"], "first_close": "2026-01-08T21:00:00+00:00", "answers": 8,
-            "readable": 1.0, "levels": [0.1, 0.5, 0.9], "quantiles": [[1.0, 2.0]] * 3, "n": number,
+            "readable": 1.0, "levels": LEVELS, "quantiles": [[1.0, 2.0]] * len(LEVELS), "n": number,
             "stamp": f"2026-01-0{number}T22:00:00.000000+00:00", "late": False, "previous": previous,
         }  # fmt: skip
         content["digest"] = previous = json_digest(content)
@@ -223,7 +237,7 @@ READERS = [
     ),
     Reader(
         "registry: trials.jsonl",
-        lambda rng: of_lines(rng, f"{DIRECTORY}/{KEY}/{TRIALS_FILE}", TRIALS),
+        lambda rng: of_lines(rng, f"{DIRECTORY}/{KEY}/{TRIALS_FILE}", _trials()),
         lambda at, case: (Registry(at).trials_since_promotion(KEY), Registry(at).trials(KEY)),
         lambda found: 0 <= found[0] <= len(found[1]) and printable(found[1]),
     ),

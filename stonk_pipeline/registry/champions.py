@@ -1,4 +1,4 @@
-"""`champion.json`: the model in use, those before it, and every change with its reason."""
+"""`champion.json`: the model in use, those before it, every change with its reason, and how many models were tried."""
 
 from pathlib import Path
 from typing import Literal
@@ -41,6 +41,10 @@ class Champions(BaseModel):
     """Entries that a rollback leads back through; the last one is the champion."""
     history: tuple[Change, ...] = ()
     """Every change, oldest first."""
+    trials: int = 0
+    """Comparisons in `trials.jsonl` when the latest was recorded: one that is gone would make the next trial easier."""
+    last_trial: str = ""
+    """Digest of that one."""
 
     @property
     def current(self) -> str | None:
@@ -60,7 +64,11 @@ class Champions(BaseModel):
     ) -> "Champions":
         """The champion replaced; `stamp` is when, if not now."""
         change = Change(stamp=stamp or now(), model=model, how=how, reason=reason, forward=forward)
-        return Champions(line=(*self.line, model), history=(*self.history, change))
+        return self.model_copy(update={"line": (*self.line, model), "history": (*self.history, change)})
+
+    def with_trial(self, count: int, digest: str) -> "Champions":
+        """The same after another comparison: how many there are now, and the digest of that one."""
+        return self.model_copy(update={"trials": count, "last_trial": digest})
 
     def without_last(self, reason: str, forward: LogHead | None = None, stamp: str | None = None) -> "Champions":
         """The champion before, in use again; `stamp` is when, if not now.
@@ -72,7 +80,7 @@ class Champions(BaseModel):
             raise RegistryError("there is no champion before this one to go back to")
         line = self.line[:-1]
         change = Change(stamp=stamp or now(), model=line[-1], how="rollback", reason=reason, forward=forward)
-        return Champions(line=line, history=(*self.history, change))
+        return self.model_copy(update={"line": line, "history": (*self.history, change)})
 
 
 def read(directory: Path) -> Champions:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stonk_pipeline import dataset, folders
 from stonk_pipeline.compared import require_of_run
@@ -66,6 +66,19 @@ class Entry(BaseModel):
     """Of the run's own comparison."""
     pruned: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\dT")
     """When its adapter was deleted (UTC)."""
+    seal: str = ""
+    """Digest of all of the above: a verdict or a date that was changed is noticed."""
+
+    @field_validator("data")
+    @classmethod
+    def _names_stocks(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(data.get("stocks"), dict):
+            raise ValueError("data has no stocks")
+        return data
+
+    def sealed(self) -> "Entry":
+        """The same with the seal that it has to have."""
+        return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude={"seal"}))})
 
     @property
     def settings(self) -> AnyConfig:
@@ -113,7 +126,7 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
         git_commit=training.git_commit,
         seed=run.config.seed,
         verdict=_verdict(run, training),
-    )
+    ).sealed()
 
 
 def last_training(run: Run) -> str:
@@ -216,6 +229,11 @@ def load(directory: Path) -> Entry:
     here = directory.parts[-4:]  # MODEL, STOCK, entries, id
     if (*found.key.split("/"), "entries", found.id) != here or not all(map(is_name, here)):
         raise RegistryError(f"{path}: says that it is {shown(found.key)}/{shown(found.id)}; register its run again")
+    if found != found.sealed():
+        raise RegistryError(
+            f"{path}: changed since the model was registered; put back what it said, or delete {directory} and "
+            f"register {shown(found.run)} again"
+        )
     return found
 
 

@@ -10,14 +10,13 @@ from stonk_pipeline.config import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.pipeline import ADAPTER, Run
-from stonk_pipeline.registry import champions, entries
+from stonk_pipeline.registry import champions, entries, trials
 from stonk_pipeline.registry.champions import Champions, How
 from stonk_pipeline.registry.entries import ENTRY, Entry
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.runs import write_atomic
 
 DIRECTORY = "registry"
-TRIALS = "trials.jsonl"
 KEEP = 5
 """Latest models that `prune` keeps besides the champion and the one before it."""
 
@@ -162,7 +161,7 @@ class Registry:
             spared = {*champions.read(directory).line[-2:], *(entry.id for entry in there[max(0, len(there) - keep) :])}
             old = [entry for entry in there if entry.id not in spared]
             for entry in [] if dry_run else old:
-                marked = entry.model_copy(update={"pruned": entries.now()})
+                marked = entry.model_copy(update={"pruned": entries.now()}).sealed()
                 # First the mark: killed between the two, the adapter is a leftover and not a model that seems whole.
                 write_atomic(self.entry_dir(entry) / ENTRY, marked.model_dump_json(indent=2))
                 folders.remove(self.entry_dir(entry) / ADAPTER)
@@ -204,16 +203,9 @@ class Registry:
         """Every comparison of the key, oldest first.
 
         Raises:
-            RegistryError: a record is none of a comparison.
+            RegistryError: a record is none of a comparison, or one was removed, changed or moved.
         """
-        path = self.directory(key) / TRIALS
-        lines = journal.read(path)
-        for number, trial in lines:
-            decision = trial.get("decision")
-            outcome = decision.get("outcome") if isinstance(decision, dict) else None
-            if not isinstance(trial.get("stamp"), str) or not isinstance(outcome, str):
-                raise RegistryError(f"{path}, line {number}: no stamp or no decision; put back the line as it was")
-        return [line.record for line in lines]
+        return trials.read(self.directory(key), self.champions(key))
 
     def trials_since_promotion(self, key: str) -> int:
         """Comparisons since a model was last promoted by the rule: what raises the bar for the next one.
@@ -221,23 +213,18 @@ class Registry:
         One that found too little data tested nothing, and does not count.
         """
         since = self.champions(key).tested
-        return sum(trial["stamp"] > since and _tested(trial) for trial in self.trials(key))
+        return sum(trial["stamp"] > since and trials.tested(trial) for trial in self.trials(key))
 
     def record_trial(self, key: str, trial: dict[str, Any], decision: Decision) -> None:
         """Adds a comparison to the record. The caller holds the key's lock."""
-        journal.append(
-            self.directory(key) / TRIALS, {"stamp": self._stamp(key)} | trial | {"decision": decision.model_dump()}
-        )
+        content = {"stamp": self._stamp(key)} | trial | {"decision": decision.model_dump()}
+        trials.append(self.directory(key), self.champions(key), content)
 
 
 def strategies_tried(config: PipelineConfig, before: str) -> int:
     """Comparisons that a key had seen before a moment (UTC, ISO 8601): what a run allows for in its own scores."""
     registry, key = Registry(config.models_dir), entries.key_of(config)
-    return sum(trial["stamp"] < before and _tested(trial) for trial in registry.trials(key))
-
-
-def _tested(trial: dict[str, Any]) -> bool:
-    return bool(trial["decision"]["outcome"] != "too little data")
+    return sum(trial["stamp"] < before and trials.tested(trial) for trial in registry.trials(key))
 
 
 def require_key(registry: Registry, key: str | None) -> str:

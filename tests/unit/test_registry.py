@@ -13,14 +13,29 @@ from stonk_pipeline.config import GRPOStage, load_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.forward.log import LOG
+from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry import contest as contests
-from stonk_pipeline.registry import entries
 from stonk_pipeline.registry.contest import contest, read_trial
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.registry.store import Registry, strategies_tried
+from stonk_pipeline.registry.trials import TRIALS
 from stonk_pipeline.runs import Stage, execute, read_manifest
 from stonk_pipeline.schema import Forecast
 from tests.sealing import seal
+
+REFUSED = Decision(
+    outcome="refused",
+    sentence="x",
+    trial=1,
+    level=0.01,
+    over_persistence=None,
+    over_champion=None,
+    windows=1,
+    dates=1,
+    blocks=1.0,
+    first_date=None,
+    last_date=None,
+)
 
 
 def trained_run(root: Path, name: str, talent: float, kind: str = "predictable", **data) -> pipeline.Run:
@@ -125,7 +140,7 @@ def test_register_takes_the_verdict_of_its_own_comparison_alone(tmp_path):
         Registry(tmp_path / "models").register(run)
     assert not (tmp_path / "models").exists()
     seal(out, inputs=read_manifest(out).inputs | {"dataset": "0" * 64})
-    with pytest.raises(StageError, match="not a comparison of what lies in .*preprocessing"):
+    with pytest.raises(StageError, match=r"not a comparison of what lies in .*preprocessing"):
         Registry(tmp_path / "models").register(run)
     seal(out, inputs={"grpo_2nd": "0" * 64})
     assert entries.describe(run).verdict is None
@@ -218,24 +233,11 @@ def test_promote_refuses_a_model_that_was_compared_with_another_champion(tmp_pat
 def test_trials_count_though_the_clock_went_back(tmp_path, monkeypatch):
     registry = Registry(tmp_path / "models")
     first, second = (registry.register(trained_run(tmp_path, name, 0.5)) for name in "ab")
-    decision = Decision(
-        outcome="refused",
-        sentence="x",
-        trial=1,
-        level=0.01,
-        over_persistence=None,
-        over_champion=None,
-        windows=1,
-        dates=1,
-        blocks=1.0,
-        first_date=None,
-        last_date=None,
-    )
     registry.promote(first, "test", "x")
     times = iter(f"2020-01-0{day}T00:00:00.000000+00:00" for day in range(1, 9))
     monkeypatch.setattr(entries, "now", lambda: next(times))
     for _ in range(3):
-        registry.record_trial(first.key, {}, decision)
+        registry.record_trial(first.key, {"challenger": second.id, "champion": first.id}, REFUSED)
     assert registry.trials_since_promotion(first.key) == 3
     registry.promote(second, "test", "x", instead_of=first.id)
     assert registry.trials_since_promotion(first.key) == 0
@@ -243,6 +245,60 @@ def test_trials_count_though_the_clock_went_back(tmp_path, monkeypatch):
     stamps += [change.stamp for change in registry.champions(first.key).history[1:]]
     assert stamps == sorted(set(stamps))
     assert registry.champions(first.key).history[0].stamp < stamps[0]
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """A registry with four comparisons of one key, and the file that has them."""
+    registry, directory = Registry(tmp_path / "models"), tmp_path / "models" / "registry" / "tiny" / "AAPL"
+    for number in range(4):
+        registry.record_trial("tiny/AAPL", {"challenger": f"m{number}", "champion": None}, REFUSED)
+    return registry, directory / TRIALS
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda lines: lines[1:], "line 1: does not follow the line before it"),
+        (lambda lines: [lines[0], *lines[2:]], "line 2: does not follow the line before it"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "line 1: does not follow the line before it"),
+        (lambda lines: [lines[0].replace("m0", "mX"), *lines[1:]], "line 2: does not follow the line before it"),
+        (lambda lines: [*lines[:3], lines[3].replace("m3", "mX")], "line 4: not as it was recorded, says .*champion"),
+        (lambda lines: lines[:3], "3 comparisons, and there were 4, says .*champion.json; put back the file"),
+        (lambda lines: None, "0 comparisons, and there were 4, says .*champion.json; put back the file"),
+        (lambda lines: [lines[0].replace("challenger", "model"), *lines[1:]], "line 1: no stamp, challenger or"),
+        (lambda lines: [lines[0].replace("outcome", "end"), *lines[1:]], "line 1: no decision"),
+    ],
+)
+def test_trials_that_are_not_as_they_were_recorded_are_named(tried, change, told):
+    registry, path = tried
+    assert registry.trials_since_promotion("tiny/AAPL") == 4
+    lines = change(path.read_text().splitlines(keepends=True))
+    path.unlink() if lines is None else path.write_text("".join(lines))
+    with pytest.raises(RegistryError, match=told):
+        registry.trials_since_promotion("tiny/AAPL")
+
+
+def test_trials_are_there_after_a_writer_that_was_killed_before_it_counted_them(tried):
+    registry, path = tried
+    before = champions.read(path.parent)
+    registry.record_trial("tiny/AAPL", {"challenger": "m4", "champion": None}, REFUSED)
+    champions.write(path.parent, before)
+    assert registry.trials_since_promotion("tiny/AAPL") == 5
+
+
+def test_entry_that_was_changed_is_named_and_shown_nowhere(tmp_path, capsys):
+    registry = Registry(tmp_path / "models")
+    entry = registry.register(trained_run(tmp_path, "a", 0.5))
+    path, where = registry.entry_dir(entry) / "entry.json", ["--models-dir", str(tmp_path / "models")]
+    for changes in ({"seen_until": "2000-01-01"}, {"seal": ""}, {"data": {}}, {"pruned": ""}):
+        path.write_text(json.dumps(entry.model_dump(mode="json") | changes))
+        assert main(["models", "list", *where]) == 1
+        assert "data has no stocks" in (said := capsys.readouterr().err) or "changed since the model was" in said
+        assert str(path) in said
+    path.write_text(entry.model_dump_json())
+    registry.prune(entry.key, keep=0)
+    assert registry.find(entry.id).pruned is not None
 
 
 def test_promote_refuses_a_model_that_was_pruned_meanwhile(tmp_path):
