@@ -3,8 +3,11 @@
 from pathlib import Path
 
 from stonk_pipeline.errors import ConfigError, StageError
+from stonk_pipeline.evaluation.direction_verdict import CallVerdict
+from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.pipeline import CONFIG, Run, open_run
 from stonk_pipeline.runs import MANIFEST, MODEL, Manifest, read_manifest, verify
+from stonk_pipeline.untrusted import read_model
 
 COMPARE = "compare"
 DIRECTORY = "model_comparison"
@@ -57,3 +60,20 @@ def require_of_run(run: Run, manifest: Manifest) -> None:
                 f"{run.stage_dir(COMPARE)}: not a comparison of what lies in {path} (finished {there.finished}); run "
                 "the comparison again"
             )
+
+
+def verdict_of(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
+    """The verdict of a run's comparison; None where it has not been made, or not of the model of this training.
+
+    Raises:
+        StageError: it was changed since it was made, or is of other windows or models than lie in the run.
+    """
+    directory = run.stage_dir(COMPARE)
+    if not (directory / MANIFEST).is_file():
+        return None
+    manifest = verify(directory)
+    if training.digest not in manifest.inputs.values():
+        return None
+    require_of_run(run, manifest)
+    kind: type[Verdict] | type[CallVerdict] = Verdict if run.config.contract == "forecast" else CallVerdict
+    return read_model(directory / "verdict.json", kind, StageError, "run the comparison again")

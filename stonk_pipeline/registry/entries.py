@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stonk_pipeline import dataset, folders
-from stonk_pipeline.compared import require_of_run
+from stonk_pipeline.compared import verdict_of
 from stonk_pipeline.config import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
@@ -17,7 +17,7 @@ from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.places import ENTRY as ENTRY
-from stonk_pipeline.runs import MANIFEST, Manifest, json_digest, output_files, verify, write_atomic
+from stonk_pipeline.runs import json_digest, output_files, verify, write_atomic
 from stonk_pipeline.untrusted import is_name, read_model, read_table, shown
 
 DATA = {"forecast": "preprocess", "direction": "examples"}
@@ -125,7 +125,7 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
         versions=training.versions,
         git_commit=training.git_commit,
         seed=run.config.seed,
-        verdict=_verdict(run, training),
+        verdict=verdict_of(run, training),
     ).sealed()
 
 
@@ -176,23 +176,6 @@ def _dates(run: Run) -> tuple[str, str, str]:
     _, val = dataset.read_split(directory, "val")
     last = max(target.end for target in train)
     return min(window.date for window in windows), last, max([last, *(target.end for target in val)])
-
-
-def _verdict(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
-    """The verdict of the run's comparison; None where it has not been made, or not of this model.
-
-    Raises:
-        StageError: it was changed since it was made, or is of other windows or models than lie in the run.
-    """
-    directory = run.stage_dir("compare")
-    if not (directory / MANIFEST).is_file():
-        return None
-    manifest = verify(directory)
-    if training.digest not in manifest.inputs.values():
-        return None
-    require_of_run(run, manifest)
-    kind: type[Verdict] | type[CallVerdict] = Verdict if run.config.contract == "forecast" else CallVerdict
-    return read_model(directory / "verdict.json", kind, StageError, "run the comparison again")
 
 
 def store(entry: Entry, adapter: Path, directory: Path) -> None:
