@@ -10,6 +10,7 @@ from preprocessing.dataset import STAGE as PREPROCESS
 from preprocessing.splits import SplitDates, fold_dates
 from stonk_pipeline import dataset, runs
 from stonk_pipeline.cli import main
+from stonk_pipeline.compared import require_comparison
 from stonk_pipeline.config import ComparisonStage, DataConfig, MarketConfig, PreprocessStage, load_config
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError, DataError, StageError
@@ -238,6 +239,7 @@ def test_pooled_comparison_shows_what_each_fold_says_alone(pooled):
 
 
 def test_report_of_folds_shows_them(pooled):
+    assert require_comparison(pooled.directory) == ""
     page = write_report(pooled.directory).read_text()
     assert "Trained anew along time" in page
     assert "calibrated" in page

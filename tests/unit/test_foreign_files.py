@@ -220,7 +220,8 @@ def test_prune_keeps_the_champion_whatever_its_entry_says(tmp_path, pruned):
     entry = registry.register(trained_run(tmp_path, "a", 0.5))
     registry.promote(entry, "forced", "x")
     path = registry.entry_dir(entry) / places.ENTRY
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"pruned": pruned}))
+    changed = entry.model_copy(update={"pruned": pruned}).sealed()  # by somebody who knows how
+    path.write_text(changed.model_dump_json())
     with pytest.raises(RegistryError, match=r"entry\.json: (damaged|says that the champion was pruned on 2026-01-02)"):
         registry.prune(entry.key, keep=0)
     assert (registry.entry_dir(entry) / "adapter").is_dir()
