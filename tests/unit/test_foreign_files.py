@@ -1,6 +1,5 @@
 """Somebody's files in the folders of the project stay as they are: hidden ones, records, links, locks, pages."""
 
-import json
 import os
 import subprocess
 import sys
