@@ -6,9 +6,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FORECAST = {
     *("forecast", "forecast_prompts", "tiny", "rewards.forecast", "config.pipeline"),
-    *("training.grpo", "training.forecast_book", "training.forecast_validation", "training.sft", "training.kept_answers"),
+    *(
+        "training.grpo",
+        "training.forecast_book",
+        "training.forecast_validation",
+        "training.sft",
+        "training.kept_answers",
+    ),
     *("sampling.rejection", "sampling.selection", "sampling.foundation"),
-    *(f"evaluation.{name}" for name in ("arguments", "breakdown", "command", "compare", "evidence", "examples", "folds")),
+    *(
+        f"evaluation.{name}"
+        for name in ("arguments", "breakdown", "command", "compare", "evidence", "examples", "folds")
+    ),
     *(f"evaluation.{name}" for name in ("forecast_files", "matching", "protocol", "scores", "stage", "trades")),
     *(f"report.{name}" for name in ("fans", "page", "pictures", "trust", "runs_page")),
     *(f"forward.{path.stem}" for path in (ROOT / "stonk_pipeline" / "forward").glob("[a-z]*.py")),
