@@ -65,12 +65,6 @@ def guarded(tokenizer: Any, conversations: Sequence[Messages]) -> list[Messages]
     ]
 
 
-def guarded_rows(tokenizer: Any, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a trainer, which applies the template itself, with their `prompt` guarded."""
-    asked = guarded(tokenizer, [row["prompt"] for row in rows])
-    return [row | {"prompt": messages} for row, messages in zip(rows, asked, strict=True)]
-
-
 def control_tokens(tokenizer: Any) -> Control:
     """What of a vocabulary is no text: special tokens, and added tokens with markup in their spelling.
 

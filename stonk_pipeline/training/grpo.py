@@ -10,7 +10,7 @@ from stonk_pipeline.config import GRPOStage
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs import Progress, Stage
-from stonk_pipeline.sampling.guarding import guarded_rows
+from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models
 from stonk_pipeline.training.forecast_book import RewardBook
@@ -86,12 +86,14 @@ def _weights(config: GRPOStage) -> dict[str, float]:
 
 def _rows(windows: list[Window], targets: list[Target], config: GRPOStage, tokenizer: Any) -> list[dict[str, Any]]:
     """Dataset rows in random order; the prompt column is all that the model sees."""
+    horizon = len(targets[0].values)
+    asked = [forecast.messages(window, config.prompt, horizon) for window in windows]  # TRL applies the template
     rows = []
-    for window, target in zip(windows, targets, strict=True):
+    for messages, window, target in zip(guarded(tokenizer, asked), windows, targets, strict=True):
         price = window.last + window.price_offset / window.price_unit
         rows.append(
             {
-                "prompt": forecast.messages(window, config.prompt, len(target.values)),
+                "prompt": messages,
                 "target": list(target.values),
                 "last": window.last,
                 "volatility": window.volatility,
@@ -101,7 +103,7 @@ def _rows(windows: list[Window], targets: list[Target], config: GRPOStage, token
             }
         )
     random.Random(config.seed).shuffle(rows)
-    return guarded_rows(tokenizer, rows)
+    return rows
 
 
 FIRST = Stage("stage1_grpo_training", GRPOStage, run)

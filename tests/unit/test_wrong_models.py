@@ -8,7 +8,7 @@ import pytest
 from stonk_pipeline.config import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.form import TAGS
-from stonk_pipeline.sampling.guarding import guarded_rows
+from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training import settings
 from stonk_pipeline.training.chat import Chat
@@ -166,8 +166,8 @@ def test_system_message_is_put_before_the_question_where_a_template_has_no_place
     (prompt,) = render(tokenizer, [ASKED], room=1, limit=999, shorter="")
     begun = "<|im_start|>user\nAnswer as <answer>[1.0]</answer>.\n\n100.0 1.5<|im_end|>\n<|im_start|>assistant\n"
     assert prompt == begun
-    (row,) = guarded_rows(tokenizer, [{"prompt": ASKED}])  # the trainer applies the template itself
-    assert tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False) == begun
+    (asked,) = guarded(tokenizer, [ASKED])  # the trainer applies the template itself
+    assert tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False) == begun
     chat = Chat.of(tokenizer, [])
     answer = "<think>up</think>\n<answer>[1.0]</answer>"
     assert chat.end == tokenizer.convert_tokens_to_ids("<|im_end|>")
