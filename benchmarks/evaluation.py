@@ -26,7 +26,9 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stonk_pipeline import dataset, runs
-from stonk_pipeline.config import DataConfig, MarketConfig, PipelineConfig, load_config
+from stonk_pipeline.config.data import DataConfig, MarketConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.command import ANY_JUMP, evaluate, read_closes

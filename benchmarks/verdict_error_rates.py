@@ -24,7 +24,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stonk_pipeline.config import ComparisonConfig, MarketConfig
+from stonk_pipeline.config.data import MarketConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.significance import SPANS, cluster, skill_intervals, target_span
 from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, decide

@@ -11,7 +11,7 @@ from prefect.states import Completed
 
 from flows.train_flow import train_flow
 from stonk_pipeline import retraining, roots
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.begin import guard_run
 from tasks.retrain import announce_newer_bars, prepare, take_over

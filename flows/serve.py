@@ -34,7 +34,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline import locks, options, roots
-from stonk_pipeline.config import AnyConfig, load_config
+from stonk_pipeline.config.recipes import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError, of_system
 from tasks import access, contact, guard, server, slots
 from tasks.automations import ensure_retrain_automation

@@ -53,7 +53,7 @@ from preprocessing.units import PRICES, check_units
 from preprocessing.values import read_numbers
 from preprocessing.weeks import check_week, drop_unfinished_week, today
 from preprocessing.zones import session_days
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, VOLUME
 from stonk_pipeline.untrusted import shown

@@ -9,7 +9,7 @@ import pandas as pd
 from preprocessing.repairs import Repair, note, refuse
 from preprocessing.table import Table
 from preprocessing.values import cell_text
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import DATE
 from stonk_pipeline.untrusted import shown
 

@@ -14,7 +14,7 @@ from preprocessing.repairs import refuse
 from preprocessing.spacing import SATURDAY, trades_every_day, weekdays
 from preprocessing.table import Table
 from preprocessing.zones import exchange_zone
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import DATE
 from stonk_pipeline.untrusted import shown
 

@@ -10,7 +10,7 @@ from preprocessing.decisions import decide
 from preprocessing.news import News, read_news
 from preprocessing.records import read_records, split_records
 from stonk_pipeline import dataset, market
-from stonk_pipeline.config import ExamplesStage
+from stonk_pipeline.config.calls import ExamplesStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, balanced, natural, write_examples
 from stonk_pipeline.market_news import generate_news, write_news

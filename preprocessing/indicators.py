@@ -11,7 +11,7 @@ from ta.momentum import RSIIndicator, StochasticOscillator, WilliamsRIndicator
 from ta.trend import MACD, EMAIndicator, SMAIndicator
 from ta.volatility import BollingerBands
 
-from stonk_pipeline.config import IndicatorPeriods
+from stonk_pipeline.config.data import IndicatorPeriods
 from stonk_pipeline.schema import CLOSE, HIGH, INDICATORS, LOW
 
 STILL = 1e-9

@@ -13,7 +13,7 @@ from preprocessing.indicators import add_indicators
 from preprocessing.ohlcv import find_files
 from preprocessing.spacing import period_of
 from preprocessing.windows import Scale, fit_scale, is_defined, look_back
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import DATE, INDICATORS, STATISTICS, Window
 

@@ -12,7 +12,7 @@ from preprocessing.files import bars_stem
 from preprocessing.parsing import file_tickers, looks_like_bars, read_table
 from preprocessing.repairs import Repair
 from preprocessing.tickers import SYMBOL
-from stonk_pipeline.config import EMBEDDED, DataConfig
+from stonk_pipeline.config.data import EMBEDDED, DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.untrusted import shown
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from preprocessing.repairs import Repair, refuse
 from preprocessing.table import Table
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN
 
 MOST_ROWS, MOST_SHARE = 5, 0.01

@@ -17,7 +17,7 @@ from preprocessing.parquet import parquet_names, read_parquet
 from preprocessing.repairs import shown
 from preprocessing.table import ADJUSTED, KNOWN, Table
 from preprocessing.tickers import rows_of, unnamed_rows
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, DATE, VOLUME
 from stonk_pipeline.untrusted import shown as shown_one

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from preprocessing.fetching import download, public
 from preprocessing.ohlcv import Bars, clean_symbol, every_name, find_files, read_bars
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError, EngineError
 from stonk_pipeline.settings_operations import IngestConfig
 

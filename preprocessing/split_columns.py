@@ -10,7 +10,7 @@ import numpy as np
 
 from preprocessing.repairs import Repair, note, refuse
 from preprocessing.table import Table
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import CLOSE, DATE, OPEN
 
 SHARES = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(?:[:/]|for)\s*([0-9]*\.?[0-9]+)\s*")

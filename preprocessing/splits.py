@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocessing.windows import Windows
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import ConfigError
 
 

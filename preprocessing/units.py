@@ -6,7 +6,7 @@ import numpy as np
 
 from preprocessing.repairs import SHOWN, Repair, refuse
 from preprocessing.table import Table
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN
 
 PRICES = (OPEN, HIGH, LOW, CLOSE)

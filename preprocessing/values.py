@@ -17,7 +17,7 @@ from preprocessing.decimals import (
 )
 from preprocessing.repairs import refuse
 from preprocessing.table import Table
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import VOLUME
 from stonk_pipeline.untrusted import shown
 

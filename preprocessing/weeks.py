@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from preprocessing.repairs import Repair, note, refuse, remark
 from preprocessing.spacing import FEW, KINDS, SATURDAY, STRAY, TRADED, trades_every_day, weekdays, weekend_sessions
 from preprocessing.table import Table
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.schema import DATE
 
 NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from preprocessing.statistics import window_statistics
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, DIFFERENCE_INDICATORS, INDICATORS, LEVEL_INDICATORS, STATISTICS
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
-from stonk_pipeline.config import RunConfig
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.pipeline import CONFIG
 from stonk_pipeline.training.adapters import COMMIT

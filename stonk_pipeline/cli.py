@@ -17,7 +17,7 @@ from pathlib import Path
 from stonk_pipeline import __version__, capacity, dag, interrupt, locks, pipeline, process
 from stonk_pipeline.base_model import asked, resettled
 from stonk_pipeline.brief import brief
-from stonk_pipeline.config import make_config, merge, of_forecasts
+from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.forward import command as forward

@@ -9,7 +9,11 @@ from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
-from stonk_pipeline.config import AnyConfig, DirectionConfig, PipelineConfig, RunConfig, Settings
+from stonk_pipeline.config.base import Settings
+from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import AnyConfig
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import Stage
 

@@ -8,7 +8,7 @@ import math
 import re
 
 from stonk_pipeline import form
-from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.figures import indicator_text
 from stonk_pipeline.form import TAGS as TAGS
 from stonk_pipeline.form import Messages as Messages

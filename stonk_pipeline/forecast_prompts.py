@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.errors import PromptError
 from stonk_pipeline.forecast import SHORTER, answer, messages
 from stonk_pipeline.sampling.prompts import render, token_ids

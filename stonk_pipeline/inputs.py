@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 
-from stonk_pipeline.config import EMBEDDED, AnyConfig
+from stonk_pipeline.config.data import EMBEDDED
+from stonk_pipeline.config.recipes import AnyConfig
 
 
 def bar_files(config: AnyConfig) -> dict[str, Path]:

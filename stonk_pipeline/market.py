@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
 MOMENTUM = 0.3

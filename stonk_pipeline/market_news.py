@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.direction import MarketNewsConfig, NewsConfig
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import CLOSE, DATE, Side

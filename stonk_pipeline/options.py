@@ -5,7 +5,8 @@ import shutil
 import subprocess
 from typing import Any, TypeVar
 
-from stonk_pipeline.config import AnyConfig, RunConfig, load_config, make_config, merge, recipe_names
+from stonk_pipeline.config.recipes import AnyConfig, load_config, make_config, merge, recipe_names
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.untrusted import DEEPEST, shown
 from stonk_pipeline.untrusted_yaml import parse_yaml

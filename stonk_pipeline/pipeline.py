@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import folders, locks
-from stonk_pipeline.config import AnyConfig, RunConfig, make_config
+from stonk_pipeline.config.recipes import AnyConfig, make_config
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.inputs import bar_files, news_files

@@ -11,7 +11,9 @@ from rich.table import Table
 
 from stonk_pipeline import dataset
 from stonk_pipeline.base_model import settled
-from stonk_pipeline.config import AnyConfig, DirectionConfig, PipelineConfig, of_forecasts
+from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
 from stonk_pipeline.pipeline import Run
 
 CPU_FLOPS, GPU_FLOPS = 1e11, 1e14

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stonk_pipeline import errors
 from stonk_pipeline.capacity import killed_hint
-from stonk_pipeline.config import RunConfig
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.runs import Progress
 
 PROGRESS, ERROR = "@progress ", "@error "

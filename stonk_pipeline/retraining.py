@@ -14,7 +14,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stonk_pipeline import dag, folders, locks, pipeline
-from stonk_pipeline.config import EMBEDDED, PipelineConfig, merge
+from stonk_pipeline.config.data import EMBEDDED
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.ingest_log import bars_digest
 from stonk_pipeline.inputs import bar_files

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import folders, locks
-from stonk_pipeline.config import Settings
+from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.model_digest import model_digests
 from stonk_pipeline.provenance import file_digest as file_digest

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from stonk_pipeline import forecast, tiny_build
-from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.form import Messages
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.schema import Window

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.dataset import read_split
 from stonk_pipeline.form import Messages

@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL
 
 from stonk_pipeline import pipeline, process, roots
 from stonk_pipeline.base_model import settled
-from stonk_pipeline.config import AnyConfig
+from stonk_pipeline.config.recipes import AnyConfig
 from stonk_pipeline.publishing import require_publishable
 from tasks import guard, server
 

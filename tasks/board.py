@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from stonk_pipeline import pipeline
-from stonk_pipeline.config import AnyConfig
+from stonk_pipeline.config.recipes import AnyConfig
 
 
 @dataclass

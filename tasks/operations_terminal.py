@@ -8,7 +8,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from stonk_pipeline import interrupt
-from stonk_pipeline.config import Settings
+from stonk_pipeline.config.base import Settings
 from stonk_pipeline.untrusted_yaml import parse_yaml
 from tasks import server
 

@@ -9,7 +9,7 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from stonk_pipeline import process, retraining
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.registry.entries import key_of
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.settings_operations import RetrainConfig

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from stonk_pipeline import dag, inputs, interrupt, options, pipeline
 from stonk_pipeline.base_model import resettled
-from stonk_pipeline.config import AnyConfig, make_config, merge
+from stonk_pipeline.config.recipes import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
 from tasks import begin, board, server

@@ -21,7 +21,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: threads of two would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.market import generate
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from preprocessing.ohlcv import read_bars
-from stonk_pipeline.config import DataConfig, MarketConfig
+from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.forecast import SHORTER, Messages
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training.adapters import read_adapter

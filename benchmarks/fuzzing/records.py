@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import dataset, ingest_log
-from stonk_pipeline.config import load_config
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.forward import log as forward_log
 from stonk_pipeline.forward.quantiles import LEVELS

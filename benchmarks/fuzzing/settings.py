@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import recipe_names
+from stonk_pipeline.config.recipes import recipe_names
 from stonk_pipeline.options import add_config_options, resolve_config
 
 from .cases import NUMBERS, Case, Reader, damaged, printable

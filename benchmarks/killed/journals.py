@@ -13,7 +13,7 @@ from killed.steps import Facts, Step, Writer
 from preprocessing import store
 from preprocessing.sources import make_source
 from stonk_pipeline import ingest_log
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.forward.files import files_of, keep, table_text
 from stonk_pipeline.forward.log import LOG, Forecasted, read
 from stonk_pipeline.forward.make import Made

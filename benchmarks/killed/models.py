@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 from killed.steps import Facts, Step, Writer, missing
-from stonk_pipeline.config import GRPOStage, PipelineConfig, Settings
+from stonk_pipeline.config.base import Settings
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.pipeline import write_run
 from stonk_pipeline.publishing import publish_missed

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from stonk_pipeline.config import CallsStage
+from stonk_pipeline.config.calls import CallsStage
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.direction import SHORTER, messages, read_all
 from stonk_pipeline.errors import StageError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from stonk_pipeline.config import CallsStage
+from stonk_pipeline.config.calls import CallsStage
 from stonk_pipeline.evaluation.calls_results import CallExample, Kind
 from stonk_pipeline.examples import Examples
 from stonk_pipeline.rewards.direction import Outcome, total

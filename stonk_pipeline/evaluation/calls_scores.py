@@ -12,7 +12,7 @@ from statistics import fmean
 
 import numpy as np
 
-from stonk_pipeline.config import CallsStage
+from stonk_pipeline.config.calls import CallsStage
 from stonk_pipeline.direction import question
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.calls_examples import pick_answers

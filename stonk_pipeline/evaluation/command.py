@@ -10,7 +10,8 @@ import pandas as pd
 
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.brief import first_lines
-from stonk_pipeline.config import DataConfig, PipelineConfig
+from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.baselines import persistence

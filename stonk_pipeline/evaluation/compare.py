@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from stonk_pipeline.config import ComparisonConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation import baselines, distribution, metrics
 from stonk_pipeline.evaluation.breakdown import by_group, by_horizon, by_month, window_records

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stonk_pipeline.config import ComparisonStage
+from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare, without_read
 from stonk_pipeline.evaluation.metrics import Floats

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import ComparisonStage
+from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.results import Comparison, FoldSkill, read_comparison
 from stonk_pipeline.evaluation.stage import finish

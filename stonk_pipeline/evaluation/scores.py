@@ -6,7 +6,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from stonk_pipeline.config import ComparisonConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.evaluation import conformal, distribution, metrics
 from stonk_pipeline.evaluation.metrics import Bools, Floats, skill
 from stonk_pipeline.evaluation.results import Kind, Row

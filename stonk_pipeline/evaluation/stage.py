@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stonk_pipeline import dataset, forecast
-from stonk_pipeline.config import ComparisonStage
+from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.evaluation import conformal, evidence
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable

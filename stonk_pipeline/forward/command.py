@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stonk_pipeline.brief import SHOWN
-from stonk_pipeline.config import EMBEDDED, AnyConfig, of_forecasts
+from stonk_pipeline.config.data import EMBEDDED
+from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.options import WAIT, with_wait
 from stonk_pipeline.process import report_progress
@@ -133,7 +134,7 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
 
 def _score(args: argparse.Namespace) -> int:
     from stonk_pipeline import ingest_log
-    from stonk_pipeline.config import DataConfig
+    from stonk_pipeline.config.data import DataConfig
     from stonk_pipeline.forward.calendar import in_weeks
     from stonk_pipeline.forward.honesty import require_honest
     from stonk_pipeline.forward.log import read

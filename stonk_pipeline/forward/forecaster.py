@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import EMBEDDED, PipelineConfig, of_forecasts
+from stonk_pipeline.config.data import EMBEDDED
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import of_forecasts
 from stonk_pipeline.errors import ConfigError, RegistryError
 from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.registry.entries import Entry

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stonk_pipeline.config import Seed, Settings
+from stonk_pipeline.config.base import Seed, Settings
 from stonk_pipeline.roots import PathOrName, PathText
 
 KEY = r"^[^/\\*?\[\].-][^/\\*?\[\]]*/[^/\\*?\[\].-][^/\\*?\[\]]*$"

@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import journal
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.evaluation.command import ANY_JUMP, read_closes
 from stonk_pipeline.forward.calendar import in_weeks

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stonk_pipeline.config import CallsStage, DirectionConfig
+from stonk_pipeline.config.calls import CallsStage, DirectionConfig
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.direction import read_all
 from stonk_pipeline.errors import RegistryError

@@ -9,7 +9,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline import dataset, forecast, journal
-from stonk_pipeline.config import ComparisonStage, DataConfig, DirectionConfig, PipelineConfig, RunConfig, of_forecasts
+from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.evaluation import ComparisonStage
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import of_forecasts
+from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation import metrics

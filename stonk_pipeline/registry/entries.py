@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stonk_pipeline import dataset, folders
 from stonk_pipeline.compared import verdict_of
-from stonk_pipeline.config import AnyConfig, make_config
+from stonk_pipeline.config.recipes import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict

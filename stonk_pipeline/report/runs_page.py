@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from stonk_pipeline.compared import require_comparison
-from stonk_pipeline.config import of_forecasts
+from stonk_pipeline.config.recipes import of_forecasts
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline import open_run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import EngineError, StartError, UnknownModelError
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown

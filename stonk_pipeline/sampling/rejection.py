@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import dataset, forecast
-from stonk_pipeline.config import SamplingConfig, SamplingStage
+from stonk_pipeline.config.training import SamplingConfig, SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.runs import Progress, Stage, write_atomic

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stonk_pipeline import direction
-from stonk_pipeline.config import CallPolicyStage
+from stonk_pipeline.config.calls import CallPolicyStage
 from stonk_pipeline.config.direction import RewardShape
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.examples import Examples, read_examples

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stonk_pipeline import dataset, forecast
-from stonk_pipeline.config import GRPOStage
+from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.forecast_prompts import questions

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import dataset, forecast
-from stonk_pipeline.config import GRPOStage
+from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs import Progress, Stage

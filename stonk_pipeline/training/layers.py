@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stonk_pipeline.config import LoraConfig
+from stonk_pipeline.config.training import LoraConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.untrusted import reason, shown
 

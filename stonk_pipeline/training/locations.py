@@ -7,7 +7,7 @@ models of the hub as well.
 import difflib
 from pathlib import Path
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.training import hub
 from stonk_pipeline.training.adapters import read_adapter

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stonk_pipeline.config import LoraConfig, ModelConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
 from stonk_pipeline.model_digest import cache as cache
 from stonk_pipeline.training.adapters import read_adapter

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import ModelConfig, PolicyConfig
+from stonk_pipeline.config.training import ModelConfig, PolicyConfig
 from stonk_pipeline.runs import CHECKPOINTS, Progress
 from stonk_pipeline.training import models
 from stonk_pipeline.training.chat import Chat

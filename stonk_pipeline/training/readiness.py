@@ -6,7 +6,7 @@ No weights are loaded. What is refused here would otherwise be refused by an eng
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.training import hub, locations
 from stonk_pipeline.training.settings import check_config, of_text

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import SFTConfig, SFTStage
+from stonk_pipeline.config.training import SFTConfig, SFTStage
 from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (

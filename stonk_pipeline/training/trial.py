@@ -6,7 +6,7 @@ Layers without numbers (torch's `meta` device) cost a fraction of a second, what
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config import LoraConfig
+from stonk_pipeline.config.training import LoraConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.training.fitting import outlined
 from stonk_pipeline.training.layers import put_adapters, require_all_adapted

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from stonk_pipeline.config import PolicyConfig
+from stonk_pipeline.config.training import PolicyConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.schema import Unreadable
 from stonk_pipeline.untrusted import shown

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from stonk_pipeline import dag, pipeline
-from stonk_pipeline.config import ModelConfig, load_config
+from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.process import run_child
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from stonk_pipeline import dataset, forecast, pipeline, plan, tiny
-from stonk_pipeline.config import ModelConfig, PipelineConfig, SamplingConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.training import ModelConfig, SamplingConfig
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine, open_engine
 from stonk_pipeline.sampling.known import takes_adapters

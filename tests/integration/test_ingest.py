@@ -20,7 +20,7 @@ import pytest
 from preprocessing import store
 from preprocessing.sources import make_source
 from stonk_pipeline import dag, ingest_log
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.settings_operations import IngestConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import pipeline
-from stonk_pipeline.config import load_config
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import StageResult, file_digest
 from stonk_pipeline.training.checkpoints import last_whole_checkpoint

@@ -12,7 +12,7 @@ from stonk_pipeline.training.adapters import read_adapter
 SAVE = """
 import sys
 from pathlib import Path
-from stonk_pipeline.config import LoraConfig, ModelConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.training import models
 model = ModelConfig(backend="peft", max_seq_length=320)
 loaded = models.load_for_training(model, LoraConfig(rank=4), 0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PromptError
 from stonk_pipeline.training.adapters import CONFIG, WEIGHTS, identity, read_adapter
 from stonk_pipeline.training.models import EMBEDDED_MODELS, base_location

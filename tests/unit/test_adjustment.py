@@ -8,7 +8,7 @@ import pytest
 
 from preprocessing.ohlcv import Bars, read_bars
 from preprocessing.units import PRICES
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, OPEN
 

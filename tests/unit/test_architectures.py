@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import plan
-from stonk_pipeline.config import LoraConfig, ModelConfig, PipelineConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.sampling.known import require_known

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from stonk_pipeline import cli, pipeline, plan
-from stonk_pipeline.config import ModelConfig, load_config, make_config
+from stonk_pipeline.config.recipes import load_config, make_config
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.training.locations import EMBEDDED_MODELS, base_directory, base_location
 from stonk_pipeline.training.readiness import context_length, require_model
@@ -220,7 +221,7 @@ def test_base_directory_asks_nobody(tmp_path):
 
 
 def test_stage_is_not_done_any_more_when_its_base_model_changed(model, tmp_path):
-    from stonk_pipeline.config import SFTStage
+    from stonk_pipeline.config.training import SFTStage
     from stonk_pipeline.runs import Stage, execute, finished
 
     run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))

@@ -8,7 +8,7 @@ import pytest
 
 from preprocessing.dataset import STAGE
 from stonk_pipeline import dataset, runs
-from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.evaluation import baselines, metrics
 from stonk_pipeline.schema import INDICATORS, STATISTICS, History, Target, Window
 

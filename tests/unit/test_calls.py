@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from stonk_pipeline.config import CallsStage, DirectionConfig
+from stonk_pipeline.config.calls import CallsStage, DirectionConfig
 from stonk_pipeline.config.direction import STAGE_ONE, DirectionPrompt, GateConfig
 from stonk_pipeline.direction import REASONS, answer, question, read_all
 from stonk_pipeline.errors import StageError

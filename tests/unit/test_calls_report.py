@@ -12,8 +12,10 @@ import pytest
 
 from preprocessing.dataset import preprocess
 from preprocessing.direction import run as make_examples
-from stonk_pipeline.config import ComparisonConfig, DataConfig, DirectionConfig, MarketConfig
+from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.direction import GateConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.direction import answer, read_all
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.calls import TRAINING_LOG, finish, finish_gate, informative_share, read_log, some

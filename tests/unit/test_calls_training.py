@@ -10,7 +10,9 @@ from preprocessing import dataset as preprocessing_dataset
 from preprocessing import direction as examples_stage
 from stonk_pipeline import direction
 from stonk_pipeline.cli import build_parser
-from stonk_pipeline.config import DirectionConfig, MarketConfig, load_config, make_config
+from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.data import MarketConfig
+from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.market import generate

@@ -3,7 +3,8 @@
 import pytest
 
 from stonk_pipeline import forecast
-from stonk_pipeline.config import ModelConfig, PromptConfig
+from stonk_pipeline.config.data import PromptConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import PromptError, StageError
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.form import TAGS

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stonk_pipeline.config import Settings
+from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs import Stage, execute
 from stonk_pipeline.training.checkpoints import (

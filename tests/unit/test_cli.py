@@ -10,7 +10,7 @@ import pytest
 
 from stonk_pipeline import __version__, dag, pipeline
 from stonk_pipeline.cli import build_parser, main
-from stonk_pipeline.config import load_config
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.options import OPTIONS, resolve_config
 

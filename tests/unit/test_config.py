@@ -8,15 +8,10 @@ import typing
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from stonk_pipeline.config import (
-    EMBEDDED,
-    GRPOConfig,
-    PipelineConfig,
-    load_config,
-    make_config,
-    merge,
-    recipe_names,
-)
+from stonk_pipeline.config.data import EMBEDDED
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import load_config, make_config, merge, recipe_names
+from stonk_pipeline.config.training import GRPOConfig
 from stonk_pipeline.errors import ConfigError
 
 

@@ -10,7 +10,8 @@ import pytest
 from preprocessing.dataset import STAGE
 from stonk_pipeline import dataset, runs
 from stonk_pipeline.cli import main
-from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage, load_config
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison

@@ -9,7 +9,7 @@ import pytest
 from preprocessing.decisions import decide, movement
 from preprocessing.news import News, read_news
 from preprocessing.ohlcv import read_bars
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import (

@@ -14,7 +14,7 @@ import pytest
 from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.sources import make_source, source_symbols
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 from stonk_pipeline.settings_operations import IngestConfig

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from stonk_pipeline import direction, forecast, form
-from stonk_pipeline.config import DirectionConfig, PipelineConfig
+from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.direction import DirectionPrompt
+from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.direction import (
     REASONS,
     answer,

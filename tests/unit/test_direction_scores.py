@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, confusion_matrix
 
-from stonk_pipeline.config import ComparisonConfig
 from stonk_pipeline.config.direction import GateConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.evaluation.direction import (
     Caller,
     Cases,

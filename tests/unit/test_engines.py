@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from stonk_pipeline import tiny
-from stonk_pipeline.config import LoraConfig, ModelConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import EngineError, PromptError
 from stonk_pipeline.forecast import SHORTER, answer
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stonk_pipeline.config import ComparisonConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare, without_read
 from stonk_pipeline.evaluation.examples import pick_examples

@@ -11,7 +11,9 @@ from preprocessing.splits import SplitDates, fold_dates
 from stonk_pipeline import dataset, runs
 from stonk_pipeline.cli import main
 from stonk_pipeline.compared import require_comparison
-from stonk_pipeline.config import ComparisonStage, DataConfig, MarketConfig, PreprocessStage, load_config
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.evaluation import ComparisonStage
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation import evidence, folds

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stonk_pipeline import forecast
-from stonk_pipeline.config import PromptConfig
+from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.forecast import (
     REASONS,
     TAGS,

@@ -9,7 +9,7 @@ import pytest
 
 from preprocessing import store
 from stonk_pipeline import ingest_log, journal, locks, places, process
-from stonk_pipeline.config import load_config
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.ingest_log import Ingest
 from stonk_pipeline.model_digest import cache

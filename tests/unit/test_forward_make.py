@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from stonk_pipeline.cli import build_parser
-from stonk_pipeline.config import MarketConfig, load_config
+from stonk_pipeline.config.data import MarketConfig
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.forward import make as making
 from stonk_pipeline.forward.files import keep, write_files

@@ -14,8 +14,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from stonk_pipeline import direction, tiny, tiny_calls
-from stonk_pipeline.config import PromptConfig, make_config
+from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.direction import DirectionPrompt
+from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.examples import Examples
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.headlines import clean

@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from stonk_pipeline import rewards
-from stonk_pipeline.config import RECIPES, load_config, recipe_names
+from stonk_pipeline.config.recipes import RECIPES, load_config, recipe_names
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -14,7 +14,8 @@ from preprocessing.ohlcv import read_bars
 from preprocessing.restatement import compare
 from preprocessing.sources import make_source
 from stonk_pipeline import cli, ingest_log, pipeline
-from stonk_pipeline.config import DataConfig, make_config
+from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.errors import DataError, StageError
 from stonk_pipeline.runs import file_digest
 from stonk_pipeline.settings_operations import IngestConfig

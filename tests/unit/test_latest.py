@@ -8,7 +8,7 @@ from preprocessing.history import first_row
 from preprocessing.latest import last_window, latest_windows
 from preprocessing.windows import Scale
 from stonk_pipeline import dataset
-from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market import generate
 from stonk_pipeline.schema import CLOSE

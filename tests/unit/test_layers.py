@@ -2,7 +2,7 @@
 
 import pytest
 
-from stonk_pipeline.config import LoraConfig, ModelConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.training.layers import require_all_adapted
 from stonk_pipeline.training.models import load_for_training

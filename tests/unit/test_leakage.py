@@ -14,7 +14,7 @@ import pytest
 
 from preprocessing import dataset
 from preprocessing.ohlcv import find_files
-from stonk_pipeline.config import EMBEDDED, DataConfig, MarketConfig, PreprocessStage, PromptConfig
+from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig, PreprocessStage, PromptConfig
 from stonk_pipeline.dataset import read_split
 from stonk_pipeline.forecast import messages
 from stonk_pipeline.market import best_possible, generate

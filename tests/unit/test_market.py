@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stonk_pipeline import market
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.market import DECAY, MOMENTUM, REVERSION, best_possible, generate
 from stonk_pipeline.schema import BAR_COLUMNS
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocessing.ohlcv import Bars, read_bars
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, VOLUME
 

@@ -12,7 +12,7 @@ from prefect.utilities.importtools import import_object
 
 from flows import serve
 from stonk_pipeline import pipeline
-from stonk_pipeline.config import load_config
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
 from stonk_pipeline.provenance import changed_code, loaded_code
 from stonk_pipeline.runs import Manifest

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import tiny
-from stonk_pipeline.config import PipelineConfig, Settings, make_config
+from stonk_pipeline.config.base import Settings
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.dag import FORECAST, Step
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.pipeline import new_directory, open_run, write_run

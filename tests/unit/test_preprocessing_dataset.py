@@ -13,7 +13,7 @@ from preprocessing.formatting import csv_lines, significant
 from preprocessing.history import days_needed
 from preprocessing.ohlcv import find_files
 from stonk_pipeline import runs
-from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.dataset import read_histories, read_split
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market import best_possible, generate

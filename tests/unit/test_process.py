@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import errors, process
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 
 ROOT = Path(__file__).parents[2]
@@ -210,7 +210,7 @@ def test_run_child_leaves_no_grandchild_behind(scripted, heard, output, ending):
 PARENT = """
 from pathlib import Path
 from stonk_pipeline import process
-from stonk_pipeline.config import PipelineConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
 code = "process.die_with_parent(); print(os.getpid()); time.sleep(100)"
 process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, lambda line: print(line, flush=True))
 """

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from stonk_pipeline.config import MarketConfig
+from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.market import best_possible, generate
 from stonk_pipeline.registry.promotion import decide, trial_level
 from stonk_pipeline.schema import CLOSE, DATE

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.config import PipelineConfig, Settings
+from stonk_pipeline.config.base import Settings
+from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.publishing import publish, publish_missed

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from preprocessing.ohlcv import read_bars
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE
 

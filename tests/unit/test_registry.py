@@ -9,7 +9,8 @@ import pytest
 
 from stonk_pipeline import dataset, pipeline
 from stonk_pipeline.cli import main
-from stonk_pipeline.config import GRPOStage, load_config
+from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.forward.log import LOG

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import pipeline, retraining
-from stonk_pipeline.config import PipelineConfig, make_config, merge
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import make_config, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.runs import read_manifest
 from stonk_pipeline.settings_operations import RetrainConfig

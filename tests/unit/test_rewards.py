@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stonk_pipeline.config import RewardWeights
+from stonk_pipeline.config.training import RewardWeights
 from stonk_pipeline.forecast import REASONS, answer, parse
 from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome, direction, form, outcome, skill, trading
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window

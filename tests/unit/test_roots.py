@@ -7,7 +7,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline import roots
-from stonk_pipeline.config import DirectionConfig, PipelineConfig, load_config
+from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.forward.request import ForecastRequest

@@ -11,7 +11,7 @@ from importlib import metadata
 
 import pytest
 
-from stonk_pipeline.config import Settings
+from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import DataError, StageError
 from stonk_pipeline.runs import (
     CHECKPOINTS,

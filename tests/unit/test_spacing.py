@@ -10,7 +10,8 @@ from preprocessing.dataset import preprocess
 from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.spacing import find_spacing
 from stonk_pipeline import dataset, forecast, periods
-from stonk_pipeline.config import DataConfig, PreprocessStage, PromptConfig, make_config
+from stonk_pipeline.config.data import DataConfig, PreprocessStage, PromptConfig
+from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.backtest import trade
 from stonk_pipeline.forward.calendar import in_weeks, weeks_from

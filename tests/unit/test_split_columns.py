@@ -9,7 +9,7 @@ import pytest
 from preprocessing.ohlcv import Bars, read_bars
 from preprocessing.split_columns import _ratio
 from preprocessing.units import PRICES
-from stonk_pipeline.config import DataConfig, MarketConfig
+from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market import generate
 from stonk_pipeline.schema import CLOSE

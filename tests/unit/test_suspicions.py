@@ -10,7 +10,7 @@ import pytest
 from preprocessing.dataset import load_bars, preprocess
 from preprocessing.ohlcv import Bars, find_files
 from preprocessing.suspicions import suspect_splits
-from stonk_pipeline.config import DataConfig, MarketConfig, PreprocessStage
+from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.market import generate
 from stonk_pipeline.report.frame import environment
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN

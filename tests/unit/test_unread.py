@@ -3,7 +3,8 @@
 import pytest
 
 from stonk_pipeline import forecast
-from stonk_pipeline.config import GRPOConfig, LoraConfig, ModelConfig, PromptConfig
+from stonk_pipeline.config.data import PromptConfig
+from stonk_pipeline.config.training import GRPOConfig, LoraConfig, ModelConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.schema import Forecast

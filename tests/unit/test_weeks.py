@@ -10,7 +10,7 @@ from preprocessing.ohlcv import Bars, read_bars
 from preprocessing.sources import checks_of
 from preprocessing.table import Table
 from preprocessing.weeks import drop_unfinished_week
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.settings_operations import IngestConfig
 

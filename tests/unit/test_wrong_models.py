@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from stonk_pipeline.config import ModelConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.sampling.guarding import guarded

@@ -11,7 +11,7 @@ import pytest
 from preprocessing.ohlcv import Bars, read_bars
 from preprocessing.suspicions import suspect_splits
 from preprocessing.units import PRICES
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 

@@ -6,7 +6,7 @@ import pytest
 
 from preprocessing.ohlcv import read_bars
 from preprocessing.zones import ZONES
-from stonk_pipeline.config import DataConfig
+from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import DATE
 
