@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from stonk_pipeline.config.direction import NewsConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Headline

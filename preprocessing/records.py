@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from preprocessing.companies import clean_ticker, company
 from preprocessing.splits import split_dates
 from stonk_pipeline.config.data import DataConfig
-from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
+from stonk_pipeline.config.direction import ExamplesConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.headlines import clean

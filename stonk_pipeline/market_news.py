@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.config.direction import MarketNewsConfig, NewsConfig
+from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import CLOSE, DATE, Side
 

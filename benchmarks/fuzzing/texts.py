@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from preprocessing.companies import read_companies
 from preprocessing.news import read_news
 from preprocessing.records import read_records
-from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
+from stonk_pipeline.config.direction import ExamplesConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.evaluation.forecast_files import read_forecasts
 from stonk_pipeline.evaluation.protocol import HORIZON
 

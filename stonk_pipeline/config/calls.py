@@ -14,11 +14,10 @@ from stonk_pipeline.config.direction import (
     DirectionWeights,
     ExamplesConfig,
     GateConfig,
-    MarketNewsConfig,
-    NewsConfig,
     RewardShape,
 )
 from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
 from stonk_pipeline.roots import PathOrName, PathText

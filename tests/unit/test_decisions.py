@@ -10,7 +10,8 @@ from preprocessing.decisions import decide, movement
 from preprocessing.news import News, read_news
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig
-from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
+from stonk_pipeline.config.direction import ExamplesConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import (
     Examples,

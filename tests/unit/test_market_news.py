@@ -9,7 +9,7 @@ import pytest
 
 from preprocessing.news import known, read_news
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.config.direction import MarketNewsConfig, NewsConfig
+from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.market_news import NOISE, TELLING, generate_news, write_news
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from preprocessing.companies import company
 from preprocessing.news import read_news
-from stonk_pipeline.config.direction import DirectionPrompt, NewsConfig
+from stonk_pipeline.config.direction import DirectionPrompt
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.direction import question
 from stonk_pipeline.masking import mask, mask_dates
 from stonk_pipeline.schema import Decision, Headline, Window

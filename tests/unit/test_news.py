@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from preprocessing.news import close_of, known, read_news
-from stonk_pipeline.config.direction import NewsConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 
 CLOCK = NewsConfig()

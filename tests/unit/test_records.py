@@ -8,7 +8,8 @@ import pytest
 
 from preprocessing.companies import company, read_companies
 from preprocessing.records import read_records
-from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
+from stonk_pipeline.config.direction import ExamplesConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 
 SETTINGS = ExamplesConfig(max_train_samples=None)

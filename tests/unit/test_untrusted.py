@@ -13,7 +13,8 @@ from preprocessing.news import read_news
 from preprocessing.ohlcv import read_bars
 from preprocessing.records import read_records
 from stonk_pipeline.config.data import DataConfig
-from stonk_pipeline.config.direction import ExamplesConfig, NewsConfig
+from stonk_pipeline.config.direction import ExamplesConfig
+from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation.forecast_files import read_forecasts
