@@ -34,7 +34,7 @@ from killed.journals import Bars, ForwardLog  # noqa: E402
 from killed.models import Promote, Prune, Publication, Register  # noqa: E402
 from killed.steps import Facts, Step, Writer  # noqa: E402
 
-from stonk_pipeline import locks  # noqa: E402
+from stonk_pipeline.files import locks  # noqa: E402
 from tests.killing import die_at  # noqa: E402
 
 WRITERS: tuple[type[Writer], ...] = (Register, Promote, Prune, ForwardLog, Publication, Bars)

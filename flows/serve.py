@@ -33,9 +33,10 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
-from stonk_pipeline import locks, options, roots
+from stonk_pipeline import options
 from stonk_pipeline.config.recipes import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError, of_system
+from stonk_pipeline.files import locks, roots
 from tasks import access, contact, guard, server, slots
 from tasks.automations import ensure_retrain_automation
 
@@ -154,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _confine(config: AnyConfig, chosen: list[str], *, private: bool) -> None:
-    """Confines the paths and the addresses of all runs that are started from here; see `stonk_pipeline.roots`.
+    """Confines the paths and the addresses of all runs that are started from here; see `stonk_pipeline.files.roots`.
 
     Raises:
         ConfigError: the settings of the form themselves lead elsewhere.

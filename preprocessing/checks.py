@@ -55,8 +55,8 @@ from preprocessing.weeks import check_week, drop_unfinished_week, today
 from preprocessing.zones import session_days
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, VOLUME
-from stonk_pipeline.untrusted import shown
 
 ROUNDING = 0.005
 """Largest share by which high and low may miss open and close and still pass for rounding."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.untrusted import reason, shown
+from stonk_pipeline.files.untrusted import reason, shown
 
 REMEDY = "repair or delete that line"
 

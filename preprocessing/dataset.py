@@ -14,9 +14,9 @@ from preprocessing.spacing import common_period
 from preprocessing.splits import SplitDates, members, split_dates
 from preprocessing.suspicions import suspect_splits
 from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit_scale, shuffle_targets
-from stonk_pipeline.brief import first_lines
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.runs import Progress, Stage, file_digest, write_atomic
 from stonk_pipeline.schema import DATE, SPLITS
 

@@ -10,8 +10,8 @@ from preprocessing.repairs import Repair, note, refuse
 from preprocessing.table import Table
 from preprocessing.values import cell_text
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import DATE
-from stonk_pipeline.untrusted import shown
 
 CLOCK = (
     r"(?:[T ,]\s*(?P<h>[0-9]{1,2}):(?P<min>[0-9]{2})(?::(?P<s>[0-9]{2})(?:[.,][0-9]+)?)?(?:\s*(?P<half>[AaPp])[Mm])?)?"

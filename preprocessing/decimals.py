@@ -9,8 +9,8 @@ import pandas as pd
 from preprocessing.repairs import refuse
 from preprocessing.table import ADJUSTED, Table
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import DATE, VOLUME
-from stonk_pipeline.untrusted import shown
 
 LABELS = {ADJUSTED: "Adj Close"}
 POINT = (

@@ -15,8 +15,8 @@ from preprocessing.spacing import SATURDAY, trades_every_day, weekdays
 from preprocessing.table import Table
 from preprocessing.zones import exchange_zone
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import DATE
-from stonk_pipeline.untrusted import shown
 
 WEEKDAYS = 5
 """On so many must there be stamps before they show whose midnight they are: 21:00 in UTC is midnight in Moscow and the

@@ -1,9 +1,9 @@
 """Downloads bars from an address, within bounds: whom it may ask, for how long, and how much is taken.
 
 An address may come from a form. A served ingest therefore reads none in private networks or on this machine, where an
-address is often all that is asked for (`stonk_pipeline.roots`). The name is resolved once, each address that it has is
-checked, and the connection goes to one that was checked. This happens where connections are opened, so that it holds
-for redirects too, and for a name that leads elsewhere a moment later.
+address is often all that is asked for (`stonk_pipeline.files.roots`). The name is resolved once, each address that it
+has is checked, and the connection goes to one that was checked. This happens where connections are opened, so that it
+holds for redirects too, and for a name that leads elsewhere a moment later.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 import httpcore
 import httpx
 
-from stonk_pipeline import roots
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files import roots
 from stonk_pipeline.settings_operations import IngestConfig
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.unpacking import unpack
+from stonk_pipeline.files.unpacking import unpack
 
 TEXT = (".csv", ".txt", ".tsv")
 PARQUET = ".parquet"

@@ -8,9 +8,9 @@ from preprocessing.indicators import defined_from
 from preprocessing.ohlcv import Bars
 from preprocessing.splits import SplitDates, share_bounds
 from preprocessing.windows import still_bars
-from stonk_pipeline.brief import first_lines, first_names
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files.brief import first_lines, first_names
 from stonk_pipeline.schema import DATE
 
 

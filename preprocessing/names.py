@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preprocessing.table import ADJUSTED
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
-from stonk_pipeline.untrusted import shown
 
 TICKER, TIME, SPLIT = "ticker", "time", "split"
 ADJUSTED_SET = {OPEN: "adjopen", HIGH: "adjhigh", LOW: "adjlow", CLOSE: ADJUSTED}

@@ -14,7 +14,7 @@ from preprocessing.repairs import Repair
 from preprocessing.tickers import SYMBOL
 from stonk_pipeline.config.data import EMBEDDED, DataConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.untrusted import shown
+from stonk_pipeline.files.untrusted import shown
 
 MOST_TOLD = 20
 """Tickers of one file, left out, that are named one by one."""

@@ -9,8 +9,8 @@ from preprocessing.dialects import MOST_COLUMNS
 from preprocessing.files import MOST_BYTES
 from preprocessing.names import name_columns, plain
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files.untrusted import reason
 from stonk_pipeline.schema import CLOSE, DATE
-from stonk_pipeline.untrusted import reason
 
 MOST_ROWS = 20_000_000
 """A column of one repeated value takes no room in a file, and much in memory."""

@@ -19,8 +19,8 @@ from preprocessing.table import ADJUSTED, KNOWN, Table
 from preprocessing.tickers import rows_of, unnamed_rows
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files.untrusted import shown as shown_one
 from stonk_pipeline.schema import BAR_COLUMNS, DATE, VOLUME
-from stonk_pipeline.untrusted import shown as shown_one
 
 SETTLED = 2.0
 """Seconds since its last change after which a file is kept in memory for its next ticker."""

@@ -27,9 +27,9 @@ from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
+from stonk_pipeline.files.untrusted import LONGEST_LINE, finite, parse_json, reason
 from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
-from stonk_pipeline.untrusted import LONGEST_LINE, finite, parse_json, reason
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 ENDINGS = (".jsonl", ".parquet")

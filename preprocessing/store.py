@@ -21,8 +21,9 @@ from preprocessing.formatting import bar_columns, csv_lines, write_lines
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars
 from preprocessing.restatement import compare, merged
 from preprocessing.sources import Fetch, checks_of, source_symbols
-from stonk_pipeline import folders, ingest_log, locks
+from stonk_pipeline import ingest_log
 from stonk_pipeline.errors import DataError, PipelineError, StageError
+from stonk_pipeline.files import folders, locks
 from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
 from stonk_pipeline.runs import file_digest

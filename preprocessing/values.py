@@ -18,8 +18,8 @@ from preprocessing.decimals import (
 from preprocessing.repairs import refuse
 from preprocessing.table import Table
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import VOLUME
-from stonk_pipeline.untrusted import shown
 
 MISSING = ("", "null", "NULL", "nan", "NaN", "NAN", "-nan", "None", "none", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaT")
 SPACED = r"[-+]?[0-9]{1,3}(?:[ '’\u00a0\u202f][0-9]{3})+(?:[.,][0-9]*)?"

@@ -14,12 +14,13 @@ import sys
 import traceback
 from pathlib import Path
 
-from stonk_pipeline import __version__, capacity, dag, interrupt, locks, pipeline, process
+from stonk_pipeline import __version__, capacity, dag, interrupt, pipeline, process
 from stonk_pipeline.base_model import asked, resettled
-from stonk_pipeline.brief import brief
 from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation import arguments
+from stonk_pipeline.files import locks
+from stonk_pipeline.files.brief import brief
 from stonk_pipeline.forward import command as forward
 from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.publishing import publish_missed

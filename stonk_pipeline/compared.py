@@ -5,9 +5,9 @@ from pathlib import Path
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
+from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline import CONFIG, Run, open_run
 from stonk_pipeline.runs import MANIFEST, MODEL, Manifest, read_manifest, verify
-from stonk_pipeline.untrusted import read_model
 
 COMPARE = "compare"
 DIRECTORY = "model_comparison"

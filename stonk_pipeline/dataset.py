@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files.untrusted import is_name, is_ticker, read_table, reason
 from stonk_pipeline.periods import A_YEAR, TRADING_DAY
 from stonk_pipeline.schema import (
     CLOSE,
@@ -28,7 +29,6 @@ from stonk_pipeline.schema import (
     Target,
     Window,
 )
-from stonk_pipeline.untrusted import is_name, is_ticker, read_table, reason
 
 TEXTS = ("stock", "date", "context_start", "target_start", "target_end", "sequence")
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -19,10 +19,10 @@ from pydantic import TypeAdapter
 from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files.untrusted import LARGEST_TABLE, is_ticker, parse_json, read_text, reason
 from stonk_pipeline.headlines import is_clean
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Decision, Label, Movement
-from stonk_pipeline.untrusted import LARGEST_TABLE, is_ticker, parse_json, read_text, reason
 
 Read = TypeVar("Read")
 

@@ -15,11 +15,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import journal
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files import journal
+from stonk_pipeline.files.untrusted import MEGABYTE, check_plain, parse_json, read_bytes, reason
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.runs import file_digest, json_digest, read_manifest
-from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes, reason
 
 LOG = "ingest.jsonl"
 HISTORY = "history"

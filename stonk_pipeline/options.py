@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from stonk_pipeline.config.recipes import AnyConfig, load_config, make_config, merge, recipe_names
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.untrusted import DEEPEST, shown
-from stonk_pipeline.untrusted_yaml import parse_yaml
+from stonk_pipeline.files.untrusted import DEEPEST, shown
+from stonk_pipeline.files.yaml import parse_yaml
 
 WAIT = "wait_minutes"
 """The setting that a command with a trained model's settings takes as well."""

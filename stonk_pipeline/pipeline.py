@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import folders, locks
 from stonk_pipeline.config.recipes import AnyConfig, make_config
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files import folders, locks
+from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.inputs import bar_files, news_files
 from stonk_pipeline.places import CONFIG as CONFIG
 from stonk_pipeline.places import FOLDS as FOLDS
@@ -39,7 +40,6 @@ from stonk_pipeline.runs import (
     write_atomic,
 )
 from stonk_pipeline.training.locations import base_directory, base_location
-from stonk_pipeline.untrusted import read_table
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import folders
 from stonk_pipeline.errors import PipelineError, StageError
+from stonk_pipeline.files import folders
+from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.runs import LOCK, MANIFEST, MARK, read_manifest
-from stonk_pipeline.untrusted import read_table
 
 CONFIG = "config.json"
 """Settings of a run, in its directory."""

@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stonk_pipeline import folders, locks
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files import folders, locks
 from stonk_pipeline.places import ORIGIN as ORIGIN
 from stonk_pipeline.places import PUBLICATION, is_note, require_outside, table_of
 from stonk_pipeline.runs import output_files, verify, write_atomic

@@ -13,17 +13,18 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline import dag, folders, locks, pipeline
+from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import merge
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files import folders, locks
+from stonk_pipeline.files.model_digest import model_digests
+from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.ingest_log import bars_digest
 from stonk_pipeline.inputs import bar_files
-from stonk_pipeline.model_digest import model_digests
 from stonk_pipeline.runs import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
 from stonk_pipeline.training.locations import base_directory, on_hub
-from stonk_pipeline.untrusted import read_table
 
 BARS = "bars"
 """Directory below the results directory that keeps the bars of each training."""

@@ -17,13 +17,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import folders, locks
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.model_digest import model_digests
-from stonk_pipeline.provenance import file_digest as file_digest
-from stonk_pipeline.provenance import git_commit, library_versions, loaded_code
-from stonk_pipeline.untrusted import is_name, read_model, shown
+from stonk_pipeline.files import folders, locks
+from stonk_pipeline.files.model_digest import model_digests
+from stonk_pipeline.files.provenance import file_digest as file_digest
+from stonk_pipeline.files.provenance import git_commit, library_versions, loaded_code
+from stonk_pipeline.files.untrusted import is_name, read_model, shown
 
 MANIFEST = "manifest.json"
 MODEL = "model"

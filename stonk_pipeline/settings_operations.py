@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from stonk_pipeline.config.base import IsoDate, Settings
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config, merge, of_forecasts
-from stonk_pipeline.roots import PathOrName, PathText
+from stonk_pipeline.files.roots import PathOrName, PathText
 
 MARKET_ZONE = "America/New_York"
 """Time zone of the schedules below: they follow the exchange through daylight-saving changes."""

@@ -10,9 +10,10 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline import pipeline, process, roots
+from stonk_pipeline import pipeline, process
 from stonk_pipeline.base_model import settled
 from stonk_pipeline.config.recipes import AnyConfig
+from stonk_pipeline.files import roots
 from stonk_pipeline.publishing import require_publishable
 from tasks import guard, server
 

@@ -6,8 +6,9 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import process, roots
+from stonk_pipeline import process
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.files import roots
 from stonk_pipeline.forward.request import ForecastRequest
 
 LOG = "forecasts.log"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from stonk_pipeline import locks
+from stonk_pipeline.files import locks
 
 GOODBYE = "goodbye"
 PATIENCE_SECONDS = 3600

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 
 from stonk_pipeline import interrupt
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.untrusted_yaml import parse_yaml
+from stonk_pipeline.files.yaml import parse_yaml
 from tasks import server
 
 LISTS = {"symbols", "stocks"}

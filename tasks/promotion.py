@@ -12,8 +12,9 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from stonk_pipeline import pipeline, process, roots
+from stonk_pipeline import pipeline, process
 from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.files import roots
 from stonk_pipeline.runs import StageResult
 
 ASK_SECONDS = 24 * 3600

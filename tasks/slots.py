@@ -16,8 +16,8 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalC
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectException
 
-from stonk_pipeline import locks
 from stonk_pipeline.errors import BusyError
+from stonk_pipeline.files import locks
 
 
 def limit_name(device: str) -> str:

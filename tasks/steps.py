@@ -15,9 +15,9 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
 from stonk_pipeline import pipeline, process
-from stonk_pipeline.brief import brief
 from stonk_pipeline.errors import PipelineError, StageError
-from stonk_pipeline.provenance import changed_code
+from stonk_pipeline.files.brief import brief
+from stonk_pipeline.files.provenance import changed_code
 from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.runs import StageResult, read_manifest
 from tasks import begin, board, slots

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import pipeline
-from stonk_pipeline.brief import brief
+from stonk_pipeline.files.brief import brief
 from stonk_pipeline.runs import StageResult
 
 

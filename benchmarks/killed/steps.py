@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stonk_pipeline import folders
+from stonk_pipeline.files import folders
 
 Facts = dict[str, object]
 """Name -> value of all that can be seen of a folder through the interface of its reader."""

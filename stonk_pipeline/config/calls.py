@@ -20,7 +20,7 @@ from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
-from stonk_pipeline.roots import PathOrName, PathText
+from stonk_pipeline.files.roots import PathOrName, PathText
 
 
 class CallPolicyConfig(PolicyConfig):

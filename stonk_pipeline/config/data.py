@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Seed, Settings
-from stonk_pipeline.roots import PathOrName
+from stonk_pipeline.files.roots import PathOrName
 
 EMBEDDED = "embedded"
 """Value of `DataConfig.data_dir` that stands for the generated market."""

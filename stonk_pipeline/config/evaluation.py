@@ -7,7 +7,7 @@ from pydantic import Field
 from stonk_pipeline.config.base import PositiveInt, Settings
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import ModelConfig
-from stonk_pipeline.roots import PathOrName
+from stonk_pipeline.files.roots import PathOrName
 
 
 class ComparisonConfig(Settings):

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.roots import confined
-from stonk_pipeline.untrusted import read_text, shown
-from stonk_pipeline.untrusted_yaml import parse_yaml
+from stonk_pipeline.files.roots import confined
+from stonk_pipeline.files.untrusted import read_text, shown
+from stonk_pipeline.files.yaml import parse_yaml
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 AnyConfig = PipelineConfig | DirectionConfig

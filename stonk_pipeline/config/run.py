@@ -9,7 +9,7 @@ from stonk_pipeline.config.base import Seed, Settings
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
-from stonk_pipeline.roots import PathText
+from stonk_pipeline.files.roots import PathText
 
 
 class RunConfig(Settings):

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Settings, Share
 from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.roots import PathOrName
+from stonk_pipeline.files.roots import PathOrName
 
 Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", max_length=200)]
 """A commit, tag or branch; no path that leads upwards."""

@@ -13,10 +13,10 @@ from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY, CallGroup, 
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Result
 from stonk_pipeline.evaluation.transition import GateFigures, Transition
+from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.rewards.direction import Quality
 from stonk_pipeline.runs import write_atomic
 from stonk_pipeline.schema import Label, Side
-from stonk_pipeline.untrusted import read_model
 
 Kind = Literal["good", "bad", "unreadable"]
 MODELS = ("base", "stage_one", "stage_two")

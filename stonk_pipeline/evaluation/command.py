@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline import dataset, forecast
-from stonk_pipeline.brief import first_lines
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.dag import FORECAST
@@ -27,6 +26,7 @@ from stonk_pipeline.evaluation.protocol import (
     test_parts,
     vta,
 )
+from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.inputs import bar_files
 from stonk_pipeline.runs import Progress, execute
 

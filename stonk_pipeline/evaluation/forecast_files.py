@@ -10,8 +10,8 @@ import numpy as np
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.evaluation.protocol import HORIZON
-from stonk_pipeline.untrusted import shown
-from stonk_pipeline.untrusted_tables import read_frame
+from stonk_pipeline.files.tables import read_frame
+from stonk_pipeline.files.untrusted import shown
 
 MOST_PRICE = 1e12
 COLUMNS = ("stock", "date", "values")

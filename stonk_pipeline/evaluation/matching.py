@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.untrusted import shown
+from stonk_pipeline.files.untrusted import shown
 
 MIN_SHARE = 0.5
 """Of the test windows that need a forecast of their own before a file is scored."""

@@ -7,9 +7,9 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.periods import TRADING_DAY
 from stonk_pipeline.runs import write_atomic
-from stonk_pipeline.untrusted import read_model
 
 Finding = Literal["evidence of skill", "no evidence of skill", "worse than persistence", "too little data to tell"]
 Kind = Literal["model", "baseline", "best possible"]

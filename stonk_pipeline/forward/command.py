@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stonk_pipeline.brief import SHOWN
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
+from stonk_pipeline.files.brief import SHOWN
 from stonk_pipeline.options import WAIT, with_wait
 from stonk_pipeline.process import report_progress
 

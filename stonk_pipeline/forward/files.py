@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stonk_pipeline import folders
+from stonk_pipeline.files import folders
 from stonk_pipeline.forward.log import LogEntry, append
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.report.style import LIGHT, Draw, png

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import journal
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.files import journal
 from stonk_pipeline.forward.log import LOG
 
 

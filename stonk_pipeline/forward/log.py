@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline import journal
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.files import journal
+from stonk_pipeline.files.untrusted import reason, shown
 from stonk_pipeline.forward.wellformed import draw_of, why_not
 from stonk_pipeline.runs import json_digest
-from stonk_pipeline.untrusted import reason, shown
 
 LOG = "log.jsonl"
 CLOCKS_APART = timedelta(minutes=10)

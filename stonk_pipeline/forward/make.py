@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline import forecast
-from stonk_pipeline.brief import first_lines
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
+from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.forward.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.forward.forecaster import Forecaster, generated
 from stonk_pipeline.forward.log import Forecasted

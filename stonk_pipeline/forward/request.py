@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stonk_pipeline.config.base import Seed, Settings
-from stonk_pipeline.roots import PathOrName, PathText
+from stonk_pipeline.files.roots import PathOrName, PathText
 
 KEY = r"^[^/\\*?\[\].-][^/\\*?\[\]]*/[^/\\*?\[\].-][^/\\*?\[\]]*$"
 """A model and a stock: two plain names of folders."""

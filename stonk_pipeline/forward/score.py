@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import journal
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.evaluation.command import ANY_JUMP, read_closes
+from stonk_pipeline.files import journal
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.forward.calendar import in_weeks
 from stonk_pipeline.forward.log import LogEntry, read
 from stonk_pipeline.forward.quantiles import MEDIAN, crps_of, inside
-from stonk_pipeline.untrusted import shown
 
 SCORES = "scores.jsonl"
 REMEDY = "delete the file and score again"

@@ -9,8 +9,8 @@ from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.forward.quantiles import LEVELS
-from stonk_pipeline.untrusted import shown
 
 if TYPE_CHECKING:
     from stonk_pipeline.forward.log import Forecasted

@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.files.untrusted import is_name, read_model
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.registry.entries import now
 from stonk_pipeline.runs import write_atomic
-from stonk_pipeline.untrusted import is_name, read_model
 
 CHAMPION = "champion.json"
 REMEDY = "put back the file as it was, or delete it and promote a model"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import dataset, forecast, journal
+from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.evaluation import ComparisonStage
@@ -20,6 +20,8 @@ from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.files import journal
+from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline import Run
 from stonk_pipeline.registry.calls_contest import call_losses
 from stonk_pipeline.registry.entries import Entry
@@ -28,7 +30,6 @@ from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
-from stonk_pipeline.untrusted import read_model
 
 DECISION = "promotion/decision.json"
 Answers = Sequence[Sequence[Forecast | Unreadable]]

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import folders, journal
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.files import folders, journal
 from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.registry import champions, entries, trials

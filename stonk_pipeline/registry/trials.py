@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stonk_pipeline import journal
 from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.files import journal
+from stonk_pipeline.files.untrusted import reason
 from stonk_pipeline.registry import champions
 from stonk_pipeline.registry.champions import CHAMPION, Champions
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.runs import json_digest
-from stonk_pipeline.untrusted import reason
 
 TRIALS = "trials.jsonl"
 REMEDY = "put back the file as it was"

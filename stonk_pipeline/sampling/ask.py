@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stonk_pipeline import locks
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.files import locks
 from stonk_pipeline.runs import Progress
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
 from stonk_pipeline.training import models

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stonk_pipeline.errors import ConfigError, StageError
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.training.templates import CONVERSATION
-from stonk_pipeline.untrusted import shown
 
 
 @dataclass(frozen=True)

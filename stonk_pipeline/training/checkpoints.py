@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.runs import CHECKPOINTS, file_digest, write_atomic
-from stonk_pipeline.untrusted import read_table
 
 SEAL = "sealed.json"
 STATE = "state"

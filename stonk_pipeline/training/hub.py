@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from stonk_pipeline.errors import ConfigError, DownloadError, PipelineError
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.training.adapters import COMMIT
 from stonk_pipeline.training.weights import check_model, weight_files
-from stonk_pipeline.untrusted import shown
 
 ASKING_SECONDS = 10
 DEFAULT = "main"

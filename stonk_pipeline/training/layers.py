@@ -6,7 +6,7 @@ from typing import Any
 
 from stonk_pipeline.config.training import LoraConfig
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.untrusted import reason, shown
+from stonk_pipeline.files.untrusted import reason, shown
 
 
 def linear_kinds(network: Any, name: str) -> list[str]:

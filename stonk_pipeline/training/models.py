@@ -13,7 +13,7 @@ from typing import Any
 
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
-from stonk_pipeline.model_digest import cache as cache
+from stonk_pipeline.files.model_digest import cache as cache
 from stonk_pipeline.training.adapters import read_adapter
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.fitting import outlined, require_finite

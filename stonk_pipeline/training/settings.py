@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.untrusted import read_table, shown
+from stonk_pipeline.files.untrusted import read_table, shown
 
 REMEDY = "copy the file again, or save the model anew as safetensors"
 ADAPTER = "adapter_config.json"

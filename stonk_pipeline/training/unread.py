@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from stonk_pipeline.config.training import PolicyConfig
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import Unreadable
-from stonk_pipeline.untrusted import shown
 
 FIRST_STEPS = 5
 """Steps without one readable answer after which a training is given up. All answers then have one reward, so no step

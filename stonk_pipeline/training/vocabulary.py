@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.untrusted import MEGABYTE, read_bytes, reason, shown
 from stonk_pipeline.form import TAGS
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.generation import end_tokens
 from stonk_pipeline.training.settings import of_text
-from stonk_pipeline.untrusted import MEGABYTE, read_bytes, reason, shown
 
 LARGEST = 200 * MEGABYTE
 """Bytes of a tokenizer.json; those of Gemma have 33 MB, which take half a second."""

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from stonk_pipeline import dag, locks, pipeline
+from stonk_pipeline import dag, pipeline
+from stonk_pipeline.files import locks
 from stonk_pipeline.runs import output_files, read_manifest
 from tests.served import ROOT, Served, digests, environment
 

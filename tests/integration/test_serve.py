@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stonk_pipeline import locks
+from stonk_pipeline.files import locks
 from tests.served import Served, of_home
 
 

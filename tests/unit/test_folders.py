@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import cli, folders, journal, locks, pipeline
+from stonk_pipeline import cli, pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import RegistryError, StageError
+from stonk_pipeline.files import folders, journal, locks
 from stonk_pipeline.publishing import ADAPTER, ORIGIN, publish
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry

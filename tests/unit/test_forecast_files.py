@@ -9,7 +9,7 @@ import pytest
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.forecast_files import read_forecasts, read_rows
-from stonk_pipeline.untrusted_tables import MOST_CELLS
+from stonk_pipeline.files.tables import MOST_CELLS
 
 VALUES = [float(day) for day in range(98, 108)]
 DAYS = pd.bdate_range("2022-03-14", periods=30)

@@ -8,11 +8,12 @@ from datetime import date
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log, journal, locks, places, process
+from stonk_pipeline import ingest_log, places, process
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
+from stonk_pipeline.files import journal, locks
+from stonk_pipeline.files.model_digest import cache
 from stonk_pipeline.ingest_log import Ingest
-from stonk_pipeline.model_digest import cache
 from stonk_pipeline.pipeline import LOG, alone_in, write_run
 from stonk_pipeline.publishing import publish
 from stonk_pipeline.registry.store import Registry
@@ -228,6 +229,6 @@ def test_prune_keeps_the_champion_whatever_its_entry_says(tmp_path, pruned):
 
 def test_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    from stonk_pipeline import model_digest
+    from stonk_pipeline.files import model_digest
 
     assert model_digest._cache() == cache() / "digests.json" == tmp_path / "stonk-pipeline" / "digests.json"

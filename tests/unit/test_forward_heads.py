@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log, journal
+from stonk_pipeline import ingest_log
 from stonk_pipeline.cli import main
+from stonk_pipeline.files import journal
 from stonk_pipeline.forward.heads import LogHead, head_of
 from stonk_pipeline.forward.log import LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stonk_pipeline import journal
 from stonk_pipeline.cli import main
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.files import journal
 from stonk_pipeline.forward.log import GENESIS, LOG, Forecasted, append, read, verify_chain
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.runs import json_digest

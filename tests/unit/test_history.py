@@ -13,9 +13,9 @@ from preprocessing.history import days_needed
 from preprocessing.indicators import add_indicators
 from preprocessing.ohlcv import find_files
 from stonk_pipeline import runs
-from stonk_pipeline.brief import brief, first_lines, first_names
 from stonk_pipeline.config.data import DataConfig, IndicatorPeriods, MarketConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.files.brief import brief, first_lines, first_names
 from stonk_pipeline.market import generate
 from stonk_pipeline.schema import CLOSE, INDICATORS
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stonk_pipeline import journal
 from stonk_pipeline.cli import main
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.files import journal
 from stonk_pipeline.forward.calendar import sessions_from, weeks_from
 from stonk_pipeline.forward.honesty import require_honest
 from stonk_pipeline.forward.log import GENESIS, LOG, Forecasted, append, read

@@ -14,8 +14,9 @@ import pytest
 from preprocessing import store
 from preprocessing.ohlcv import read_bars
 from preprocessing.sources import make_source
-from stonk_pipeline import folders, ingest_log
+from stonk_pipeline import ingest_log
 from stonk_pipeline.config.data import DataConfig, MarketConfig
+from stonk_pipeline.files import folders
 from stonk_pipeline.forward.files import files_of, keep
 from stonk_pipeline.forward.log import Forecasted, read
 from stonk_pipeline.forward.make import Made

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stonk_pipeline import model_digest
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.model_digest import model_digests
-from stonk_pipeline.provenance import file_digest
+from stonk_pipeline.files import model_digest
+from stonk_pipeline.files.model_digest import model_digests
+from stonk_pipeline.files.provenance import file_digest
 from stonk_pipeline.training.locations import EMBEDDED_MODELS
 
 

@@ -14,7 +14,7 @@ from flows import serve
 from stonk_pipeline import pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
-from stonk_pipeline.provenance import changed_code, loaded_code
+from stonk_pipeline.files.provenance import changed_code, loaded_code
 from stonk_pipeline.runs import Manifest
 from tasks import begin, guard, server, steps, terminal
 

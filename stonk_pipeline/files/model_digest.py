@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.errors import ConfigError, StageError
-from stonk_pipeline.provenance import file_digest
+from stonk_pipeline.files.provenance import file_digest
 from stonk_pipeline.training.weights import weight_files
 
 READ = (

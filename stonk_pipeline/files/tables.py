@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.unpacking import unpack
-from stonk_pipeline.untrusted import MEGABYTE, read_bytes, reason
+from stonk_pipeline.files.unpacking import unpack
+from stonk_pipeline.files.untrusted import MEGABYTE, read_bytes, reason
 
 LARGEST_CSV = 256 * MEGABYTE
 MOST_CELLS = 20_000_000

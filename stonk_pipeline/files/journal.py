@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stonk_pipeline import folders, locks
 from stonk_pipeline.errors import LogError, PipelineError
-from stonk_pipeline.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
+from stonk_pipeline.files import folders, locks
+from stonk_pipeline.files.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
 
 Record = dict[str, Any]
 REMEDY = "put back the line as it was"

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 import yaml
 
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.untrusted import DEEPEST, LONGEST_NUMBER, check_plain, reason, shown
+from stonk_pipeline.files.untrusted import DEEPEST, LONGEST_NUMBER, check_plain, reason, shown
 
 MOST_VALUES = 20_000
 """Values of a text, one behind an alias counted each time that the alias stands."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from stonk_pipeline import PACKAGE
+
 CODE = ("stonk_pipeline", "preprocessing")
 NO_CODE = frozenset(
     f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors", "capacity")
@@ -22,7 +24,7 @@ def file_digest(path: Path) -> str:
 
 def loaded_code() -> dict[str, str]:
     """Digest of each source file of this project that is loaded, without those that only start and watch stages."""
-    root = Path(__file__).parent.parent
+    root = PACKAGE.parent
     files = {}
     for name, module in sorted(sys.modules.items()):
         path = Path(getattr(module, "__file__", None) or "")
@@ -33,7 +35,7 @@ def loaded_code() -> dict[str, str]:
 
 def changed_code(code: Mapping[str, str]) -> list[str]:
     """Source files that a finished stage was computed with and that are other ones, or gone, by now."""
-    root = Path(__file__).parent.parent
+    root = PACKAGE.parent
     return [
         name for name, digest in code.items() if not (root / name).is_file() or file_digest(root / name)[:16] != digest
     ]
@@ -52,7 +54,7 @@ def library_versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Commit of the checkout, with `+` if it has changes; None outside a checkout."""
-    root = Path(__file__).parent.parent
+    root = PACKAGE.parent
     try:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from stonk_pipeline.errors import BusyError, ConfigError
-from stonk_pipeline.folders import is_running
+from stonk_pipeline.files.folders import is_running
 
 LOCKS = "STONK_LOCKS"
 """Environment variable: where locks lie that belong to no run, if not in a folder of this user's in `/tmp`."""
