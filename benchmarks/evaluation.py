@@ -25,7 +25,7 @@ import pandas as pd
 # Python looks into this script's own folder first, where another script has the name of a package.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stonk_pipeline import dataset, runs
+from stonk_pipeline import dataset
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
@@ -36,6 +36,7 @@ from stonk_pipeline.evaluation.protocol import test_part
 from stonk_pipeline.evaluation.stage import finish, write_references
 from stonk_pipeline.inputs import bar_files
 from stonk_pipeline.market import generate
+from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import Forecast
 
 WINDOWS, SAMPLES = 1000, 8
@@ -75,7 +76,7 @@ def compare(config: PipelineConfig, scratch: Path) -> None:
     stage, paths, out = config.comparison_stage(), bar_files(config), scratch / "comparison"
     data = scratch / "data"
     windows = FORECAST["preprocess"].load()
-    measure("bars to windows", lambda: runs.execute(windows, config.preprocess_stage(), paths, data))
+    measure("bars to windows", lambda: manifest.execute(windows, config.preprocess_stage(), paths, data))
     test = dataset.spread(*dataset.read_split(data, "test"), WINDOWS, 0)
     write_answers(test[0], out)
     measure("baselines", lambda: write_references(stage, data, out, test, None))

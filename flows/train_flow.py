@@ -12,7 +12,7 @@ from prefect import flow
 
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.pipeline import Run
-from stonk_pipeline.runs import StageResult
+from stonk_pipeline.runs.manifest import StageResult
 from tasks.begin import begin_run
 from tasks.promotion import count_trials, promote_model
 from tasks.steps import report, step_result

@@ -17,7 +17,7 @@ from preprocessing.windows import Scale, Windows, age_features, cut_windows, fit
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.brief import first_lines
-from stonk_pipeline.runs import Progress, Stage, file_digest, write_atomic
+from stonk_pipeline.runs.manifest import Progress, Stage, file_digest, write_atomic
 from stonk_pipeline.schema import DATE, SPLITS
 
 DATASET = "dataset.json"

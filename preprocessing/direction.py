@@ -14,7 +14,7 @@ from stonk_pipeline.config.calls import ExamplesStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, balanced, natural, write_examples
 from stonk_pipeline.market_news import generate_news, write_news
-from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.schema import Company
 
 NEWS, COMPANIES, RECORDS = "news/", "companies", "records/"

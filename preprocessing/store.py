@@ -26,7 +26,7 @@ from stonk_pipeline.errors import DataError, PipelineError, StageError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
-from stonk_pipeline.runs import file_digest
+from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.schema import DATE
 from stonk_pipeline.settings_operations import IngestConfig
 

@@ -1,6 +1,6 @@
 """`python -m stonk_pipeline`."""
 
-from stonk_pipeline import interrupt
+from stonk_pipeline.runs import interrupt
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from stonk_pipeline import __version__, capacity, dag, interrupt, pipeline, process
+from stonk_pipeline import __version__, dag, pipeline
 from stonk_pipeline.base_model import asked, resettled
 from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
@@ -25,7 +25,8 @@ from stonk_pipeline.forward import command as forward
 from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.registry import command as registry
-from stonk_pipeline.runs import StageResult
+from stonk_pipeline.runs import capacity, child, interrupt
+from stonk_pipeline.runs.manifest import StageResult
 from stonk_pipeline.training.locations import local_model
 
 
@@ -75,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; the exit code is 0, or 1 with a message on standard error."""
-    process.die_with_parent()
+    child.die_with_parent()
     args = build_parser().parse_args(argv)
     interrupt.raise_again()
     try:
@@ -85,14 +86,14 @@ def main(argv: list[str] | None = None) -> int:
     except PipelineError as error:
         return _report(error)
     except OSError as error:
-        if process.has_parent():
+        if child.has_parent():
             traceback.print_exc()  # for the run's log
         return _report(of_system(error))
 
 
 def _report(error: PipelineError) -> int:
-    if process.has_parent():
-        process.report_error(error)
+    if child.has_parent():
+        child.report_error(error)
     else:
         sys.stderr.write(f"error: {error}\n")
     return 1
@@ -103,7 +104,7 @@ def _run(args: argparse.Namespace) -> int:
         from stonk_pipeline import tiny, tiny_calls
 
         rebuild = tiny_calls.rebuild_calls if args.contract == "direction" else tiny.rebuild
-        loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=process.report_progress, start=args.start)
+        loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
     if args.command == "runs":
@@ -131,7 +132,7 @@ def _run(args: argparse.Namespace) -> int:
 
         sys.stdout.write(f"{write_report(args.run_dir)}\n")
         return 0
-    if process.has_parent():  # which holds the run
+    if child.has_parent():  # which holds the run
         return _run_step(args)
     run = _open(args)
     (run.folds or [run])[0].require_inputs(args.command)  # what is wrong is said before a directory is made
@@ -164,20 +165,20 @@ def _run_fold(fold: pipeline.Run, step: str) -> None:
         sys.stdout.write(f"{line}\n")
 
     def report(done: int, total: int, note: str) -> None:
-        process.report_progress(done, total, f"{fold.title(step)}: {note}")
+        child.report_progress(done, total, f"{fold.title(step)}: {note}")
 
     if fold.finished(step) is None:
         arguments = [step, "--run-dir", str(fold.directory), "--settings", fold.digest]
         devices, wait = pipeline.devices(fold.config, step), fold.config.wait_minutes * 60
         with locks.accelerator(devices, f"{step} of {fold.directory}", wait=wait, say=say) as held:
-            process.run_child(arguments, fold.config, fold.directory / pipeline.LOG, report, say, locks=held)
+            child.run_child(arguments, fold.config, fold.directory / pipeline.LOG, report, say, locks=held)
     else:
         publish_missed(fold, step)
 
 
 def _execute(run: pipeline.Run, step: str) -> StageResult:
     """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
-    devices = [] if process.has_parent() or run.finished(step) else pipeline.devices(run.config, step)
+    devices = [] if child.has_parent() or run.finished(step) else pipeline.devices(run.config, step)
 
     def say(message: str) -> None:
         sys.stderr.write(f"{message}\n")
@@ -185,7 +186,7 @@ def _execute(run: pipeline.Run, step: str) -> StageResult:
     wait = run.config.wait_minutes * 60
     try:
         with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=say):
-            return run.execute(step, process.report_progress)
+            return run.execute(step, child.report_progress)
     except Exception as error:
         known = capacity.explain(error, step, run.directory)
         if known is None:
@@ -206,7 +207,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         files,
         args.adapter,
         ask_model,
-        process.report_progress,
+        child.report_progress,
         least=args.min_share,
         say=lambda note: sys.stderr.write(f"{note}\n"),
     )
@@ -227,7 +228,7 @@ def _test(args: argparse.Namespace) -> int:
     adapter = None if args.base else args.adapter or run.stage_dir(last_training(run)) / pipeline.ADAPTER
     out = args.out or run.directory / "test"
     examples, wait = run.stage_dir("examples"), with_wait(run.config, args.set).wait_minutes
-    evaluate_calls(run.config.calls_stage("two"), examples, adapter, out, process.report_progress, wait_minutes=wait)
+    evaluate_calls(run.config.calls_stage("two"), examples, adapter, out, child.report_progress, wait_minutes=wait)
     sys.stdout.write(f"{(out / LOG).read_text(encoding='utf-8')}\n{out / LOG}\n")
     return 0
 

@@ -7,7 +7,7 @@ from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline import CONFIG, Run, open_run
-from stonk_pipeline.runs import MANIFEST, MODEL, Manifest, read_manifest, verify
+from stonk_pipeline.runs.manifest import MANIFEST, MODEL, Manifest, read_manifest, verify
 
 COMPARE = "compare"
 DIRECTORY = "model_comparison"

@@ -15,7 +15,7 @@ from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import AnyConfig
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import Stage
+from stonk_pipeline.runs.manifest import Stage
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import LARGEST_TABLE, is_ticker, parse_json, read_text, reason
 from stonk_pipeline.headlines import is_clean
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 from stonk_pipeline.schema import Decision, Label, Movement
 
 Read = TypeVar("Read")

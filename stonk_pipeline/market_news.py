@@ -20,7 +20,7 @@ import pandas as pd
 
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 from stonk_pipeline.schema import CLOSE, DATE, Side
 
 TELLING: dict[Side, tuple[str, ...]] = {

@@ -22,7 +22,7 @@ from stonk_pipeline.places import LOG as LOG
 from stonk_pipeline.places import require_run_dir as require_run_dir
 from stonk_pipeline.publishing import ADAPTER as ADAPTER
 from stonk_pipeline.publishing import publish, require_publishable
-from stonk_pipeline.runs import (
+from stonk_pipeline.runs.manifest import (
     LOCK,
     MANIFEST,
     MARK,

@@ -11,7 +11,7 @@ from typing import Any
 from stonk_pipeline.errors import PipelineError, StageError
 from stonk_pipeline.files import folders
 from stonk_pipeline.files.untrusted import read_table
-from stonk_pipeline.runs import LOCK, MANIFEST, MARK, read_manifest
+from stonk_pipeline.runs.manifest import LOCK, MANIFEST, MARK, read_manifest
 
 CONFIG = "config.json"
 """Settings of a run, in its directory."""

@@ -15,7 +15,7 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.places import ORIGIN as ORIGIN
 from stonk_pipeline.places import PUBLICATION, is_note, require_outside, table_of
-from stonk_pipeline.runs import output_files, verify, write_atomic
+from stonk_pipeline.runs.manifest import output_files, verify, write_atomic
 
 if TYPE_CHECKING:
     from stonk_pipeline.pipeline import Run

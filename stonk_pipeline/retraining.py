@@ -23,7 +23,7 @@ from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.ingest_log import bars_digest
 from stonk_pipeline.inputs import bar_files
-from stonk_pipeline.runs import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
+from stonk_pipeline.runs.manifest import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
 from stonk_pipeline.training.locations import base_directory, on_hub
 
 BARS = "bars"

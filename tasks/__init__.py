@@ -2,7 +2,7 @@
 
 import sys
 
-from stonk_pipeline import interrupt
+from stonk_pipeline.runs import interrupt
 from tasks.environment import settle
 
 settle()  # before Prefect is imported, which reads its settings then

@@ -10,11 +10,12 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline import pipeline, process
+from stonk_pipeline import pipeline
 from stonk_pipeline.base_model import settled
 from stonk_pipeline.config.recipes import AnyConfig
 from stonk_pipeline.files import roots
 from stonk_pipeline.publishing import require_publishable
+from stonk_pipeline.runs import child
 from tasks import guard, server
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -75,7 +76,7 @@ def guard_run() -> None:
     """Ties this process to the one that started it, and has somebody tell the server if it is killed."""
     run_id = str(flow_run.id)
     if os.environ.get(SERVED) == run_id:
-        process.die_with(os.getppid())
+        child.die_with(os.getppid())
     guard.hold(run_id)
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(UUID(run_id))

@@ -6,10 +6,10 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import process
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.files import roots
 from stonk_pipeline.forward.request import ForecastRequest
+from stonk_pipeline.runs import child
 
 LOG = "forecasts.log"
 
@@ -36,7 +36,7 @@ def log_forecasts(request: ForecastRequest) -> str:
 
 def _run(arguments: list[str], directory: Path) -> list[str]:
     lines: list[str] = []
-    process.run_child(arguments, RunConfig(), directory / LOG, lambda *_: None, lines.append)
+    child.run_child(arguments, RunConfig(), directory / LOG, lambda *_: None, lines.append)
     for line in lines:
         get_run_logger().info("%s", line)
     return lines

@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from stonk_pipeline import interrupt
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.files.yaml import parse_yaml
+from stonk_pipeline.runs import interrupt
 from tasks import server
 
 LISTS = {"symbols", "stocks"}

@@ -12,10 +12,11 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from stonk_pipeline import pipeline, process
+from stonk_pipeline import pipeline
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.files import roots
-from stonk_pipeline.runs import StageResult
+from stonk_pipeline.runs import child
+from stonk_pipeline.runs.manifest import StageResult
 
 ASK_SECONDS = 24 * 3600
 """How long a person has to answer; then the challenger stays a challenger."""
@@ -80,7 +81,7 @@ def challenge(run_dir: str, after: dict[str, str]) -> str | None:
 
     del after
     logger, run = get_run_logger(), pipeline.open_run(Path(run_dir))
-    process.run_child(
+    child.run_child(
         ["models", "register", "--run-dir", run_dir, "--compare-only"],
         run.config,
         run.directory / pipeline.LOG,

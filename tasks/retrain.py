@@ -8,10 +8,11 @@ from prefect.cache_policies import INPUTS, RUN_ID
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import process, retraining
+from stonk_pipeline import retraining
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.registry.entries import key_of
 from stonk_pipeline.registry.store import Registry
+from stonk_pipeline.runs import child
 from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.automations import DATA_CHANGED, RESOURCE
 from tasks.begin import begin_run
@@ -61,7 +62,7 @@ def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> Pipe
         given = {"adapter": adapter, "out": model, "recipe": recipe, "model": base}
         command = ["merge", *(f"--{name}={value}" for name, value in given.items())]
         log = Path(settings.results_dir) / "merge.log"
-        process.run_child(command, settings, log, lambda *_: None, get_run_logger().debug)
+        child.run_child(command, settings, log, lambda *_: None, get_run_logger().debug)
     return merged
 
 

@@ -20,8 +20,8 @@ from typing import IO
 
 import httpx
 
-from stonk_pipeline import interrupt, process
 from stonk_pipeline.errors import StartError
+from stonk_pipeline.runs import child, interrupt
 from tasks import access, contact, environment, gate
 from tasks.access import LOOPBACK
 
@@ -70,7 +70,7 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
         def start() -> "subprocess.Popen[bytes]":
             return subprocess.Popen(
                 command,
-                env=os.environ | {process.PARENT: str(os.getpid())},
+                env=os.environ | {child.PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -182,8 +182,8 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 def main() -> int:
     """Runs the server in this process."""
-    process.die_with_parent()
-    os.environ.pop(process.PARENT, None)
+    child.die_with_parent()
+    os.environ.pop(child.PARENT, None)
     parser = argparse.ArgumentParser(prog="python -m tasks.server")
     parser.add_argument("host")
     parser.add_argument("port", type=int)

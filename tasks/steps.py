@@ -14,12 +14,13 @@ from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import pipeline, process
+from stonk_pipeline import pipeline
 from stonk_pipeline.errors import PipelineError, StageError
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.files.provenance import changed_code
 from stonk_pipeline.publishing import publish_missed
-from stonk_pipeline.runs import StageResult, read_manifest
+from stonk_pipeline.runs import child
+from stonk_pipeline.runs.manifest import StageResult, read_manifest
 from tasks import begin, board, slots
 from tasks.summaries import summary
 
@@ -80,7 +81,7 @@ def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> d
     with slots.occupied(devices, f"{step} of {run.directory}", wait=wait, say=logger.warning) as held:
         board.start(label)
         arguments, log = [step, "--run-dir", run_dir, "--settings", settings], run.directory / pipeline.LOG
-        process.run_child(arguments, run.config, log, showing.progress, logger.debug, locks=held)
+        child.run_child(arguments, run.config, log, showing.progress, logger.debug, locks=held)
     result = run.finished(step)
     if result is None:
         raise StageError(run.why_not_done(step))

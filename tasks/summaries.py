@@ -6,7 +6,7 @@ from typing import Any
 
 from stonk_pipeline import pipeline
 from stonk_pipeline.files.brief import brief
-from stonk_pipeline.runs import StageResult
+from stonk_pipeline.runs.manifest import StageResult
 
 
 def summary(run: pipeline.Run, result: StageResult) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import dag, inputs, interrupt, options, pipeline
+from stonk_pipeline import dag, inputs, options, pipeline
 from stonk_pipeline.base_model import resettled
 from stonk_pipeline.config.recipes import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
+from stonk_pipeline.runs import interrupt
 from tasks import begin, board, server
 
 Flows = Mapping[str, Callable[[Any], str]]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.runs import MANIFEST, Manifest, json_digest, output_files, read_manifest, write_atomic
+from stonk_pipeline.runs.manifest import MANIFEST, Manifest, json_digest, output_files, read_manifest, write_atomic
 
 ABOUT = {"versions": {"torch": "2.9.0", "pandas": "3.1.1"}, "git_commit": "0123456789ab+", "seed": 0}
 

@@ -15,7 +15,7 @@ import httpx
 
 from stonk_pipeline import dag, pipeline
 from stonk_pipeline.publishing import ADAPTER, ORIGIN
-from stonk_pipeline.runs import TIMED, file_digest, verify
+from stonk_pipeline.runs.manifest import TIMED, file_digest, verify
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"

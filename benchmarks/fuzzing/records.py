@@ -17,7 +17,7 @@ from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry
 from stonk_pipeline.registry.trials import FIRST
 from stonk_pipeline.registry.trials import TRIALS as TRIALS_FILE
-from stonk_pipeline.runs import Manifest, json_digest, verify
+from stonk_pipeline.runs.manifest import Manifest, json_digest, verify
 from stonk_pipeline.schema import INDICATORS, STATISTICS, X_COLUMNS, Y_COLUMNS
 from stonk_pipeline.training import checkpoints
 
@@ -29,7 +29,7 @@ MANIFEST = json.dumps({
     "stage": "sft", "fingerprint": "a" * 64, "config": {"rank": 8, "steps": [1, 2]}, "inputs": {"dataset": "b" * 64},
     "outputs": {"log.csv": hashlib.sha256(OUTPUT).hexdigest()}, "digest": "c" * 64, "numbers": {"loss": 1.5,
     "steps": 3},
-    "versions": {"torch": "2.9"}, "git_commit": "abc", "code": {"stonk_pipeline/runs.py": "d" * 16}, "seed": 1,
+    "versions": {"torch": "2.9"}, "git_commit": "abc", "code": {"stonk_pipeline/runs/manifest.py": "d" * 16}, "seed": 1,
     "seconds": 1.5, "finished": "2026-01-01T00:00:00Z",
 })  # fmt: skip
 MANIFEST = Manifest.model_validate_json(MANIFEST).sealed().model_dump_json()

@@ -19,7 +19,7 @@ from stonk_pipeline.forward.log import LOG, Forecasted, read
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.market import generate
-from stonk_pipeline.runs import file_digest
+from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.settings_operations import IngestConfig
 
 

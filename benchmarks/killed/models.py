@@ -14,7 +14,7 @@ from stonk_pipeline.pipeline import write_run
 from stonk_pipeline.publishing import publish_missed
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import Stage, execute, output_files
+from stonk_pipeline.runs.manifest import Stage, execute, output_files
 from tests.unit.test_registry import trained_run
 
 

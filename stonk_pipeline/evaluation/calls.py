@@ -26,7 +26,7 @@ from stonk_pipeline.evaluation.transition import transition
 from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.files.untrusted import finite, read_table, reason
 from stonk_pipeline.report.calls_pictures import write_pictures
-from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.training.models import ADAPTER

@@ -15,7 +15,7 @@ from stonk_pipeline.evaluation.results import Result
 from stonk_pipeline.evaluation.transition import GateFigures, Transition
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.rewards.direction import Quality
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 from stonk_pipeline.schema import Label, Side
 
 Kind = Literal["good", "bad", "unreadable"]

@@ -28,7 +28,7 @@ from stonk_pipeline.evaluation.protocol import (
 )
 from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.inputs import bar_files
-from stonk_pipeline.runs import Progress, execute
+from stonk_pipeline.runs.manifest import Progress, execute
 
 ANY_JUMP = 1e9
 """The protocol takes bars as they are, real jumps and all."""

@@ -13,7 +13,7 @@ from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.results import Comparison, FoldSkill, read_comparison
 from stonk_pipeline.evaluation.stage import finish
-from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.runs.manifest import Progress, Stage
 
 
 def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.periods import TRADING_DAY
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 
 Finding = Literal["evidence of skill", "no evidence of skill", "worse than persistence", "too little data to tell"]
 Kind = Literal["model", "baseline", "best possible"]

@@ -14,7 +14,7 @@ from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.report.pictures import write_pictures
-from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.runs.manifest import Progress, Stage
 from stonk_pipeline.sampling import foundation
 from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.schema import Target, Window

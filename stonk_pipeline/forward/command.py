@@ -13,7 +13,7 @@ from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.files.brief import SHOWN
 from stonk_pipeline.options import WAIT, with_wait
-from stonk_pipeline.process import report_progress
+from stonk_pipeline.runs.child import report_progress
 
 if TYPE_CHECKING:
     from stonk_pipeline.forward.log import LogEntry

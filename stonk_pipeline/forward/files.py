@@ -14,7 +14,7 @@ from stonk_pipeline.files import folders
 from stonk_pipeline.forward.log import LogEntry, append
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.report.style import LIGHT, Draw, png
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

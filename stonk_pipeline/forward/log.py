@@ -17,7 +17,7 @@ from stonk_pipeline.errors import LogError
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import reason, shown
 from stonk_pipeline.forward.wellformed import draw_of, why_not
-from stonk_pipeline.runs import json_digest
+from stonk_pipeline.runs.manifest import json_digest
 
 LOG = "log.jsonl"
 CLOCKS_APART = timedelta(minutes=10)

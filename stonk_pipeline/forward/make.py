@@ -19,7 +19,7 @@ from stonk_pipeline.forward.log import Forecasted
 from stonk_pipeline.forward.quantiles import LEVELS, quantiles_of
 from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.periods import WEEK, noun
-from stonk_pipeline.runs import Progress, json_digest
+from stonk_pipeline.runs.manifest import Progress, json_digest
 from stonk_pipeline.schema import CLOSE, DATE, Window
 
 

@@ -14,7 +14,7 @@ from stonk_pipeline.pipeline import Run
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import Progress
+from stonk_pipeline.runs.manifest import Progress
 
 
 def call_losses(

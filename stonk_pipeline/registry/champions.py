@@ -9,7 +9,7 @@ from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files.untrusted import is_name, read_model
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.registry.entries import now
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 
 CHAMPION = "champion.json"
 REMEDY = "put back the file as it was, or delete it and promote a model"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline import pipeline
-from stonk_pipeline.process import report_progress
+from stonk_pipeline.runs.child import report_progress
 
 NAME = "models"
 

@@ -28,7 +28,7 @@ from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses
 from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import Progress, execute, json_digest, write_atomic
+from stonk_pipeline.runs.manifest import Progress, execute, json_digest, write_atomic
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 DECISION = "promotion/decision.json"

@@ -19,7 +19,7 @@ from stonk_pipeline.files import folders
 from stonk_pipeline.files.untrusted import is_name, read_model, read_table, shown
 from stonk_pipeline.pipeline import ADAPTER, Run
 from stonk_pipeline.places import ENTRY as ENTRY
-from stonk_pipeline.runs import json_digest, output_files, verify, write_atomic
+from stonk_pipeline.runs.manifest import json_digest, output_files, verify, write_atomic
 
 DATA = {"forecast": "preprocess", "direction": "examples"}
 """Contract -> the step whose output the trainings read."""

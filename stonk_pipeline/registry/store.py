@@ -14,7 +14,7 @@ from stonk_pipeline.registry import champions, entries, trials
 from stonk_pipeline.registry.champions import Champions, How
 from stonk_pipeline.registry.entries import ENTRY, Entry
 from stonk_pipeline.registry.promotion import Decision
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 
 DIRECTORY = "registry"
 KEEP = 5

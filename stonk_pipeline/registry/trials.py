@@ -15,7 +15,7 @@ from stonk_pipeline.files.untrusted import reason
 from stonk_pipeline.registry import champions
 from stonk_pipeline.registry.champions import CHAMPION, Champions
 from stonk_pipeline.registry.promotion import Decision
-from stonk_pipeline.runs import json_digest
+from stonk_pipeline.runs.manifest import json_digest
 
 TRIALS = "trials.jsonl"
 REMEDY = "put back the file as it was"

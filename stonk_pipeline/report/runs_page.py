@@ -15,7 +15,7 @@ from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline import open_run
 from stonk_pipeline.places import require_outside
 from stonk_pipeline.report.frame import FINDINGS, duration, environment, flat, stylesheet
-from stonk_pipeline.runs import write_atomic
+from stonk_pipeline.runs.manifest import write_atomic
 
 SHOWN_SETTINGS = 8
 """Differing settings named for a run; of more, the number is given."""

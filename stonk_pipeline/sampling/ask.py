@@ -10,7 +10,7 @@ from typing import Any
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.files import locks
-from stonk_pipeline.runs import Progress
+from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
 from stonk_pipeline.training import models
 

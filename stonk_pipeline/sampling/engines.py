@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import EngineError, StartError, UnknownModelError
-from stonk_pipeline.runs import Progress
+from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown
 from stonk_pipeline.sampling.prompts import token_ids
 from stonk_pipeline.training import models

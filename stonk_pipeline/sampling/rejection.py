@@ -13,7 +13,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config.training import SamplingConfig, SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.forecast_prompts import questions
-from stonk_pipeline.runs import Progress, Stage, write_atomic
+from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.engines import Drawn, Draws, choose_engine, open_engine
 from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance, judge
 from stonk_pipeline.schema import Window

@@ -16,7 +16,7 @@ from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.form import Messages
 from stonk_pipeline.rewards.direction import COMPONENTS, Answer, Outcome, outcome, running_share, total
-from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
+from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render

@@ -13,7 +13,7 @@ from typing import Any
 
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import read_table
-from stonk_pipeline.runs import CHECKPOINTS, file_digest, write_atomic
+from stonk_pipeline.runs.manifest import CHECKPOINTS, file_digest, write_atomic
 
 SEAL = "sealed.json"
 STATE = "state"

@@ -9,7 +9,7 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
-from stonk_pipeline.runs import Progress, Stage
+from stonk_pipeline.runs.manifest import Progress, Stage
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.schema import Target, Window
 from stonk_pipeline.training import models

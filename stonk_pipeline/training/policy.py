@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import ModelConfig, PolicyConfig
-from stonk_pipeline.runs import CHECKPOINTS, Progress
+from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress
 from stonk_pipeline.training import models
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.checkpoints import (

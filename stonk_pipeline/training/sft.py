@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import SFTConfig, SFTStage
-from stonk_pipeline.runs import CHECKPOINTS, Progress, Stage
+from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from stonk_pipeline.runs import Progress
+from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.training.unread import Unread
 
 TRAINER_COLUMNS = (*("zero_spread_share", "entropy", "completion_length", "learning_rate", "kl", "loss", "seconds"),)

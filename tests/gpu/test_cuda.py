@@ -9,8 +9,8 @@ import pytest
 from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
-from stonk_pipeline.process import run_child
-from stonk_pipeline.runs import read_manifest
+from stonk_pipeline.runs.child import run_child
+from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine
 from stonk_pipeline.training import models
 

@@ -11,7 +11,7 @@ from stonk_pipeline import pipeline
 from stonk_pipeline.evaluation.calls_results import read_calls, read_transition
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import read_manifest
+from stonk_pipeline.runs.manifest import read_manifest
 from tests.served import environment
 
 pytestmark = pytest.mark.timeout(1200)

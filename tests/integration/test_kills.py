@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import dag, pipeline
-from stonk_pipeline.runs import verify
+from stonk_pipeline.runs.manifest import verify
 from tests.served import ROOT, Served, digests, environment, of_home, unpublished
 
 Undisturbed = tuple[str, dict[str, str]]

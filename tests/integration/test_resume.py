@@ -8,7 +8,7 @@ import pytest
 from stonk_pipeline import pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import StageResult, file_digest
+from stonk_pipeline.runs.manifest import StageResult, file_digest
 from stonk_pipeline.training.checkpoints import last_whole_checkpoint
 
 SETTINGS = {"model": {"backend": "peft"}, "sft": {"evaluations": 4}, "grpo_second": {"beta": 0.05}}

@@ -9,7 +9,7 @@ import pytest
 
 from stonk_pipeline import dag, pipeline
 from stonk_pipeline.files import locks
-from stonk_pipeline.runs import output_files, read_manifest
+from stonk_pipeline.runs.manifest import output_files, read_manifest
 from tests.served import ROOT, Served, digests, environment
 
 Undisturbed = tuple[str, dict[str, str]]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stonk_pipeline.runs import output_files
+from stonk_pipeline.runs.manifest import output_files
 from stonk_pipeline.training.adapters import read_adapter
 
 SAVE = """

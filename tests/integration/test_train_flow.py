@@ -12,7 +12,7 @@ from stonk_pipeline import dag, pipeline
 from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import read_manifest, verify
+from stonk_pipeline.runs.manifest import read_manifest, verify
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.models import base_location, load_tokenizer
 

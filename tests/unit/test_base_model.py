@@ -222,7 +222,7 @@ def test_base_directory_asks_nobody(tmp_path):
 
 def test_stage_is_not_done_any_more_when_its_base_model_changed(model, tmp_path):
     from stonk_pipeline.config.training import SFTStage
-    from stonk_pipeline.runs import Stage, execute, finished
+    from stonk_pipeline.runs.manifest import Stage, execute, finished
 
     run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
     ran = []
@@ -252,7 +252,7 @@ def test_stage_is_not_done_any_more_when_its_base_model_changed(model, tmp_path)
 
 def test_stages_of_two_base_models_are_not_mixed(model, tmp_path):
     """Stages run one by one: the base model was changed after the last training, and before the comparison."""
-    from stonk_pipeline.runs import Stage, execute
+    from stonk_pipeline.runs.manifest import Stage, execute
 
     run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
 
@@ -279,7 +279,7 @@ def test_a_step_that_a_run_does_not_have_is_named(model, tmp_path):
 
 
 def test_a_step_that_ended_on_changed_files_says_which(model, tmp_path):
-    from stonk_pipeline.runs import Stage, execute
+    from stonk_pipeline.runs.manifest import Stage, execute
 
     run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
 

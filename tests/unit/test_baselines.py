@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import STAGE
-from stonk_pipeline import dataset, runs
+from stonk_pipeline import dataset
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.evaluation import baselines, metrics
+from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import INDICATORS, STATISTICS, History, Target, Window
 
 
@@ -39,7 +40,7 @@ def data(tmp_path_factory):
     """The dataset of a small generated market."""
     out = tmp_path_factory.mktemp("dataset")
     market = MarketConfig(tickers=3, days=500)
-    runs.execute(STAGE, PreprocessStage(data=DataConfig(market=market), seed=0), {}, out)
+    manifest.execute(STAGE, PreprocessStage(data=DataConfig(market=market), seed=0), {}, out)
     return out
 
 

@@ -19,7 +19,7 @@ from stonk_pipeline.market import generate
 from stonk_pipeline.options import resolve_config
 from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.rewards.direction import COMPONENTS, Outcome
-from stonk_pipeline.runs import MANIFEST, Stage, execute
+from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable
 from stonk_pipeline.training.calls import KNOWN, CallBook, CallReward, validation_figures
 from stonk_pipeline.training.models import join_adapters

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stonk_pipeline import capacity
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, DownloadError, EngineError, StageError, StartError
+from stonk_pipeline.runs import capacity
 
 
 class OutOfMemoryError(RuntimeError):

@@ -6,7 +6,7 @@ import pytest
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.runs import Stage, execute
+from stonk_pipeline.runs.manifest import Stage, execute
 from stonk_pipeline.training.checkpoints import (
     SEAL,
     is_whole,

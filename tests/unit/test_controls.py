@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preprocessing.dataset import STAGE
-from stonk_pipeline import dataset, runs
+from stonk_pipeline import dataset
 from stonk_pipeline.cli import main
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.config.recipes import load_config
@@ -17,6 +17,7 @@ from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
 from stonk_pipeline.report.runs_page import read_runs, remarks
 from stonk_pipeline.rewards.forecast import Outcome, at_random
+from stonk_pipeline.runs import manifest
 from stonk_pipeline.sampling.selection import judge
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from tests.sealing import seal
@@ -80,7 +81,7 @@ def test_shuffled_targets_leave_nothing_to_learn_and_touch_training_alone(tmp_pa
     parts = {}
     for name, shuffle in (("plain", False), ("shuffled", True)):
         data = DataConfig(market=MarketConfig(tickers=1, days=700), shuffle_targets=shuffle)
-        runs.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
+        manifest.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
         parts[name] = {split: dataset.read_split(tmp_path / name, split) for split in ("train", "val", "test")}
     for split in ("val", "test"):
         assert parts["plain"][split] == parts["shuffled"][split]
@@ -99,7 +100,7 @@ def test_stale_windows_show_the_indicators_of_an_earlier_day_and_change_nothing_
     parts = {}
     for name, count in (("plain", 0), ("stale", 60)):
         data = DataConfig(market=MarketConfig(tickers=1, days=700), stale_windows=count)
-        runs.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
+        manifest.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
         parts[name] = dataset.read_split(tmp_path / name, "full")
     plain, stale = parts["plain"][0], parts["stale"][0]
     assert len(stale) == len(plain) - 60

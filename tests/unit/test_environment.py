@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import interrupt
 from stonk_pipeline.errors import StartError
+from stonk_pipeline.runs import interrupt
 from tasks import access, environment, server
 
 ROOT = Path(__file__).parents[2]

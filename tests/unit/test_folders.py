@@ -15,7 +15,7 @@ from stonk_pipeline.files import folders, journal, locks
 from stonk_pipeline.publishing import ADAPTER, ORIGIN, publish
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import LOCK, Stage, execute
+from stonk_pipeline.runs.manifest import LOCK, Stage, execute
 from tasks import terminal
 from tests.unit.test_registry import trained_run
 

@@ -8,7 +8,7 @@ import pytest
 
 from preprocessing.dataset import STAGE as PREPROCESS
 from preprocessing.splits import SplitDates, fold_dates
-from stonk_pipeline import dataset, runs
+from stonk_pipeline import dataset
 from stonk_pipeline.cli import main
 from stonk_pipeline.compared import require_comparison
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
@@ -23,6 +23,7 @@ from stonk_pipeline.evaluation.stage import finish
 from stonk_pipeline.market import generate
 from stonk_pipeline.pipeline import Run, open_run, write_run
 from stonk_pipeline.report.writing import write_report
+from stonk_pipeline.runs.manifest import MANIFEST, Manifest, execute, output_files
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 MARKET = MarketConfig(tickers=2, days=600)
@@ -48,7 +49,7 @@ def test_fold_dates_refuse_more_folds_than_days():
 
 
 def preprocess(out, **data):
-    runs.execute(PREPROCESS, PreprocessStage(data=DataConfig(market=MARKET, **data), seed=0), {}, out)
+    execute(PREPROCESS, PreprocessStage(data=DataConfig(market=MARKET, **data), seed=0), {}, out)
     return {part: dataset.read_split(out, part) for part in ("train", "val", "test")}
 
 
@@ -86,7 +87,7 @@ def test_preprocess_of_a_fold_does_not_see_what_comes_after_it(tmp_path):
             frame.assign(**prices).to_csv(directory / f"{stock}.csv", index=False)
         data = DataConfig(data_dir=str(directory), folds=3, fold=1)
         files = {stock: directory / f"{stock}.csv" for stock in bars}
-        runs.execute(PREPROCESS, PreprocessStage(data=data, seed=0), files, tmp_path / "out" / name)
+        execute(PREPROCESS, PreprocessStage(data=data, seed=0), files, tmp_path / "out" / name)
         out[name] = tmp_path / "out" / name
     assert json.loads((out["clean"] / "dataset.json").read_text())["test_end"] <= "2020-02-24"
     for path in out["clean"].glob("*_*_[xy].csv"):
@@ -204,9 +205,9 @@ def pooled(tmp_path_factory):
     for fold, part in zip(run.folds, (slice(0, 120), slice(120, 240)), strict=True):
         out = write_part(fold.stage_dir("compare"), part)
         manifest = {"stage": "model_comparison", "fingerprint": "", "config": {}, "inputs": {}, "numbers": {}}
-        manifest |= {"outputs": runs.output_files(out), "digest": str(part), "versions": {}, "git_commit": None}
-        whole = runs.Manifest(**manifest, seed=0, seconds=1.0, finished="").sealed()
-        (out / runs.MANIFEST).write_text(whole.model_dump_json())
+        manifest |= {"outputs": output_files(out), "digest": str(part), "versions": {}, "git_commit": None}
+        whole = Manifest(**manifest, seed=0, seconds=1.0, finished="").sealed()
+        (out / MANIFEST).write_text(whole.model_dump_json())
     result = run.execute("compare", lambda *_: None)
     assert run.finished("compare") == result
     return run

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log, places, process
+from stonk_pipeline import ingest_log, places
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.files import journal, locks
@@ -18,7 +18,8 @@ from stonk_pipeline.pipeline import LOG, alone_in, write_run
 from stonk_pipeline.publishing import publish
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report.runs_page import write_runs_page
-from stonk_pipeline.runs import LOCK, MARK
+from stonk_pipeline.runs import child
+from stonk_pipeline.runs.manifest import LOCK, MARK
 from stonk_pipeline.settings_operations import IngestConfig
 from tests.unit.test_controls import compared
 from tests.unit.test_folders import ended, left_by
@@ -171,7 +172,7 @@ def test_run_writes_behind_no_link(tmp_path, name):
         alone_in(run.directory, "x").__enter__()
     if name == LOG:
         with pytest.raises(OSError, match="symbolic link"):
-            process.run_child(["--help"], run.config, run.directory / LOG, lambda *_: None, lambda _: None)
+            child.run_child(["--help"], run.config, run.directory / LOG, lambda *_: None, lambda _: None)
     assert diary.read_text() == "mine"
 
 

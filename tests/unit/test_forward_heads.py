@@ -14,7 +14,7 @@ from stonk_pipeline.forward.heads import LogHead, head_of
 from stonk_pipeline.forward.log import LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.registry import champions
-from stonk_pipeline.runs import json_digest
+from stonk_pipeline.runs.manifest import json_digest
 
 NOW = datetime(2026, 3, 2, 22, tzinfo=UTC)
 

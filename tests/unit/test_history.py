@@ -12,11 +12,11 @@ from preprocessing.dataset import STAGE, load_bars
 from preprocessing.history import days_needed
 from preprocessing.indicators import add_indicators
 from preprocessing.ohlcv import find_files
-from stonk_pipeline import runs
 from stonk_pipeline.config.data import DataConfig, IndicatorPeriods, MarketConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.brief import brief, first_lines, first_names
 from stonk_pipeline.market import generate
+from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import CLOSE, INDICATORS
 
 PRICES = ["open", "high", "low", CLOSE]
@@ -28,9 +28,9 @@ def write(folder: Path, frame: pd.DataFrame) -> str:
     return str(folder)
 
 
-def run(out: Path, **data: object) -> runs.StageResult:
+def run(out: Path, **data: object) -> manifest.StageResult:
     config = PreprocessStage(data=DataConfig.model_validate(data), seed=0)
-    return runs.execute(STAGE, config, find_files(config.data), out)
+    return manifest.execute(STAGE, config, find_files(config.data), out)
 
 
 def bars(count: int = 400) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def many(path: Path, tickers: int) -> None:
     rows = bars(300).tail(5).to_csv(index=False, header=False).splitlines()
     lines = [f"T{number:05d},{row}" for number in range(tickers) for row in rows]
     path.write_text("Ticker,Date,Open,High,Low,Close,Volume\n" + "\n".join(lines) + "\n")
-    runs.os.utime(path, (1e9, 1e9))  # not just being written
+    manifest.os.utime(path, (1e9, 1e9))  # not just being written
 
 
 def test_load_bars_reads_a_market_of_short_histories_in_time(tmp_path):
@@ -108,8 +108,8 @@ def test_fingerprint_reads_a_file_of_many_stocks_once(tmp_path, monkeypatch):
     many(tmp_path / "market.csv", 50)
     data = DataConfig(data_dir=str(tmp_path))
     read: list[Path] = []
-    monkeypatch.setattr(runs, "file_digest", lambda path: read.append(path) or "0")
-    _, digests = runs.fingerprint(STAGE, PreprocessStage(data=data, seed=0), find_files(data))
+    monkeypatch.setattr(manifest, "file_digest", lambda path: read.append(path) or "0")
+    _, digests = manifest.fingerprint(STAGE, PreprocessStage(data=data, seed=0), find_files(data))
     assert read == [tmp_path / "market.csv"] and len(digests) == 50
 
 

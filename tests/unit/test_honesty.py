@@ -12,7 +12,7 @@ from stonk_pipeline.forward.calendar import sessions_from, weeks_from
 from stonk_pipeline.forward.honesty import require_honest
 from stonk_pipeline.forward.log import GENESIS, LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS
-from stonk_pipeline.runs import json_digest
+from stonk_pipeline.runs.manifest import json_digest
 
 HORIZON = 3
 NOW = datetime(2026, 3, 20, tzinfo=UTC)

@@ -25,7 +25,7 @@ from stonk_pipeline.market import generate
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.promotion import decide
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.runs import file_digest
+from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.schema import DATE
 from stonk_pipeline.settings_operations import IngestConfig
 from tests.killing import kill_at_every_instant

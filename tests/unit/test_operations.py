@@ -15,7 +15,7 @@ from stonk_pipeline import pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
 from stonk_pipeline.files.provenance import changed_code, loaded_code
-from stonk_pipeline.runs import Manifest
+from stonk_pipeline.runs.manifest import Manifest
 from tasks import begin, guard, server, steps, terminal
 
 ROOT = Path(__file__).parents[2]

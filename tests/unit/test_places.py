@@ -11,7 +11,7 @@ from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.pipeline import CONFIG, LOG, alone_in, open_run, require_run_dir, write_run
 from stonk_pipeline.publishing import ORIGIN, publish
-from stonk_pipeline.runs import MARK
+from stonk_pipeline.runs.manifest import MARK
 from stonk_pipeline.training import merging
 from tests.unit.test_folders import ended, left_by
 from tests.unit.test_foreign_files import content, mine

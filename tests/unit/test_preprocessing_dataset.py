@@ -12,11 +12,11 @@ from preprocessing.dataset import STAGE, preprocess
 from preprocessing.formatting import csv_lines, significant
 from preprocessing.history import days_needed
 from preprocessing.ohlcv import find_files
-from stonk_pipeline import runs
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.dataset import read_histories, read_split
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market import best_possible, generate
+from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, SPLITS, X_COLUMNS, Y_COLUMNS
 
 MARKET = MarketConfig(tickers=3, days=400)
@@ -125,14 +125,14 @@ def test_preprocess_returns_and_records_the_same_numbers(tmp_path):
     assert seen == [(1, 3, "SIM01"), (2, 3, "SIM02"), (3, 3, "SIM03")]
     assert json.loads(json.dumps(numbers)) == numbers
     for name, stock in written["stocks"].items():
-        assert stock["bars_sha256"] == runs.file_digest(tmp_path / f"{name}_bars.csv")
+        assert stock["bars_sha256"] == manifest.file_digest(tmp_path / f"{name}_bars.csv")
 
 
 def test_preprocess_gives_the_same_bytes_again(tmp_path):
     config = stage(normalisation="standard")
     run(config, tmp_path / "a")
     run(config, tmp_path / "b")
-    assert runs.output_files(tmp_path / "a") == runs.output_files(tmp_path / "b")
+    assert manifest.output_files(tmp_path / "a") == manifest.output_files(tmp_path / "b")
 
 
 def test_preprocess_selects_stocks_of_the_embedded_market(tmp_path):
@@ -146,11 +146,11 @@ def test_stage_is_done_once_and_noticed_when_damaged(tmp_path):
     bars = generate(MARKET)
     config = stage(data_dir=write_bars(tmp_path / "bars", AAA=bars["SIM01"], BBB=bars["SIM02"]))
     inputs, out = find_files(config.data), tmp_path / "out"
-    result = runs.execute(STAGE, config, inputs, out)
-    assert runs.finished(STAGE, config, inputs, out) == result
+    result = manifest.execute(STAGE, config, inputs, out)
+    assert manifest.finished(STAGE, config, inputs, out) == result
     (out / "AAA_train_x.csv").write_text("spoiled")
-    assert runs.finished(STAGE, config, inputs, out) is None
-    assert runs.execute(STAGE, config, inputs, out).digest == result.digest
+    assert manifest.finished(STAGE, config, inputs, out) is None
+    assert manifest.execute(STAGE, config, inputs, out).digest == result.digest
 
 
 def test_preprocess_uses_one_calendar_and_what_each_stock_has_of_it(tmp_path):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import errors, process
+from stonk_pipeline import errors
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
+from stonk_pipeline.runs import child as process
 
 ROOT = Path(__file__).parents[2]
 REAL = ["preprocess", "--recipe", "default", "--set", "data.market.tickers=1", "--set", "data.market.days=400"]

@@ -14,7 +14,7 @@ from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.pipeline import Run, write_run
 from stonk_pipeline.publishing import publish, publish_missed
-from stonk_pipeline.runs import Manifest, Stage, execute, finished
+from stonk_pipeline.runs.manifest import Manifest, Stage, execute, finished
 from tests.killing import die_at
 
 ROOT = Path(__file__).parents[2]

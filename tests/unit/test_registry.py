@@ -20,7 +20,7 @@ from stonk_pipeline.registry.contest import contest, read_trial
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.registry.store import Registry, strategies_tried
 from stonk_pipeline.registry.trials import TRIALS
-from stonk_pipeline.runs import Stage, execute, read_manifest
+from stonk_pipeline.runs.manifest import Stage, execute, read_manifest
 from stonk_pipeline.schema import Forecast
 from tests.sealing import seal
 

@@ -27,7 +27,7 @@ from stonk_pipeline.report.pictures import write_pictures
 from stonk_pipeline.report.runs_page import read_runs, remarks
 from stonk_pipeline.report.style import DARK, LIGHT, percent
 from stonk_pipeline.report.writing import write_report
-from stonk_pipeline.runs import MANIFEST, read_manifest
+from stonk_pipeline.runs.manifest import MANIFEST, read_manifest
 from stonk_pipeline.schema import Forecast, Unreadable
 from tests.sealing import seal
 

@@ -10,7 +10,7 @@ from stonk_pipeline import pipeline, retraining
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import make_config, merge
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.runs import read_manifest
+from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.settings_operations import RetrainConfig
 
 

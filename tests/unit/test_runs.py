@@ -13,7 +13,7 @@ import pytest
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import DataError, StageError
-from stonk_pipeline.runs import (
+from stonk_pipeline.runs.manifest import (
     CHECKPOINTS,
     LOCK,
     MANIFEST,

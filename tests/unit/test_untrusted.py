@@ -21,7 +21,7 @@ from stonk_pipeline.evaluation.forecast_files import read_forecasts
 from stonk_pipeline.evaluation.protocol import HORIZON
 from stonk_pipeline.files.untrusted import finite, parse_json, shown
 from stonk_pipeline.files.yaml import parse_yaml
-from stonk_pipeline.runs import Manifest, json_digest, read_manifest, verify
+from stonk_pipeline.runs.manifest import Manifest, json_digest, read_manifest, verify
 
 DEEP = "[" * 5_000 + "]" * 5_000
 BILLION = "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True))

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from stonk_pipeline import errors
-from stonk_pipeline.capacity import killed_hint
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.runs import Progress
+from stonk_pipeline.runs.capacity import killed_hint
+from stonk_pipeline.runs.manifest import Progress
 
 PROGRESS, ERROR = "@progress ", "@error "
 PARENT = "STONK_PARENT_PID"
