@@ -9,7 +9,7 @@ A stock that fails does not stop the others. If any bars changed, one event says
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from stonk_pipeline.settings_operations import IngestConfig
+from stonk_pipeline.config.operations import IngestConfig
 from tasks.begin import guard_run
 from tasks.ingest import announce, final_state, ingest
 

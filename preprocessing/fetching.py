@@ -18,9 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 import httpcore
 import httpx
 
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files import roots
-from stonk_pipeline.settings_operations import IngestConfig
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 """HTTP status codes after which another attempt may succeed."""

@@ -14,8 +14,8 @@ from urllib.parse import quote
 from preprocessing.fetching import download, public
 from preprocessing.ohlcv import Bars, clean_symbol, every_name, find_files, read_bars
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError, EngineError
-from stonk_pipeline.settings_operations import IngestConfig
 
 Fetch = Callable[[str, date | None], Bars]
 """(symbol, day after which bars are wanted or None for all) -> clean bars. Raises DataError."""

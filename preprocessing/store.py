@@ -22,13 +22,13 @@ from preprocessing.ohlcv import Bars, clean_symbol, read_bars
 from preprocessing.restatement import compare, merged
 from preprocessing.sources import Fetch, checks_of, source_symbols
 from stonk_pipeline import ingest_log
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError, PipelineError, StageError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
 from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.schema import DATE
-from stonk_pipeline.settings_operations import IngestConfig
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from stonk_pipeline import retraining
+from stonk_pipeline.config.operations import RetrainConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.registry.entries import key_of
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import child
-from stonk_pipeline.settings_operations import RetrainConfig
 from tasks.automations import DATA_CHANGED, RESOURCE
 from tasks.begin import begin_run
 

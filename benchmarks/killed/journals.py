@@ -14,13 +14,13 @@ from preprocessing import store
 from preprocessing.sources import make_source
 from stonk_pipeline import ingest_log
 from stonk_pipeline.config.data import MarketConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.forward.files import files_of, keep, table_text
 from stonk_pipeline.forward.log import LOG, Forecasted, read
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.market import generate
 from stonk_pipeline.runs.manifest import file_digest
-from stonk_pipeline.settings_operations import IngestConfig
 
 
 class ForwardLog(Writer):

@@ -21,9 +21,9 @@ from preprocessing import store
 from preprocessing.sources import make_source
 from stonk_pipeline import dag, ingest_log
 from stonk_pipeline.config.data import MarketConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.runs.manifest import read_manifest
-from stonk_pipeline.settings_operations import IngestConfig
 from tests.served import Patient
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.sources import make_source, source_symbols
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
-from stonk_pipeline.settings_operations import IngestConfig
 
 PRICES = [(100.5, 101.25, 99.75, 100.61), (100.6, 102.5, 100.25, 101.5), (101.5, 113.75, 101.25, 112.5)]
 """Open, high, low, close."""

@@ -9,6 +9,7 @@ import pytest
 
 from preprocessing import store
 from stonk_pipeline import ingest_log, places
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.files import journal, locks
@@ -20,7 +21,6 @@ from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report.runs_page import write_runs_page
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import LOCK, MARK
-from stonk_pipeline.settings_operations import IngestConfig
 from tests.unit.test_controls import compared
 from tests.unit.test_folders import ended, left_by
 from tests.unit.test_publishing import trained

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from preprocessing.fetching import download
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.settings_operations import IngestConfig
 
 SECONDS = 0.25
 """Limit of the time."""

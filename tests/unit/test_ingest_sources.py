@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from preprocessing import fetching
 from preprocessing.fetching import download
 from preprocessing.sources import make_source, source_name, source_symbols
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError, EngineError
-from stonk_pipeline.settings_operations import IngestConfig
 
 Answer = Callable[[BaseHTTPRequestHandler, int], None]
 """(handler, number of the request from 1)"""

@@ -15,10 +15,10 @@ from preprocessing.restatement import compare
 from preprocessing.sources import make_source
 from stonk_pipeline import cli, ingest_log, pipeline
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.errors import DataError, StageError
 from stonk_pipeline.runs.manifest import file_digest
-from stonk_pipeline.settings_operations import IngestConfig
 
 NOW = datetime(2026, 11, 20, 22, tzinfo=UTC)
 FINAL = date(2026, 11, 20)

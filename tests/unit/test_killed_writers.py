@@ -16,6 +16,7 @@ from preprocessing.ohlcv import read_bars
 from preprocessing.sources import make_source
 from stonk_pipeline import ingest_log
 from stonk_pipeline.config.data import DataConfig, MarketConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.files import folders
 from stonk_pipeline.forward.files import files_of, keep
 from stonk_pipeline.forward.log import Forecasted, read
@@ -27,7 +28,6 @@ from stonk_pipeline.registry.promotion import decide
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.schema import DATE
-from stonk_pipeline.settings_operations import IngestConfig
 from tests.killing import kill_at_every_instant
 from tests.unit.test_registry import trained_run
 

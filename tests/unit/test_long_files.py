@@ -7,9 +7,9 @@ from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import find_files, read_bars
 from preprocessing.sources import make_source, source_symbols
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.schema import CLOSE
-from stonk_pipeline.settings_operations import IngestConfig
 
 DAYS = [str(day.date()) for day in pd.bdate_range("2021-01-04", periods=5)]
 

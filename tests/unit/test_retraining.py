@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import pipeline, retraining
+from stonk_pipeline.config.operations import RetrainConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import make_config, merge
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.runs.manifest import read_manifest
-from stonk_pipeline.settings_operations import RetrainConfig
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.config.operations import IngestConfig, RetrainConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import roots
 from stonk_pipeline.forward.request import ForecastRequest
-from stonk_pipeline.settings_operations import IngestConfig, RetrainConfig
 
 FORMS = (PipelineConfig, DirectionConfig, IngestConfig, RetrainConfig, ForecastRequest)
 NO_PATHS = {

@@ -11,8 +11,8 @@ from preprocessing.sources import checks_of
 from preprocessing.table import Table
 from preprocessing.weeks import drop_unfinished_week
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.settings_operations import IngestConfig
 
 WEEKLY = DataConfig(bars="weekly", data_dir="x")
 CUT_OFF = "dates that are one day early.*data.market_days to sunday_to_thursday"
