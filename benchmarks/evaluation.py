@@ -29,13 +29,13 @@ from stonk_pipeline import dataset
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
-from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.command import ANY_JUMP, evaluate, read_closes
 from stonk_pipeline.evaluation.protocol import test_part
 from stonk_pipeline.evaluation.stage import finish, write_references
-from stonk_pipeline.inputs import bar_files
 from stonk_pipeline.market import generate
+from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import Forecast
 

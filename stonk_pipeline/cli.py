@@ -14,8 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from stonk_pipeline import __version__, dag, pipeline
-from stonk_pipeline.base_model import asked, resettled
+from stonk_pipeline import __version__
 from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation import arguments
@@ -23,7 +22,10 @@ from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.forward import command as forward
 from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
-from stonk_pipeline.publishing import publish_missed
+from stonk_pipeline.pipeline import graph
+from stonk_pipeline.pipeline import run as pipeline
+from stonk_pipeline.pipeline.base_model import asked, resettled
+from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import capacity, child, interrupt
 from stonk_pipeline.runs.manifest import StageResult
@@ -37,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for step in (dag.FORECAST | dag.DIRECTION).values():
+    for step in (graph.FORECAST | graph.DIRECTION).values():
         command = commands.add_parser(step.name, help=step.title)
         command.add_argument("--run-dir", type=Path, required=True, help="directory of the run")
         command.add_argument("--settings", metavar="DIGEST", help=argparse.SUPPRESS)  # from the flow of the run
@@ -149,7 +151,7 @@ def _run_step(args: argparse.Namespace) -> int:
         run.require_digest(args.settings)
     for fold in run.folds:
         _run_fold(fold, args.command)
-    if run.folds and args.command != dag.POOL.name:
+    if run.folds and args.command != graph.POOL.name:
         return 0
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline import dataset
-from stonk_pipeline.base_model import settled
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
-from stonk_pipeline.pipeline import Run
+from stonk_pipeline.pipeline.base_model import settled
+from stonk_pipeline.pipeline.run import Run
 
 CPU_FLOPS, GPU_FLOPS = 1e11, 1e14
 """Useful arithmetic a second that the estimate assumes: two cores of a server CPU, one recent GPU."""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import merge
@@ -22,7 +21,9 @@ from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.ingest_log import bars_digest
-from stonk_pipeline.inputs import bar_files
+from stonk_pipeline.pipeline import graph
+from stonk_pipeline.pipeline.inputs import bar_files
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
 from stonk_pipeline.training.locations import base_directory, on_hub
 
@@ -63,7 +64,7 @@ def settings_digest(config: PipelineConfig, start_from: str) -> str:
         StageError: the base model is not there.
     """
     placeless = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": ""})})
-    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in dag.FORECAST.items()}
+    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in graph.FORECAST.items()}
     weights = {} if on_hub(config.model) else model_digests(base_directory(config.model))
     return json_digest([stages, start_from, weights])
 
@@ -128,7 +129,7 @@ def freeze_bars(config: PipelineConfig) -> PipelineConfig:
     return frozen
 
 
-def reuse(run: pipeline.Run, last: Path) -> list[str]:
+def reuse(run: Run, last: Path) -> list[str]:
     """Takes from an earlier run each finished stage that would come out the same, in the order of the DAG.
 
     A stage counts as the same if its settings and the digests of all its inputs are, and its files are whole. A stage
@@ -137,9 +138,9 @@ def reuse(run: pipeline.Run, last: Path) -> list[str]:
     Returns:
         Names of the steps taken.
     """
-    earlier = pipeline.Run(last, run.config)
+    earlier = Run(last, run.config)
     taken = []
-    for name, step in dag.FORECAST.items():
+    for name, step in graph.FORECAST.items():
         source, target = earlier.stage_dir(name), run.stage_dir(name)
         if target.exists() or any(not (run.stage_dir(other) / MANIFEST).is_file() for other in step.needs.values()):
             continue

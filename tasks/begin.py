@@ -10,11 +10,11 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline import pipeline
-from stonk_pipeline.base_model import settled
 from stonk_pipeline.config.recipes import AnyConfig
 from stonk_pipeline.files import roots
-from stonk_pipeline.publishing import require_publishable
+from stonk_pipeline.pipeline.base_model import settled
+from stonk_pipeline.pipeline.publishing import require_publishable
+from stonk_pipeline.pipeline.run import LOG, Run, alone_in, new_directory, write_run
 from stonk_pipeline.runs import child
 from tasks import guard, server
 
@@ -29,7 +29,7 @@ _held = ExitStack()
 """The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
 
-def begin_run(config: AnyConfig) -> pipeline.Run:
+def begin_run(config: AnyConfig) -> Run:
     """Makes the run's directory, or reopens it in a retry, takes it for this process, and sends the run's log there.
 
     The directory is named after the flow run's scheduled start (UTC) and the head of its id, as in
@@ -43,12 +43,12 @@ def begin_run(config: AnyConfig) -> pipeline.Run:
     """
     roots.check(config)
     start = flow_run.scheduled_start_time
-    new = pipeline.new_directory(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
+    new = new_directory(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
     directory = Path(config.run_dir) if config.run_dir else new
     config = settled(config, directory)  # in a terminal it was asked before; a form's name is looked at here first
     guard_run()
     take(directory, f"flow run {flow_run.name}")
-    run = pipeline.write_run(directory, config)
+    run = write_run(directory, config)
     global opened
     opened = run.directory
     for each, step in run.steps():
@@ -68,7 +68,7 @@ def take(directory: Path, holder: str) -> None:
     if directory.resolve() != _taken:
         _held.close()
         _taken = None
-        _held.enter_context(pipeline.alone_in(directory, holder, wait=WAIT_SECONDS))
+        _held.enter_context(alone_in(directory, holder, wait=WAIT_SECONDS))
         _taken = directory.resolve()
 
 
@@ -86,8 +86,8 @@ def guard_run() -> None:
     guard.watch(run_id, run.run_count, None if url in server.own else url)
 
 
-def _write_log(run: pipeline.Run) -> None:
-    handler = logging.FileHandler(run.directory / pipeline.LOG, encoding="utf-8")
+def _write_log(run: Run) -> None:
+    handler = logging.FileHandler(run.directory / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for name in LOGGERS:
         logger = logging.getLogger(name)

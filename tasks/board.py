@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from stonk_pipeline import pipeline
 from stonk_pipeline.config.recipes import AnyConfig
+from stonk_pipeline.pipeline.run import Run
 
 
 @dataclass
@@ -47,7 +47,7 @@ _board = _Board()
 @contextmanager
 def shown(console: Console, config: AnyConfig) -> Iterator[None]:
     """Draws the table of a run's steps while the block runs; on something that is no terminal, nothing is drawn."""
-    run = pipeline.Run(Path(), config)
+    run = Run(Path(), config)
     _board.titles = {part.label(step): part.title(step) for part, step in run.steps()}
     _board.lines = {label: _Line() for label in _board.titles}
     if not console.is_terminal:

@@ -12,9 +12,9 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from stonk_pipeline import pipeline
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.files import roots
+from stonk_pipeline.pipeline.run import LOG, Run, open_run
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import StageResult
 
@@ -45,7 +45,7 @@ def count_trials(config: PipelineConfig) -> PipelineConfig:
     return config.model_copy(update={"comparison": comparison})
 
 
-def promote_model(run: pipeline.Run, *after: StageResult) -> None:
+def promote_model(run: Run, *after: StageResult) -> None:
     """Registers a run's last model and lets it challenge the champion; a refusal is a result, not an error.
 
     Args:
@@ -80,11 +80,11 @@ def challenge(run_dir: str, after: dict[str, str]) -> str | None:
     from stonk_pipeline.registry.contest import read_trial
 
     del after
-    logger, run = get_run_logger(), pipeline.open_run(Path(run_dir))
+    logger, run = get_run_logger(), open_run(Path(run_dir))
     child.run_child(
         ["models", "register", "--run-dir", run_dir, "--compare-only"],
         run.config,
-        run.directory / pipeline.LOG,
+        run.directory / LOG,
         lambda *_: None,
         logger.debug,
     )
@@ -129,7 +129,7 @@ def crown(run_dir: str, trial: str, asked: bool) -> str:
     from stonk_pipeline.registry.contest import Trial
     from stonk_pipeline.registry.store import Registry
 
-    won, config = Trial.model_validate_json(trial), pipeline.open_run(Path(run_dir)).config
+    won, config = Trial.model_validate_json(trial), open_run(Path(run_dir)).config
     registry = Registry(config.models_dir, config.forecasts_dir)
     how: How = "person" if asked else "test"
     registry.promote(registry.find(won.model), how, won.decision.sentence, instead_of=won.champion)

@@ -14,11 +14,11 @@ from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import pipeline
 from stonk_pipeline.errors import PipelineError, StageError
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.files.provenance import changed_code
-from stonk_pipeline.publishing import publish_missed
+from stonk_pipeline.pipeline import run as pipeline
+from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import StageResult, read_manifest
 from tasks import begin, board, slots

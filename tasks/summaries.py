@@ -4,12 +4,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import pipeline
 from stonk_pipeline.files.brief import brief
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult
 
 
-def summary(run: pipeline.Run, result: StageResult) -> str:
+def summary(run: Run, result: StageResult) -> str:
     """A step's numbers as a table, and for trainings and the comparison the rows that tell the story."""
     parts = [_table(("", ""), [(name, _text(value)) for name, value in brief(result.numbers).items()])]
     directory = Path(result.directory)

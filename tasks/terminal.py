@@ -11,11 +11,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import dag, inputs, options, pipeline
-from stonk_pipeline.base_model import resettled
+from stonk_pipeline import options
 from stonk_pipeline.config.recipes import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
+from stonk_pipeline.pipeline import graph, inputs
+from stonk_pipeline.pipeline import run as pipeline
+from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.runs import interrupt
 from tasks import begin, board, server
 
@@ -86,7 +88,7 @@ def discard(config: AnyConfig, stages: str) -> None:
         BusyError: one of them is running.
     """
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
-    stages_there = dag.steps_of(config)
+    stages_there = graph.steps_of(config)
     unknown = [name for name in chosen if name not in stages_there]
     if unknown:
         raise ConfigError(f"--force {','.join(unknown)}: no such stage; there are {', '.join(stages_there)}")

@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 
-from stonk_pipeline import dag, pipeline
-from stonk_pipeline.publishing import ADAPTER, ORIGIN
+from stonk_pipeline.pipeline import graph
+from stonk_pipeline.pipeline.publishing import ADAPTER, ORIGIN
+from stonk_pipeline.pipeline.run import open_run
 from stonk_pipeline.runs.manifest import TIMED, file_digest, verify
 
 ROOT = Path(__file__).parents[1]
@@ -181,9 +182,9 @@ def serving(home: Path, *options: str) -> Iterator[Served]:
 
 def digests(directory: Path) -> dict[str, str]:
     """Digest of each stage's outputs, of those without times of the clock."""
-    run = pipeline.open_run(directory)
+    run = open_run(directory)
     found = {}
-    for step in dag.FORECAST:
+    for step in graph.FORECAST:
         outputs = verify(run.stage_dir(step)).outputs
         found |= {f"{step}/{name}": digest for name, digest in outputs.items() if name not in TIMED}
     return found
@@ -191,9 +192,9 @@ def digests(directory: Path) -> dict[str, str]:
 
 def unpublished(directory: Path, expected: dict[str, str]) -> list[str]:
     """What is not as an undisturbed run's digests say where a run publishes its adapters, or does not belong there."""
-    run = pipeline.open_run(directory)
+    run = open_run(directory)
     wanted = {}
-    for step, spec in dag.FORECAST.items():
+    for step, spec in graph.FORECAST.items():
         if spec.publishes:
             begin = f"{step}/{ADAPTER}/"
             names = [name.removeprefix(begin) for name in expected if name.startswith(begin)]

@@ -12,7 +12,7 @@ from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.forward import log as forward_log
 from stonk_pipeline.forward.quantiles import LEVELS
-from stonk_pipeline.pipeline import open_run
+from stonk_pipeline.pipeline.run import open_run
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry
 from stonk_pipeline.registry.trials import FIRST

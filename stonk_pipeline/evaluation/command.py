@@ -11,7 +11,6 @@ import pandas as pd
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
-from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.forecast_files import medians, read_rows
@@ -27,7 +26,8 @@ from stonk_pipeline.evaluation.protocol import (
     vta,
 )
 from stonk_pipeline.files.brief import first_lines
-from stonk_pipeline.inputs import bar_files
+from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.runs.manifest import Progress, execute
 
 ANY_JUMP = 1e9

@@ -63,12 +63,12 @@ def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace]
 def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
     import os
 
-    from stonk_pipeline.base_model import asked
     from stonk_pipeline.forward.files import keep
     from stonk_pipeline.forward.forecaster import champions_for, of_adapter
     from stonk_pipeline.forward.make import make
     from stonk_pipeline.forward.request import ForecastRequest
     from stonk_pipeline.forward.tables import forecast_table, print_table
+    from stonk_pipeline.pipeline.base_model import asked
 
     request = _request(args, ForecastRequest)
     if args.adapter is not None or args.base:

@@ -10,7 +10,7 @@ from stonk_pipeline.evaluation.calls_evidence import completions
 from stonk_pipeline.evaluation.direction import Caller, baselines, cases, combine, credits, score
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.examples import Examples, read_examples
-from stonk_pipeline.pipeline import Run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses
 from stonk_pipeline.registry.store import Registry

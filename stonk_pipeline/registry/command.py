@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import pipeline
+from stonk_pipeline.pipeline.run import Run, open_run
 from stonk_pipeline.runs.child import report_progress
 
 NAME = "models"
@@ -97,7 +97,7 @@ def _show(args: argparse.Namespace) -> int:
 def _register(args: argparse.Namespace) -> int:
     from stonk_pipeline.registry.store import Registry
 
-    run = pipeline.open_run(args.run_dir)
+    run = open_run(args.run_dir)
     registry = Registry(run.config.models_dir, run.config.forecasts_dir)
     entry = registry.register(run)
     sys.stdout.write(f"registered {entry.id} ({entry.key})\n")
@@ -114,11 +114,11 @@ def _promote(args: argparse.Namespace) -> int:
         registry.promote(entry, "forced", args.force)
         sys.stdout.write(f"{entry.id} is champion of {entry.key} now, by force: {args.force}\n")
         return 0
-    _compare(registry, entry, pipeline.open_run(Path(entry.run)), promote=True)
+    _compare(registry, entry, open_run(Path(entry.run)), promote=True)
     return 0
 
 
-def _compare(registry: Any, entry: Any, run: pipeline.Run, *, promote: bool) -> None:
+def _compare(registry: Any, entry: Any, run: Run, *, promote: bool) -> None:
     from stonk_pipeline.registry.contest import contest
 
     before = registry.champions(entry.key).current

@@ -15,14 +15,14 @@ from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import of_forecasts
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import read_model
-from stonk_pipeline.pipeline import Run
+from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.calls_contest import call_losses
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stonk_pipeline import dataset
-from stonk_pipeline.compared import verdict_of
 from stonk_pipeline.config.recipes import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
@@ -17,8 +16,9 @@ from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.files import folders
 from stonk_pipeline.files.untrusted import is_name, read_model, read_table, shown
-from stonk_pipeline.pipeline import ADAPTER, Run
-from stonk_pipeline.places import ENTRY as ENTRY
+from stonk_pipeline.pipeline.compared import verdict_of
+from stonk_pipeline.pipeline.places import ENTRY as ENTRY
+from stonk_pipeline.pipeline.run import ADAPTER, Run
 from stonk_pipeline.runs.manifest import json_digest, output_files, verify, write_atomic
 
 DATA = {"forecast": "preprocess", "direction": "examples"}

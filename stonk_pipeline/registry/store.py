@@ -9,7 +9,7 @@ from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files import folders, journal
 from stonk_pipeline.forward.heads import head_of
-from stonk_pipeline.pipeline import ADAPTER, Run
+from stonk_pipeline.pipeline.run import ADAPTER, Run
 from stonk_pipeline.registry import champions, entries, trials
 from stonk_pipeline.registry.champions import Champions, How
 from stonk_pipeline.registry.entries import ENTRY, Entry

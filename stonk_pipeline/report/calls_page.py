@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from stonk_pipeline.dag import DIRECTION
 from stonk_pipeline.evaluation.calls_evidence import completions
 from stonk_pipeline.evaluation.calls_results import (
     CallComparison,
@@ -14,6 +13,7 @@ from stonk_pipeline.evaluation.calls_results import (
     title,
 )
 from stonk_pipeline.evaluation.direction import CallGroup, CallRow
+from stonk_pipeline.pipeline.graph import DIRECTION
 from stonk_pipeline.report.calls_pictures import outcome_sketches, role, training_sketches
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import (

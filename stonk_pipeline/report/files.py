@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from stonk_pipeline.dag import FORECAST
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
 from stonk_pipeline.files.untrusted import read_json
-from stonk_pipeline.pipeline import FOLDS
+from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.pipeline.run import FOLDS
 
 STAGES = {step.directory: step.title for step in FORECAST.values()}
 """Directory of each stage, in the order they run, and its name for people."""

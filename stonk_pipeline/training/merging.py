@@ -7,7 +7,7 @@ from pathlib import Path
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import folders
-from stonk_pipeline.places import MERGE, ORIGIN, is_note, require_outside, table_of
+from stonk_pipeline.pipeline.places import MERGE, ORIGIN, is_note, require_outside, table_of
 from stonk_pipeline.runs.manifest import json_digest, output_files, write_atomic
 from stonk_pipeline.training.locations import base_directory, of_adapter
 from stonk_pipeline.training.models import save_merged

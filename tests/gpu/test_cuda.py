@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from stonk_pipeline import dag, pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.pipeline.graph import DIRECTION, FORECAST
+from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.runs.child import run_child
 from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine
@@ -18,10 +19,10 @@ VLLM = importlib.util.find_spec("vllm") is not None
 BRIEF = {"steps": 4, "prompts_per_step": 4, "group_size": 8, "micro_batch": 16, "save_steps": 2}
 
 
-def through(directory: Path, recipe: str, graph: dict[str, Any], **settings: Any) -> pipeline.Run:
+def through(directory: Path, recipe: str, graph: dict[str, Any], **settings: Any) -> Run:
     """A run of which each stage was run in a child, as the flow does: vLLM and the trainers do not share a process."""
     config = load_config(recipe, {"models_dir": str(directory / "models"), **settings})
-    run = pipeline.write_run(directory / "run", config)
+    run = write_run(directory / "run", config)
     for step in graph:
         log = run.directory / "pipeline.log"
         run_child([step, "--run-dir", str(run.directory)], run.config, log, lambda *_: None, lambda _: None)
@@ -30,25 +31,25 @@ def through(directory: Path, recipe: str, graph: dict[str, Any], **settings: Any
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
-    return through(tmp_path_factory.mktemp("cuda"), "small", dag.FORECAST)
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return through(tmp_path_factory.mktemp("cuda"), "small", FORECAST)
 
 
-def test_all_stages_run_on_the_card(run: pipeline.Run) -> None:
+def test_all_stages_run_on_the_card(run: Run) -> None:
     assert read_manifest(run.stage_dir("sample")).numbers["engine"] == ("vllm" if VLLM else "transformers")
 
 
 def test_the_direction_recipe_runs_on_the_card(tmp_path: Path) -> None:
     comparison = {"windows": 40, "samples": 2, "resamples": 200}
     run = through(
-        tmp_path, "direction", dag.DIRECTION, stage_one=BRIEF, stage_two=BRIEF | {"beta": 0.05}, comparison=comparison
+        tmp_path, "direction", DIRECTION, stage_one=BRIEF, stage_two=BRIEF | {"beta": 0.05}, comparison=comparison
     )
     assert read_manifest(run.stage_dir("stage-two")).numbers["steps"] == 4
 
 
 def test_stages_train_on_four_bit_weights(tmp_path: Path) -> None:
     model = {"name": "stonk-tiny-calls", "backend": "peft", "load_in_4bit": True, "max_seq_length": 1024}
-    graph = {step: dag.DIRECTION[step] for step in ("preprocess", "examples", "stage-one")}
+    graph = {step: DIRECTION[step] for step in ("preprocess", "examples", "stage-one")}
     run = through(tmp_path, "direction", graph, model=model, stage_one=BRIEF)
     assert read_manifest(run.stage_dir("stage-one")).numbers["steps"] == 4
 
@@ -68,7 +69,7 @@ def test_four_bit_weights_load() -> None:
 
 
 @pytest.mark.skipif(not VLLM, reason="vLLM is not installed")
-def test_vllm_serves_an_adapter_without_merging(run: pipeline.Run, tmp_path: Path) -> None:
+def test_vllm_serves_an_adapter_without_merging(run: Run, tmp_path: Path) -> None:
     engine = VllmEngine(run.config.model, run.models_dir / "sft_lora", seed=0, scratch=tmp_path)
     texts = engine.sample(
         ["<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import pipeline
+from stonk_pipeline.pipeline.run import Run, open_run
 from tests.served import TINY, Served, digests, serving
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_run(scratch: Path) -> Iterator[pipeline.Run]:
+def small_run(scratch: Path) -> Iterator[Run]:
     """A finished run of `--recipe small`."""
     arguments = [
         "--recipe",
@@ -53,7 +53,7 @@ def small_run(scratch: Path) -> Iterator[pipeline.Run]:
     done = run_flow(arguments, scratch / "prefect")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (directory,) = (scratch / "results").iterdir()
-    yield pipeline.open_run(directory)
+    yield open_run(directory)
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stonk_pipeline import dataset, forecast, pipeline, plan, tiny
+from stonk_pipeline import dataset, forecast, plan, tiny
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import ModelConfig, SamplingConfig
 from stonk_pipeline.errors import UnknownModelError
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine, open_engine
 from stonk_pipeline.sampling.known import takes_adapters
 from stonk_pipeline.sampling.prompts import render
@@ -18,7 +19,7 @@ from tests.tiny_models import SHAPE, random_model
 NAMES = {"grpo_lora_1st": "grpo_1st", "sft_lora": "sft", "grpo_lora_2nd": "grpo_2nd"}
 
 
-def prompts_of(run: pipeline.Run, tokenizer: object) -> list[str]:
+def prompts_of(run: Run, tokenizer: object) -> list[str]:
     """The comparison's prompts, in its order."""
     config = run.config
     windows, targets = dataset.read_split(run.stage_dir("preprocess"), "test")
@@ -29,7 +30,7 @@ def prompts_of(run: pipeline.Run, tokenizer: object) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_published_adapter_gives_the_forecasts_of_the_comparison(small_run: pipeline.Run, name: str) -> None:
+def test_published_adapter_gives_the_forecasts_of_the_comparison(small_run: Run, name: str) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -50,7 +51,7 @@ def greedy(n: int) -> Draws:
     return Draws(n, temperature=0.0, top_p=1.0, max_tokens=56, seed=0)
 
 
-def test_transformers_engine_answers_as_plain_generate_does(small_run: pipeline.Run) -> None:
+def test_transformers_engine_answers_as_plain_generate_does(small_run: Run) -> None:
     engine = TransformersEngine(*models.load_merged(small_run.config.model, small_run.models_dir / "sft_lora"))
     prompts = prompts_of(small_run, engine.tokenizer)[:12]
     for prompt, texts in zip(prompts, engine.sample(prompts, greedy(2)), strict=True):
@@ -60,7 +61,7 @@ def test_transformers_engine_answers_as_plain_generate_does(small_run: pipeline.
         assert texts == [alone, alone]
 
 
-def test_vllm_with_the_adapter_agrees_with_peft(small_run: pipeline.Run, tmp_path: Path) -> None:
+def test_vllm_with_the_adapter_agrees_with_peft(small_run: Run, tmp_path: Path) -> None:
     import vllm
     from vllm import SamplingParams
     from vllm.lora.request import LoRARequest
@@ -112,7 +113,7 @@ def test_a_model_that_vllm_has_no_code_for_is_asked_by_transformers_or_refused(t
     assert not takes_adapters(str(tmp_path))
 
 
-def test_trainers_see_the_same_ids_as_auto_tokenizer(small_run: pipeline.Run) -> None:
+def test_trainers_see_the_same_ids_as_auto_tokenizer(small_run: Run) -> None:
     from transformers import AutoTokenizer
 
     config = small_run.config

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import dag, pipeline
+from stonk_pipeline.pipeline import graph
+from stonk_pipeline.pipeline.run import open_run, write_run
 from stonk_pipeline.runs.manifest import verify
 from tests.served import ROOT, Served, digests, environment, of_home, unpublished
 
@@ -32,10 +33,10 @@ def find(served: Served, words: str, seconds: float = 120) -> int:
 
 def training(served: Served, run: str) -> None:
     """Has a finished run do a training again, and returns while it trains."""
-    shutil.rmtree(served.directory(run) / dag.FORECAST[STAGE].directory)
+    shutil.rmtree(served.directory(run) / graph.FORECAST[STAGE].directory)
     served.retry(run)
     find(served, f"-m stonk_pipeline {STAGE}")
-    state = served.directory(run) / dag.FORECAST[STAGE].directory / "checkpoints" / "state"
+    state = served.directory(run) / graph.FORECAST[STAGE].directory / "checkpoints" / "state"
     until = time.monotonic() + 120
     while not state.is_dir():
         assert time.monotonic() < until
@@ -88,7 +89,7 @@ def test_killed_stage_fails_the_run_and_does_not_count_as_finished(
     os.kill(find(served, f"-m stonk_pipeline {STAGE}"), signal.Signals[name])
     assert served.wait(run, seconds=10) == "FAILED"
     assert nobody_left(served)
-    assert not (served.directory(run) / dag.FORECAST[STAGE].directory / "manifest.json").exists()
+    assert not (served.directory(run) / graph.FORECAST[STAGE].directory / "manifest.json").exists()
     assert f"was killed by {name}" in (served.directory(run) / "pipeline.log").read_text()
     completes(served, run, expected)
 
@@ -144,7 +145,7 @@ def test_run_of_the_command_line_that_is_killed_does_not_stay_running(
     run, expected = undisturbed
     directory = served.results / "killed-by-hand"
     shutil.copytree(served.directory(run), directory)
-    shutil.rmtree(directory / dag.FORECAST[STAGE].directory)
+    shutil.rmtree(directory / graph.FORECAST[STAGE].directory)
     command = [sys.executable, "-m", "flows.train_flow", "--continue", str(directory)]
     settings = environment(tmp_path)
     with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL) as flow:
@@ -186,17 +187,17 @@ def test_full_disk_is_said_and_loses_no_finished_stage(
     served: Served, undisturbed: Undisturbed, small_disk: Path, tmp_path: Path
 ) -> None:
     run, expected = undisturbed
-    original = pipeline.open_run(served.directory(run))
+    original = open_run(served.directory(run))
     directory = small_disk / "run"
     for step in ("preprocess", "sample"):
-        shutil.copytree(original.stage_dir(step), directory / dag.FORECAST[step].directory)
-    (directory / dag.FORECAST["grpo-first"].directory).mkdir()
+        shutil.copytree(original.stage_dir(step), directory / graph.FORECAST[step].directory)
+    (directory / graph.FORECAST["grpo-first"].directory).mkdir()
     for path in original.stage_dir("grpo-first").iterdir():
         if path.name != "checkpoints":
-            target = directory / dag.FORECAST["grpo-first"].directory / path.name
+            target = directory / graph.FORECAST["grpo-first"].directory / path.name
             shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
     config = original.config.model_copy(update={"models_dir": str(tmp_path / "models")})
-    pipeline.write_run(directory, config)
+    write_run(directory, config)
     filler = small_disk / "filler"
     filler.write_bytes(bytes(max(0, shutil.disk_usage(small_disk).free - (300 << 10))))
     command = [sys.executable, "-m", "stonk_pipeline", STAGE, "--run-dir", str(directory)]
@@ -205,9 +206,9 @@ def test_full_disk_is_said_and_loses_no_finished_stage(
     assert full.returncode == 1
     assert full.stderr.splitlines()[-1].startswith(f"error: {STAGE}: the disk is full ("), full.stderr[-2000:]
     for step in ("preprocess", "grpo-first", "sample"):
-        verify(directory / dag.FORECAST[step].directory)
+        verify(directory / graph.FORECAST[step].directory)
     filler.unlink()
     done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    adapter = verify(directory / dag.FORECAST[STAGE].directory).outputs["adapter/adapter_model.safetensors"]
+    adapter = verify(directory / graph.FORECAST[STAGE].directory).outputs["adapter/adapter_model.safetensors"]
     assert adapter == expected[f"{STAGE}/adapter/adapter_model.safetensors"]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import dag, pipeline
 from stonk_pipeline.forward.log import read
+from stonk_pipeline.pipeline import graph
+from stonk_pipeline.pipeline.run import Run, open_run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 
@@ -49,24 +50,24 @@ def command(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[pipeline.Run, pipeline.Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """Two runs on the same data whose last trainings differ; the second has the stages before it from the first."""
     root = tmp_path_factory.mktemp("registry")
     first = ["--run-dir", str(root / "first")]
     changes = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
     begin = ["--recipe", "small", "--models-dir", str(root / "models"), *changes]
     command("preprocess", *first, *begin)
-    for step in list(dag.FORECAST)[1:]:
+    for step in list(graph.FORECAST)[1:]:
         command(step, *first)
     shutil.copytree(root / "first", root / "second")
     second = ["--run-dir", str(root / "second")]
     command("grpo-second", *second, "--set", "grpo_second.learning_rate=0.003")
     command("compare", *second)
-    return pipeline.open_run(root / "first"), pipeline.open_run(root / "second")
+    return open_run(root / "first"), open_run(root / "second")
 
 
 @pytest.mark.long
-def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[pipeline.Run, pipeline.Run]) -> None:
+def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[Run, Run]) -> None:
     first, second = runs
     registry = Registry(first.config.models_dir)
     where = ["--models-dir", str(first.config.models_dir)]
@@ -109,7 +110,7 @@ def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[p
 
 
 @pytest.mark.long
-def test_forecast_flow_logs_once_however_often_it_runs(runs: tuple[pipeline.Run, pipeline.Run], tmp_path: Path) -> None:
+def test_forecast_flow_logs_once_however_often_it_runs(runs: tuple[Run, Run], tmp_path: Path) -> None:
     from prefect.testing.utilities import prefect_test_harness
 
     from flows.forecast_flow import forecast_flow

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.runs.manifest import StageResult, file_digest
 from stonk_pipeline.training.checkpoints import last_whole_checkpoint
 
@@ -18,7 +18,7 @@ class PulledPlugError(Exception):
     """Stands for a process that ends at any moment."""
 
 
-def train(run: pipeline.Run, step: str, stop_at: int | None = None) -> StageResult:
+def train(run: Run, step: str, stop_at: int | None = None) -> StageResult:
     """Runs a step, and pulls the plug at a trainer step."""
 
     def progress(done: int, total: int, note: str) -> None:
@@ -29,24 +29,22 @@ def train(run: pipeline.Run, step: str, stop_at: int | None = None) -> StageResu
 
 
 @pytest.fixture(scope="module")
-def whole(small_run: pipeline.Run, tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
+def whole(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The same data and examples as the small run, trained without interruption through plain PEFT."""
     return copy_of(small_run, tmp_path_factory.mktemp("whole"))
 
 
-def copy_of(run: pipeline.Run, directory: Path) -> pipeline.Run:
+def copy_of(run: Run, directory: Path) -> Run:
     """A run with finished inputs and nothing trained."""
     config = load_config("small", SETTINGS | {"results_dir": str(directory), "models_dir": str(directory / "models")})
-    new = pipeline.write_run(directory / "run", config)
+    new = write_run(directory / "run", config)
     for step in ("preprocess", "grpo-first", "sample", "sft"):
         shutil.copytree(run.stage_dir(step), new.stage_dir(step))
     return new
 
 
 @pytest.mark.parametrize("step", ["grpo-second", "sft"])
-def test_resumed_training_gives_the_same_adapter(
-    whole: pipeline.Run, small_run: pipeline.Run, tmp_path: Path, step: str
-) -> None:
+def test_resumed_training_gives_the_same_adapter(whole: Run, small_run: Run, tmp_path: Path, step: str) -> None:
     shutil.rmtree(whole.stage_dir(step), ignore_errors=True)
     broken = copy_of(small_run, tmp_path)
     shutil.rmtree(broken.stage_dir(step), ignore_errors=True)
@@ -64,15 +62,15 @@ def test_resumed_stage_two_gives_the_same_adapter(tmp_path: Path) -> None:
         "stage_two": brief | {"beta": 0.05, "rewards": {"diversity": 0.2}},
         "shape": {"diversity_band": 0.01},
     }
-    whole = pipeline.write_run(tmp_path / "whole", load_config("direction", settings))
+    whole = write_run(tmp_path / "whole", load_config("direction", settings))
     for step in ("preprocess", "examples", "stage-one"):
         train(whole, step)
-    broken = pipeline.Run(tmp_path / "broken", whole.config)
+    broken = Run(tmp_path / "broken", whole.config)
     shutil.copytree(whole.directory, broken.directory)
     assert_resumed_is_whole(whole, broken, "stage-two")
 
 
-def assert_resumed_is_whole(whole: pipeline.Run, broken: pipeline.Run, step: str) -> None:
+def assert_resumed_is_whole(whole: Run, broken: Run, step: str) -> None:
     """Trains a step of the one run in one go, and of the other with an interruption."""
     expected = train(whole, step)
     last = expected.numbers["steps"]
@@ -87,7 +85,7 @@ def assert_resumed_is_whole(whole: pipeline.Run, broken: pipeline.Run, step: str
     assert timeless == {name: value for name, value in expected.numbers.items() if name != "tokens_per_second"}
 
 
-def test_damaged_input_is_named_before_training(whole: pipeline.Run) -> None:
+def test_damaged_input_is_named_before_training(whole: Run) -> None:
     path = whole.stage_dir("preprocess") / "SIM01_train_x.csv"
     content = path.read_bytes()
     path.write_bytes(content[:-10])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import dag, pipeline
 from stonk_pipeline.evaluation.results import read_comparison
+from stonk_pipeline.pipeline import graph, run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import read_manifest, verify
@@ -19,7 +19,7 @@ from stonk_pipeline.training.models import base_location, load_tokenizer
 RunFlow = Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]
 
 
-def test_flow_leaves_the_layout_of_the_specification(small_run: pipeline.Run) -> None:
+def test_flow_leaves_the_layout_of_the_specification(small_run: run.Run) -> None:
     names = {path.name for path in small_run.directory.iterdir()}
     assert names >= {
         "preprocessing",
@@ -37,21 +37,21 @@ def test_flow_leaves_the_layout_of_the_specification(small_run: pipeline.Run) ->
         assert (small_run.models_dir / name / "adapter_model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("step", dag.FORECAST)
-def test_flow_leaves_whole_stages(small_run: pipeline.Run, step: str) -> None:
+@pytest.mark.parametrize("step", graph.FORECAST)
+def test_flow_leaves_whole_stages(small_run: run.Run, step: str) -> None:
     manifest = verify(small_run.stage_dir(step))
     assert manifest.outputs
     assert manifest.numbers
     assert small_run.finished(step) is not None
 
 
-def test_flow_uses_unsloth_and_vllm(small_run: pipeline.Run) -> None:
+def test_flow_uses_unsloth_and_vllm(small_run: run.Run) -> None:
     assert read_manifest(small_run.stage_dir("grpo-first")).numbers["backend"] == "unsloth"
     assert read_manifest(small_run.stage_dir("sft")).numbers["backend"] == "unsloth"
     assert read_manifest(small_run.stage_dir("sample")).numbers["engine"] == "vllm"
 
 
-def test_flow_compares_all_models_on_the_same_windows(small_run: pipeline.Run) -> None:
+def test_flow_compares_all_models_on_the_same_windows(small_run: run.Run) -> None:
     rows = read_comparison(small_run.stage_dir("compare")).rows
     assert [row.name for row in rows][:4] == ["base", "grpo_1st", "sft", "grpo_2nd"]
     assert {"persistence", "drift", "best_possible"} <= {row.name for row in rows}
@@ -60,7 +60,7 @@ def test_flow_compares_all_models_on_the_same_windows(small_run: pipeline.Run) -
     assert best.skill > 0.1  # what can be known is there to be learned
 
 
-def test_flow_logs_every_reward_component(small_run: pipeline.Run) -> None:
+def test_flow_logs_every_reward_component(small_run: run.Run) -> None:
     with (small_run.stage_dir("grpo-first") / "training_log.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
@@ -70,7 +70,7 @@ def test_flow_logs_every_reward_component(small_run: pipeline.Run) -> None:
     assert float(rows[0]["readable_share"]) > 0.9
 
 
-def test_flow_keeps_rejected_answers_with_their_reasons(small_run: pipeline.Run) -> None:
+def test_flow_keeps_rejected_answers_with_their_reasons(small_run: run.Run) -> None:
     directory = small_run.stage_dir("sample")
     with (directory / "rejected.csv").open(encoding="utf-8") as stream:
         rejected = list(csv.DictReader(stream))
@@ -87,14 +87,14 @@ def test_flow_keeps_rejected_answers_with_their_reasons(small_run: pipeline.Run)
     assert all(tokens[-1] in chat.ends for tokens in drawn)
 
 
-def test_flow_writes_a_log_and_an_offline_report(small_run: pipeline.Run) -> None:
+def test_flow_writes_a_log_and_an_offline_report(small_run: run.Run) -> None:
     assert "grpo-second" in (small_run.directory / "pipeline.log").read_text(encoding="utf-8")
     page = (small_run.directory / "report.html").read_text(encoding="utf-8")
     assert "persistence" in page.lower()
     assert 'src="http' not in page
 
 
-def test_flow_registers_its_model_and_says_why_it_is_not_champion(small_run: pipeline.Run) -> None:
+def test_flow_registers_its_model_and_says_why_it_is_not_champion(small_run: run.Run) -> None:
     registry = Registry(small_run.config.models_dir)
     (entry,) = registry.entries()
     assert entry.run == str(small_run.directory)
@@ -105,7 +105,7 @@ def test_flow_registers_its_model_and_says_why_it_is_not_champion(small_run: pip
     assert registry.champion(entry.key) is None
 
 
-def test_stage_that_is_done_is_not_run_again(small_run: pipeline.Run) -> None:
+def test_stage_that_is_done_is_not_run_again(small_run: run.Run) -> None:
     before = read_manifest(small_run.stage_dir("sft")).finished
     small_run.execute("sft", lambda *_: pytest.fail("trained again"))
     assert read_manifest(small_run.stage_dir("sft")).finished == before

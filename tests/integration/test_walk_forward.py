@@ -6,8 +6,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from stonk_pipeline import pipeline
 from stonk_pipeline.evaluation.results import read_comparison
+from stonk_pipeline.pipeline.run import Run, open_run
 from stonk_pipeline.report.runs_page import read_runs
 
 SHORT = ["grpo_first.steps=2", "grpo_second.steps=2", "model.backend=peft", "comparison.conformal=true"]
@@ -15,21 +15,21 @@ SHORT += ["sampling.engine=transformers", "comparison.engine=transformers"]
 
 
 @pytest.fixture(scope="module")
-def walk(run_flow: Callable[[list[str], Path], "CompletedProcess[str]"], tmp_path_factory) -> pipeline.Run:
+def walk(run_flow: Callable[[list[str], Path], "CompletedProcess[str]"], tmp_path_factory) -> Run:
     home = tmp_path_factory.mktemp("walk")
     options = ["--recipe", "small", "--folds", "2", "--results-dir", str(home / "r"), "--models-dir", str(home / "m")]
     done = run_flow([*options, *[part for text in SHORT for part in ("--set", text)]], home)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (directory,) = (home / "r").iterdir()
-    return pipeline.open_run(directory)
+    return open_run(directory)
 
 
-def test_walk_forward_finishes_every_step_of_every_fold(walk: pipeline.Run) -> None:
+def test_walk_forward_finishes_every_step_of_every_fold(walk: Run) -> None:
     assert all(run.finished(step) is not None for run, step in walk.steps())
     assert all((run.directory / "report.html").is_file() for run in (walk, *walk.folds))
 
 
-def test_walk_forward_pools_all_test_windows(walk: pipeline.Run) -> None:
+def test_walk_forward_pools_all_test_windows(walk: Run) -> None:
     whole = read_comparison(walk.stage_dir("compare"))
     parts = [read_comparison(fold.stage_dir("compare")) for fold in walk.folds]
     assert whole.rows[0].windows == sum(part.rows[0].windows for part in parts)
@@ -38,6 +38,6 @@ def test_walk_forward_pools_all_test_windows(walk: pipeline.Run) -> None:
     assert len(read_runs([walk.directory])[0].comparison.folds) == 2
 
 
-def test_walk_forward_publishes_the_last_fold(walk: pipeline.Run) -> None:
+def test_walk_forward_publishes_the_last_fold(walk: Run) -> None:
     origin = (walk.models_dir / "grpo_lora_2nd" / "origin.json").read_text(encoding="utf-8")
     assert "folds/2" in origin

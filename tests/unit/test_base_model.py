@@ -6,10 +6,11 @@ import shutil
 import pytest
 from rich.console import Console
 
-from stonk_pipeline import cli, pipeline, plan
+from stonk_pipeline import cli, plan
 from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, StageError
+from stonk_pipeline.pipeline.run import CONFIG, Run, write_run
 from stonk_pipeline.training.locations import EMBEDDED_MODELS, base_directory, base_location
 from stonk_pipeline.training.readiness import context_length, require_model
 from stonk_pipeline.training.weights import read_header
@@ -203,13 +204,13 @@ def test_single_stages_refuse_what_could_not_be_trained(model, tmp_path, capsys)
 
 
 def test_base_model_is_an_input_of_each_stage_that_loads_it(model, tmp_path):
-    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path))
     given = {step: run.inputs(step).get("model") for step in run.graph}
     assert given.pop("preprocess") is None
     assert set(given.values()) == {model}
-    calls = pipeline.Run(tmp_path, load_config("direction"))
+    calls = Run(tmp_path, load_config("direction"))
     assert [step for step in calls.graph if not calls.loads_model(step)] == ["preprocess", "examples"]
-    whole = pipeline.Run(tmp_path, config_of(model, tmp_path, data={"folds": 2}))
+    whole = Run(tmp_path, config_of(model, tmp_path, data={"folds": 2}))
     assert "model" not in whole.inputs("compare")
 
 
@@ -224,7 +225,7 @@ def test_stage_is_not_done_any_more_when_its_base_model_changed(model, tmp_path)
     from stonk_pipeline.config.training import SFTStage
     from stonk_pipeline.runs.manifest import Stage, execute, finished
 
-    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path))
     ran = []
 
     def body(config, inputs, out, progress):
@@ -254,7 +255,7 @@ def test_stages_of_two_base_models_are_not_mixed(model, tmp_path):
     """Stages run one by one: the base model was changed after the last training, and before the comparison."""
     from stonk_pipeline.runs.manifest import Stage, execute
 
-    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path))
 
     def body(config, inputs, out, progress):
         (out / "out.txt").write_text("done")
@@ -272,7 +273,7 @@ def test_stages_of_two_base_models_are_not_mixed(model, tmp_path):
 
 
 def test_a_step_that_a_run_does_not_have_is_named(model, tmp_path):
-    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path))
     for ask in (run.require_inputs, run.loads_model, run.title):
         with pytest.raises(StageError, match=r"no step stage-one; it has preprocess, grpo-first, sample"):
             ask("stage-one")
@@ -281,7 +282,7 @@ def test_a_step_that_a_run_does_not_have_is_named(model, tmp_path):
 def test_a_step_that_ended_on_changed_files_says_which(model, tmp_path):
     from stonk_pipeline.runs.manifest import Stage, execute
 
-    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path))
 
     def body(config, inputs, out, progress):
         (out / "out.txt").write_text("done")
@@ -305,8 +306,8 @@ def test_a_step_that_ended_on_changed_files_says_which(model, tmp_path):
 def test_no_report_is_written_of_settings_that_the_run_did_not_begin_with(model, tmp_path):
     from tasks.steps import write_report
 
-    run = pipeline.write_run(tmp_path / "run", config_of(model, tmp_path))
-    path = run.directory / pipeline.CONFIG
+    run = write_run(tmp_path / "run", config_of(model, tmp_path))
+    path = run.directory / CONFIG
     edited(path, seed=run.config.seed + 1)
     with pytest.raises(StageError, match=r"config\.json: changed since this run began"):
         write_report.fn(str(run.directory), run.digest, {})

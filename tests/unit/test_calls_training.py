@@ -17,7 +17,7 @@ from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.market import generate
 from stonk_pipeline.options import resolve_config
-from stonk_pipeline.pipeline import Run, write_run
+from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.rewards.direction import COMPONENTS, Outcome
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable

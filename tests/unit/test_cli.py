@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import __version__, dag, pipeline
+from stonk_pipeline import __version__
 from stonk_pipeline.cli import build_parser, main
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.options import OPTIONS, resolve_config
+from stonk_pipeline.pipeline import graph
+from stonk_pipeline.pipeline.run import write_run
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--set", "data.market.tickers=1", "--set", "data.market.days=400")
@@ -160,7 +162,7 @@ def test_main_runs_a_stage_once(tmp_path, capsys):
 
 
 def test_main_changes_the_settings_of_a_run(tmp_path):
-    run = pipeline.write_run(
+    run = write_run(
         tmp_path / "run", load_config("default", {"seed": 4, "data": {"market": {"tickers": 1, "days": 400}}})
     )
     assert main(["preprocess", "--run-dir", str(run.directory), "--set", "sft.epochs=1", "--lora-rank", "3"]) == 0
@@ -169,7 +171,7 @@ def test_main_changes_the_settings_of_a_run(tmp_path):
 
 
 def test_main_takes_another_recipe_for_a_run(tmp_path):
-    run = pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
+    run = write_run(tmp_path / "run", load_config("default", {"seed": 4}))
     assert main(["preprocess", "--run-dir", str(run.directory), "--recipe", "small", "--seed", "5"]) == 0
     assert read_settings(run.directory) == json.loads(load_config("small", {"seed": 5}).model_dump_json())
 
@@ -221,7 +223,7 @@ def test_main_refuses_numbers_that_are_none(capsys):
 
 
 def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
-    pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
+    write_run(tmp_path / "run", load_config("default", {"seed": 4}))
     assert main(["sft", "--run-dir", str(tmp_path / "run")]) == 1
     assert "sft needs preprocess: " in capsys.readouterr().err
 
@@ -274,7 +276,7 @@ def test_main_offers_every_step(capsys):
             main(arguments)
         assert caught.value.code == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in (*dag.FORECAST, "report", "build-tiny", "--set KEY=VALUE", __version__))
+    assert all(name in said for name in (*graph.FORECAST, "report", "build-tiny", "--set KEY=VALUE", __version__))
 
 
 def python(*arguments, **variables):

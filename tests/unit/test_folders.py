@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import cli, pipeline
+from stonk_pipeline import cli
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.files import folders, journal, locks
-from stonk_pipeline.publishing import ADAPTER, ORIGIN, publish
+from stonk_pipeline.pipeline.publishing import ADAPTER, ORIGIN, publish
+from stonk_pipeline.pipeline.run import CONFIG, write_run
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import LOCK, Stage, execute
@@ -130,7 +131,7 @@ def test_register_replaces_no_folder_of_somebody_else(tmp_path):
 def test_main_takes_a_run_whose_settings_were_lost(tmp_path):
     arguments = ["preprocess", "--run-dir", str(tmp_path / "run"), "--recipe", "default", *TINY]
     assert cli.main(arguments) == 0
-    (tmp_path / "run" / pipeline.CONFIG).unlink()
+    (tmp_path / "run" / CONFIG).unlink()
     assert cli.main(arguments) == 0
 
 
@@ -190,7 +191,7 @@ def test_registry_sweeps_what_writers_that_were_killed_left(tmp_path):
 
 def test_commands_change_nothing_of_a_run_that_another_process_works_on(tmp_path, capsys):
     directory = tmp_path / "run"
-    run = pipeline.write_run(directory, load_config("default", {"seed": 4, "models_dir": str(tmp_path / "models")}))
+    run = write_run(directory, load_config("default", {"seed": 4, "models_dir": str(tmp_path / "models")}))
     made = Stage("preprocessing", run.config.preprocess_stage().__class__, lambda *_: {})
     execute(made, run.config.preprocess_stage(), {}, run.stage_dir("preprocess"))
     before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != LOCK}
@@ -205,8 +206,8 @@ def test_commands_change_nothing_of_a_run_that_another_process_works_on(tmp_path
 
 
 def test_stage_refuses_settings_that_were_changed_since_its_run_began(tmp_path, capsys, monkeypatch):
-    run = pipeline.write_run(tmp_path / "run", load_config("default", {"seed": 4}))
-    pipeline.write_run(run.directory, load_config("default", {"seed": 5}))
+    run = write_run(tmp_path / "run", load_config("default", {"seed": 4}))
+    write_run(run.directory, load_config("default", {"seed": 5}))
     monkeypatch.setenv("STONK_PARENT_PID", str(os.getppid()))
     assert cli.main(["preprocess", "--run-dir", str(run.directory), "--settings", run.digest]) == 1
     assert "config.json: changed since this run began" in capsys.readouterr().out

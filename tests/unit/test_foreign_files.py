@@ -8,15 +8,16 @@ from datetime import date
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log, places
+from stonk_pipeline import ingest_log
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.files import journal, locks
 from stonk_pipeline.files.model_digest import cache
 from stonk_pipeline.ingest_log import Ingest
-from stonk_pipeline.pipeline import LOG, alone_in, write_run
-from stonk_pipeline.publishing import publish
+from stonk_pipeline.pipeline import places
+from stonk_pipeline.pipeline.publishing import publish
+from stonk_pipeline.pipeline.run import LOG, alone_in, write_run
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report.runs_page import write_runs_page
 from stonk_pipeline.runs import child

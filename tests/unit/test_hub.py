@@ -29,11 +29,11 @@ MORE = {
 ANSWERING = """
 import json, sys
 from pathlib import Path
-from stonk_pipeline.base_model import resettled, settled
+from stonk_pipeline.pipeline.base_model import resettled, settled
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import PipelineError
-from stonk_pipeline.pipeline import open_run, write_run
+from stonk_pipeline.pipeline.run import open_run, write_run
 from stonk_pipeline.training.hub import commit_of
 from stonk_pipeline.training.locations import base_directory, base_location, of_adapter, outline_location
 from stonk_pipeline.training.readiness import require_model

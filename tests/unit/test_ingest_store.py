@@ -13,11 +13,12 @@ from preprocessing import store
 from preprocessing.ohlcv import read_bars
 from preprocessing.restatement import compare
 from preprocessing.sources import make_source
-from stonk_pipeline import cli, ingest_log, pipeline
+from stonk_pipeline import cli, ingest_log
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.errors import DataError, StageError
+from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.runs.manifest import file_digest
 
 NOW = datetime(2026, 11, 20, 22, tzinfo=UTC)
@@ -293,7 +294,7 @@ def test_find_wants_enough_of_a_digest(tmp_path):
 def test_describe_says_where_the_bars_of_a_run_came_from(config, ohlcv, tmp_path):
     deliver(config, ohlcv)
     data = {"data_dir": str(tmp_path / "bars"), "stocks": ["AAPL"]}
-    run = pipeline.write_run(tmp_path / "run", make_config({"data": data}, source="test"))
+    run = write_run(tmp_path / "run", make_config({"data": data}, source="test"))
     run.execute("preprocess", lambda *_: None)
     text = ingest_log.describe(tmp_path / "bars", run_dir=tmp_path / "run")
     assert text.startswith("AAPL ")

@@ -11,10 +11,10 @@ from prefect import task
 from prefect.utilities.importtools import import_object
 
 from flows import serve
-from stonk_pipeline import pipeline
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
 from stonk_pipeline.files.provenance import changed_code, loaded_code
+from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.runs.manifest import Manifest
 from tasks import begin, guard, server, steps, terminal
 
@@ -90,7 +90,7 @@ def test_running_names_a_port_that_is_taken():
 @pytest.fixture
 def run(tmp_path):
     config = load_config("small", {"results_dir": str(tmp_path), "models_dir": str(tmp_path / "models")})
-    return pipeline.write_run(tmp_path / "run", config)
+    return write_run(tmp_path / "run", config)
 
 
 @pytest.mark.parametrize("name", ["file:///etc", " /etc", "no-such/model/at-all"])

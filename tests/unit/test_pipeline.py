@@ -10,10 +10,10 @@ from stonk_pipeline import tiny
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import make_config
-from stonk_pipeline.dag import FORECAST, Step
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.pipeline import new_directory, open_run, write_run
-from stonk_pipeline.publishing import publish
+from stonk_pipeline.pipeline.graph import FORECAST, Step
+from stonk_pipeline.pipeline.publishing import publish
+from stonk_pipeline.pipeline.run import new_directory, open_run, write_run
 from stonk_pipeline.runs.manifest import Stage, execute
 
 BARS = "Date,Open,High,Low,Close,Volume\n2020-01-02,1,2,1,2,9\n"

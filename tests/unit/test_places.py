@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from stonk_pipeline import places
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError, StageError
-from stonk_pipeline.pipeline import CONFIG, LOG, alone_in, open_run, require_run_dir, write_run
-from stonk_pipeline.publishing import ORIGIN, publish
+from stonk_pipeline.pipeline import places
+from stonk_pipeline.pipeline.publishing import ORIGIN, publish
+from stonk_pipeline.pipeline.run import CONFIG, LOG, alone_in, open_run, require_run_dir, write_run
 from stonk_pipeline.runs.manifest import MARK
 from stonk_pipeline.training import merging
 from tests.unit.test_folders import ended, left_by

@@ -11,9 +11,9 @@ import pytest
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.pipeline import PipelineConfig
-from stonk_pipeline.dag import FORECAST
-from stonk_pipeline.pipeline import Run, write_run
-from stonk_pipeline.publishing import publish, publish_missed
+from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.pipeline.publishing import publish, publish_missed
+from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.runs.manifest import Manifest, Stage, execute, finished
 from tests.killing import die_at
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stonk_pipeline import dataset, pipeline
+from stonk_pipeline import dataset
 from stonk_pipeline.cli import main
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.forward.heads import LogHead
 from stonk_pipeline.forward.log import LOG
+from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry import contest as contests
 from stonk_pipeline.registry.contest import contest, read_trial
@@ -39,7 +40,7 @@ REFUSED = Decision(
 )
 
 
-def trained_run(root: Path, name: str, talent: float, kind: str = "predictable", **data) -> pipeline.Run:
+def trained_run(root: Path, name: str, talent: float, kind: str = "predictable", **data) -> Run:
     """A run with a dataset and an adapter that says how much its model sees of what can be known."""
     settings = {
         "data": {"market": {"tickers": 2, "days": 1200, "kind": kind}, "train_share": 0.2} | data,
@@ -47,7 +48,7 @@ def trained_run(root: Path, name: str, talent: float, kind: str = "predictable",
         "comparison": {"windows": 800, "resamples": 200},
         "models_dir": str(root / "models"),
     }
-    run = pipeline.write_run(root / name, load_config("default", settings))
+    run = write_run(root / name, load_config("default", settings))
     run.execute("preprocess", lambda *_: None)
 
     def train(config, inputs, out, progress):
@@ -121,7 +122,7 @@ def test_register_registers_the_same_training_once(tmp_path):
 
 def test_register_refuses_a_training_on_other_data(tmp_path):
     run = trained_run(tmp_path, "a", 0.5)
-    changed = pipeline.write_run(run.directory, run.config.model_copy(update={"seed": 5}))
+    changed = write_run(run.directory, run.config.model_copy(update={"seed": 5}))
     (run.stage_dir("preprocess") / "manifest.json").unlink()
     with pytest.raises(StageError, match="not finished"):
         Registry(tmp_path / "models").register(changed)
@@ -150,7 +151,7 @@ def test_register_takes_the_verdict_of_its_own_comparison_alone(tmp_path):
 def test_contest_counts_the_knowledge_cutoff_as_seen(tmp_path, answering):
     run = trained_run(tmp_path, "a", 0.9)
     model = run.config.model.model_copy(update={"knowledge_cutoff": "2030-01-01"})
-    run = pipeline.write_run(run.directory, run.config.model_copy(update={"model": model}))
+    run = write_run(run.directory, run.config.model_copy(update={"model": model}))
     _, decision = challenge(Registry(tmp_path / "models"), run, answering)
     assert decision.outcome == "too little data"
     assert decision.dates == 0

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import preprocess
-from stonk_pipeline.compared import require_comparison
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
@@ -21,6 +20,7 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
 from stonk_pipeline.forecast import answer, parse
+from stonk_pipeline.pipeline.compared import require_comparison
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import duration, number
 from stonk_pipeline.report.pictures import write_pictures

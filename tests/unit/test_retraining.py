@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import pipeline, retraining
+from stonk_pipeline import retraining
 from stonk_pipeline.config.operations import RetrainConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import make_config, merge
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.runs.manifest import read_manifest
 
 
@@ -100,11 +101,11 @@ def test_freeze_bars_leaves_the_generated_market_alone():
 
 def test_reuse_takes_stages_that_would_come_out_the_same(config, tmp_path):
     config = retraining.freeze_bars(config)
-    earlier = pipeline.write_run(tmp_path / "earlier", config)
+    earlier = write_run(tmp_path / "earlier", config)
     earlier.execute("preprocess", lambda *_: None)
     (earlier.stage_dir("preprocess") / "stage.log").touch()
     other = changed(config, comparison={"windows": 7})
-    run = pipeline.write_run(tmp_path / "run", other)
+    run = write_run(tmp_path / "run", other)
     assert retraining.reuse(run, earlier.directory) == ["preprocess"]
     assert run.finished("preprocess") is not None
     assert not (run.stage_dir("preprocess") / "stage.log").exists()
@@ -114,25 +115,25 @@ def test_reuse_takes_stages_that_would_come_out_the_same(config, tmp_path):
 
 @pytest.mark.parametrize("over", [{"data": {"stride": 2}}, {"seed": 1}])
 def test_reuse_takes_nothing_that_other_settings_made(config, tmp_path, over):
-    earlier = pipeline.write_run(tmp_path / "earlier", config)
+    earlier = write_run(tmp_path / "earlier", config)
     earlier.execute("preprocess", lambda *_: None)
-    run = pipeline.write_run(tmp_path / "run", changed(config, **over))
+    run = write_run(tmp_path / "run", changed(config, **over))
     assert retraining.reuse(run, earlier.directory) == []
     assert not run.stage_dir("preprocess").exists()
 
 
 def test_reuse_takes_no_damaged_stage_and_none_of_other_bars(config, tmp_path):
-    earlier = pipeline.write_run(tmp_path / "earlier", config)
+    earlier = write_run(tmp_path / "earlier", config)
     earlier.execute("preprocess", lambda *_: None)
     append_bar(config)
-    assert retraining.reuse(pipeline.write_run(tmp_path / "newer", config), earlier.directory) == []
+    assert retraining.reuse(write_run(tmp_path / "newer", config), earlier.directory) == []
     earlier.execute("preprocess", lambda *_: None)
     (earlier.stage_dir("preprocess") / "dataset.json").write_text("{}")
-    assert retraining.reuse(pipeline.write_run(tmp_path / "damaged", config), earlier.directory) == []
+    assert retraining.reuse(write_run(tmp_path / "damaged", config), earlier.directory) == []
 
 
 def test_reuse_of_a_run_that_is_gone_is_none(config, tmp_path):
-    assert retraining.reuse(pipeline.write_run(tmp_path / "run", config), tmp_path / "gone") == []
+    assert retraining.reuse(write_run(tmp_path / "run", config), tmp_path / "gone") == []
 
 
 def test_start_from_adapter_names_the_merged_model_by_the_adapters_content(config, tmp_path):

@@ -6,7 +6,7 @@ from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.files.untrusted import read_model
-from stonk_pipeline.pipeline import CONFIG, Run, open_run
+from stonk_pipeline.pipeline.run import CONFIG, Run, open_run
 from stonk_pipeline.runs.manifest import MANIFEST, MODEL, Manifest, read_manifest, verify
 
 COMPARE = "compare"

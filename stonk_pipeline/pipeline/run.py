@@ -11,17 +11,17 @@ from typing import Any
 
 from stonk_pipeline.config.recipes import AnyConfig, make_config
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.dag import POOL, Step, Steps, steps_of
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.untrusted import read_table
-from stonk_pipeline.inputs import bar_files, news_files
-from stonk_pipeline.places import CONFIG as CONFIG
-from stonk_pipeline.places import FOLDS as FOLDS
-from stonk_pipeline.places import LOG as LOG
-from stonk_pipeline.places import require_run_dir as require_run_dir
-from stonk_pipeline.publishing import ADAPTER as ADAPTER
-from stonk_pipeline.publishing import publish, require_publishable
+from stonk_pipeline.pipeline.graph import POOL, Step, Steps, steps_of
+from stonk_pipeline.pipeline.inputs import bar_files, news_files
+from stonk_pipeline.pipeline.places import CONFIG as CONFIG
+from stonk_pipeline.pipeline.places import FOLDS as FOLDS
+from stonk_pipeline.pipeline.places import LOG as LOG
+from stonk_pipeline.pipeline.places import require_run_dir as require_run_dir
+from stonk_pipeline.pipeline.publishing import ADAPTER as ADAPTER
+from stonk_pipeline.pipeline.publishing import publish, require_publishable
 from stonk_pipeline.runs.manifest import (
     LOCK,
     MANIFEST,
