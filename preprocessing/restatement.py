@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.ingest_log import Restatement
+from stonk_pipeline.records.ingests import Restatement
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
 PRICES = [OPEN, HIGH, LOW, CLOSE]

@@ -21,12 +21,12 @@ from preprocessing.formatting import bar_columns, csv_lines, write_lines
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars
 from preprocessing.restatement import compare, merged
 from preprocessing.sources import Fetch, checks_of, source_symbols
-from stonk_pipeline import ingest_log
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError, PipelineError, StageError
 from stonk_pipeline.files import folders, locks
-from stonk_pipeline.forward.heads import head_of
-from stonk_pipeline.ingest_log import HISTORY, Change, Ingest
+from stonk_pipeline.records import ingests
+from stonk_pipeline.records.heads import head_of
+from stonk_pipeline.records.ingests import HISTORY, Change, Ingest
 from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.schema import DATE
 
@@ -44,7 +44,7 @@ def alone(data_dir: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StageError(f"{data_dir}: another ingest is running; try again when it has ended") from None
-        ingest_log.read(data_dir)  # nothing is fetched that cannot be recorded
+        ingests.read(data_dir)  # nothing is fetched that cannot be recorded
         folders.sweep(data_dir)  # what ingests that were killed left
         yield
 
@@ -60,7 +60,7 @@ def wanted_symbols(config: IngestConfig) -> list[str]:
     listed = source_symbols(config)
     if listed is not None:
         return listed
-    known = sorted(ingest_log.store_files(Path(config.data_dir)))
+    known = sorted(ingests.store_files(Path(config.data_dir)))
     if not known:
         raise DataError(f"{config.data_dir}: no bars yet, and source {config.source} lists no stocks; name symbols")
     return known
@@ -175,8 +175,8 @@ def record(
     A file that is neither as the last record says nor changed by this ingest was changed by something else, such as an
     ingest that was killed before its record: that is recorded too, and counts as a change.
     """
-    files = ingest_log.store_files(data_dir)
-    past = ingest_log.read(data_dir)
+    files = ingests.store_files(data_dir)
+    past = ingests.read(data_dir)
     if past:
         changes = _untold(past[-1].files, files, changes) + changes
     ingest = Ingest(
@@ -184,10 +184,10 @@ def record(
         source=source,
         changes=tuple(changes),
         files=files,
-        digest=ingest_log.bars_digest(files),
+        digest=ingests.bars_digest(files),
         forward=head_of(forecasts_dir, data_dir),
     )
-    ingest_log.append(data_dir, ingest)
+    ingests.append(data_dir, ingest)
     return ingest
 
 

@@ -117,7 +117,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "evaluate":
         return _evaluate(args)
     if args.command == "data":
-        from stonk_pipeline.ingest_log import describe
+        from stonk_pipeline.records.ingests import describe
 
         sys.stdout.write(f"{describe(args.data_dir, args.digest, args.run_dir)}\n")
         return 0

@@ -16,7 +16,7 @@ from preprocessing.sessions import last_final_day
 from preprocessing.sources import make_source, source_name
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.files import roots
-from stonk_pipeline.ingest_log import Change, Ingest
+from stonk_pipeline.records.ingests import Change, Ingest
 from tasks.automations import DATA_CHANGED, RESOURCE
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import dataset, ingest_log
+from stonk_pipeline import dataset
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.examples import read_examples
-from stonk_pipeline.forward import log as forward_log
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.pipeline.run import open_run
+from stonk_pipeline.records import forward_log, ingests
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry
 from stonk_pipeline.registry.trials import FIRST
@@ -244,8 +244,8 @@ READERS = [
     Reader("forward log", _log_cases, lambda at, case: forward_log.read(at), _sound_log),
     Reader(
         "ingest log",
-        lambda rng: of_lines(rng, ingest_log.LOG, INGESTS),
-        lambda at, case: ingest_log.read(at),
+        lambda rng: of_lines(rng, ingests.LOG, INGESTS),
+        lambda at, case: ingests.read(at),
         _sound_ingests,
     ),
 ]

@@ -12,14 +12,14 @@ import pandas as pd
 from killed.steps import Facts, Step, Writer
 from preprocessing import store
 from preprocessing.sources import make_source
-from stonk_pipeline import ingest_log
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.forward.files import files_of, keep, table_text
-from stonk_pipeline.forward.log import LOG, Forecasted, read
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.market import generate
+from stonk_pipeline.records import ingests
+from stonk_pipeline.records.forward_log import LOG, Forecasted, read
 from stonk_pipeline.runs.manifest import file_digest
 
 
@@ -125,12 +125,12 @@ class Bars(Writer):
         if self.number % 3 == 0:
             self.scale[symbol] = 0.5 if self.scale[symbol] == 1 else 1.0
         self.deliver(symbol)
-        known = len(ingest_log.read(self.folder / "bars"))
+        known = len(ingests.read(self.folder / "bars"))
         changes = {symbol, f"record {known}", f"record {known + 1}"}  # two, if it is killed after the record
         rows, path = self.days[symbol], self.folder / "bars" / f"{symbol}.csv"
 
         def after(facts: Facts) -> str | None:
-            last = ingest_log.read(path.parent)[-1]
+            last = ingests.read(path.parent)[-1]
             whole = path.read_bytes().count(b"\n") == rows + 1 and last.files[symbol] == file_digest(path)
             return None if whole else f"{symbol}: not {rows} rows, or not as the record says"
 
@@ -139,11 +139,11 @@ class Bars(Writer):
     def facts(self) -> Facts:
         """The files, which are whole; every version of them that was recorded can be had again."""
         bars = self.folder / "bars"
-        records = ingest_log.read(bars)
+        records = ingests.read(bars)
         found: Facts = {f"record {number}": record for number, record in enumerate(records)}
         for symbol in self.market:
-            found[symbol] = ingest_log.restore(bars, symbol, file_digest(bars / f"{symbol}.csv"))
+            found[symbol] = ingests.restore(bars, symbol, file_digest(bars / f"{symbol}.csv"))
         for record in records:
             for symbol, digest in record.files.items():
-                assert ingest_log.restore(bars, symbol, digest), f"{symbol} {digest[:8]} is lost"
+                assert ingests.restore(bars, symbol, digest), f"{symbol} {digest[:8]} is lost"
         return found

@@ -16,7 +16,7 @@ from stonk_pipeline.options import WAIT, with_wait
 from stonk_pipeline.runs.child import report_progress
 
 if TYPE_CHECKING:
-    from stonk_pipeline.forward.log import LogEntry
+    from stonk_pipeline.records.forward_log import LogEntry
 
 NAMES = ("forecast", "score", "verify")
 CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "window", "results_dir")
@@ -133,19 +133,19 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from stonk_pipeline import ingest_log
     from stonk_pipeline.config.data import DataConfig
     from stonk_pipeline.forward.calendar import in_weeks
     from stonk_pipeline.forward.honesty import require_honest
-    from stonk_pipeline.forward.log import read
     from stonk_pipeline.forward.score import closes_of, read_marks, records, restated, score
     from stonk_pipeline.forward.tables import print_table, records_table
+    from stonk_pipeline.records import ingests
+    from stonk_pipeline.records.forward_log import read
 
     if args.data_dir == EMBEDDED:
         raise ConfigError("the generated market has no future to wait for; give --data-dir a folder of real bars")
     entries = read(args.forecasts_dir)
     require_honest(entries)
-    recorded = [one for one in dict.fromkeys([Path(args.data_dir), Path("bars")]) if (one / ingest_log.LOG).exists()]
+    recorded = [one for one in dict.fromkeys([Path(args.data_dir), Path("bars")]) if (one / ingests.LOG).exists()]
     _compare_heads(args.forecasts_dir, entries, recorded, args.models_dir)
     if not entries:
         raise LogError(f"{args.forecasts_dir}: no forecasts logged here yet; make one with the forecast command")
@@ -178,8 +178,8 @@ def _score(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from stonk_pipeline.forward.honesty import require_honest
-    from stonk_pipeline.forward.log import holds, read
     from stonk_pipeline.forward.score import read_marks
+    from stonk_pipeline.records.forward_log import holds, read
 
     entries = read(args.forecasts_dir)
     require_honest(entries)
@@ -210,13 +210,13 @@ def _compare_heads(
     Raises:
         LogError: names the first record that the log does not hold, or a folder without any that was asked for.
     """
-    from stonk_pipeline import ingest_log
     from stonk_pipeline.forward import witness
+    from stonk_pipeline.records import ingests
     from stonk_pipeline.registry import store
 
     data, models = data_dirs or [Path("bars")], models_dirs or [Path("models")]
     for path in [
-        *(one / ingest_log.LOG for one in data_dirs or []),
+        *(one / ingests.LOG for one in data_dirs or []),
         *(one / store.DIRECTORY for one in models_dirs or []),
     ]:
         if not path.exists():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stonk_pipeline.files import folders
-from stonk_pipeline.forward.log import LogEntry, append
 from stonk_pipeline.forward.make import Made
+from stonk_pipeline.records.forward_log import LogEntry, append
 from stonk_pipeline.report.style import LIGHT, Draw, png
 from stonk_pipeline.runs.manifest import write_atomic
 

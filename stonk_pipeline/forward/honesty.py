@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.files.untrusted import reason
 from stonk_pipeline.forward.calendar import Calendars, Session, in_weeks
-from stonk_pipeline.forward.log import CLOCKS_APART, LOG, LogEntry
 from stonk_pipeline.forward.wellformed import draw_of
+from stonk_pipeline.records.forward_log import CLOCKS_APART, LOG, LogEntry
 
 
 def require_honest(entries: Sequence[LogEntry], now: datetime | None = None) -> None:

@@ -15,10 +15,10 @@ from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.forward.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.forward.forecaster import Forecaster, generated
-from stonk_pipeline.forward.log import Forecasted
 from stonk_pipeline.forward.quantiles import LEVELS, quantiles_of
 from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.periods import WEEK, noun
+from stonk_pipeline.records.forward_log import Forecasted
 from stonk_pipeline.runs.manifest import Progress, json_digest
 from stonk_pipeline.schema import CLOSE, DATE, Window
 

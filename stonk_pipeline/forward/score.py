@@ -23,8 +23,8 @@ from stonk_pipeline.evaluation.command import ANY_JUMP, read_closes
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.forward.calendar import in_weeks
-from stonk_pipeline.forward.log import LogEntry, read
 from stonk_pipeline.forward.quantiles import MEDIAN, crps_of, inside
+from stonk_pipeline.records.forward_log import LogEntry, read
 
 SCORES = "scores.jsonl"
 REMEDY = "delete the file and score again"

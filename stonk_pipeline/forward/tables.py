@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from stonk_pipeline.forward.log import LogEntry
 from stonk_pipeline.forward.score import Record
+from stonk_pipeline.records.forward_log import LogEntry
 from stonk_pipeline.registry.tables import print_table
 
 SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)

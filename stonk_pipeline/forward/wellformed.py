@@ -13,7 +13,7 @@ from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.forward.quantiles import LEVELS
 
 if TYPE_CHECKING:
-    from stonk_pipeline.forward.log import Forecasted
+    from stonk_pipeline.records.forward_log import Forecasted
 
 STOCK = re.compile(r"[A-Z0-9^][A-Z0-9.=^&_-]*")
 """A symbol as files of bars name it."""

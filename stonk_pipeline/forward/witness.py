@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from stonk_pipeline import ingest_log
 from stonk_pipeline.errors import LogError
-from stonk_pipeline.forward.heads import LogHead
-from stonk_pipeline.forward.log import CLOCKS_APART, LOG, LogEntry
+from stonk_pipeline.records import ingests
+from stonk_pipeline.records.forward_log import CLOCKS_APART, LOG, LogEntry
+from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.registry import champions, store
 
 
@@ -43,8 +43,8 @@ def witnesses(data_dirs: Sequence[Path], models_dirs: Sequence[Path]) -> list[Wi
 
 
 def _of_ingests(data_dir: Path) -> Iterator[Witness]:
-    path = data_dir / ingest_log.LOG
-    for number, ingest in enumerate(ingest_log.read(data_dir), start=1):
+    path = data_dir / ingests.LOG
+    for number, ingest in enumerate(ingests.read(data_dir), start=1):
         if ingest.forward is not None:
             yield _witness(path, f"line {number}, of {ingest.time}", ingest.forward, ingest.time)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files.untrusted import is_name, read_model
-from stonk_pipeline.forward.heads import LogHead
+from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.registry.entries import now
 from stonk_pipeline.runs.manifest import write_atomic
 

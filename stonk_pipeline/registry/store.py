@@ -8,8 +8,8 @@ from typing import Any
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files import folders, journal
-from stonk_pipeline.forward.heads import head_of
 from stonk_pipeline.pipeline.run import ADAPTER, Run
+from stonk_pipeline.records.heads import head_of
 from stonk_pipeline.registry import champions, entries, trials
 from stonk_pipeline.registry.champions import Champions, How
 from stonk_pipeline.registry.entries import ENTRY, Entry

@@ -19,11 +19,11 @@ import pytest
 
 from preprocessing import store
 from preprocessing.sources import make_source
-from stonk_pipeline import ingest_log
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.market import generate
 from stonk_pipeline.pipeline import graph
+from stonk_pipeline.records import ingests
 from stonk_pipeline.runs.manifest import read_manifest
 from tests.served import Patient
 
@@ -187,7 +187,7 @@ def test_new_bars_start_one_retraining_and_the_same_bars_none(place: Place) -> N
     # Ten more days of one of the three stocks.
     write_bars(place.incoming, 320, {"SIM02": 10})
     assert place.ingest()["state_name"] == "Completed"
-    record = ingest_log.read(place.bars)[-1]
+    record = ingests.read(place.bars)[-1]
     assert {change.symbol: change.added for change in record.changes} == {"SIM01": 0, "SIM02": 10, "SIM03": 0}
     (run,) = wait_for(lambda: ended(place.runs("retrain")), 700)
     assert run["state_name"] == "Completed", run["state"]["message"]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.forward.log import read
 from stonk_pipeline.pipeline import graph
 from stonk_pipeline.pipeline.run import Run, open_run
+from stonk_pipeline.records.forward_log import read
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 

@@ -8,16 +8,16 @@ from datetime import date
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.files import journal, locks
 from stonk_pipeline.files.model_digest import cache
-from stonk_pipeline.ingest_log import Ingest
 from stonk_pipeline.pipeline import places
 from stonk_pipeline.pipeline.publishing import publish
 from stonk_pipeline.pipeline.run import LOG, alone_in, write_run
+from stonk_pipeline.records import ingests
+from stonk_pipeline.records.ingests import Ingest
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report.runs_page import write_runs_page
 from stonk_pipeline.runs import child
@@ -69,7 +69,7 @@ def test_publish_keeps_a_copy_that_somebody_made_and_removes_what_it_left(tmp_pa
 def test_append_cuts_off_nothing_that_no_writer_left(tmp_path, foreign):
     for path, add, error in (
         (tmp_path / "log.jsonl", lambda: journal.append(tmp_path / "log.jsonl", {"n": 1}), LogError),
-        (tmp_path / ingest_log.LOG, lambda: ingest_log.append(tmp_path, INGEST), DataError),
+        (tmp_path / ingests.LOG, lambda: ingests.append(tmp_path, INGEST), DataError),
     ):
         path.write_text(foreign)
         with pytest.raises(error, match=rf"{path.name}, line {foreign.count(chr(10)) + 1}: neither a record") as said:
@@ -80,13 +80,13 @@ def test_append_cuts_off_nothing_that_no_writer_left(tmp_path, foreign):
 
 def test_append_completes_each_record_that_was_killed_at_any_byte(tmp_path):
     first, second = (INGEST.model_copy(update={"source": name}) for name in ("é", "second"))
-    ingest_log.append(tmp_path, first)
-    whole = (tmp_path / ingest_log.LOG).read_bytes()
+    ingests.append(tmp_path, first)
+    whole = (tmp_path / ingests.LOG).read_bytes()
     for length in range(len(whole) + 1):
-        (tmp_path / ingest_log.LOG).write_bytes(whole + whole[:length])
-        ingest_log.append(tmp_path, second)
+        (tmp_path / ingests.LOG).write_bytes(whole + whole[:length])
+        ingests.append(tmp_path, second)
         complete = [first] if length >= len(whole) - 1 else []  # it lacked its line feed alone
-        assert ingest_log.read(tmp_path) == [first, *complete, second], length
+        assert ingests.read(tmp_path) == [first, *complete, second], length
     record = {"a": [1.5e-30, True, None, 'é\\"\n'], "b": {"c": -7}}
     journal.append(tmp_path / "j", record)
     whole = (tmp_path / "j").read_bytes()
@@ -98,10 +98,10 @@ def test_append_completes_each_record_that_was_killed_at_any_byte(tmp_path):
 
 def test_append_writes_behind_no_link(tmp_path):
     elsewhere = mine(tmp_path / "elsewhere", "")
-    for name in (ingest_log.LOG, "log.jsonl"):
+    for name in (ingests.LOG, "log.jsonl"):
         (tmp_path / name).symlink_to(elsewhere)
     with pytest.raises(DataError, match=r"ingest\.jsonl: a link to .*, and nothing is written behind links"):
-        ingest_log.append(tmp_path, INGEST)
+        ingests.append(tmp_path, INGEST)
     with pytest.raises(LogError, match="a link to"):
         journal.append(tmp_path / "log.jsonl", {"n": 1})
     assert elsewhere.read_bytes() == b""
@@ -109,10 +109,10 @@ def test_append_writes_behind_no_link(tmp_path):
 
 def test_ingest_waits_for_no_pipe(tmp_path):
     os.mkfifo(tmp_path / "GSPC.csv")
-    assert ingest_log.store_files(tmp_path) == {}
+    assert ingests.store_files(tmp_path) == {}
     change = store.update(IngestConfig(data_dir=str(tmp_path)), lambda *_: pytest.fail(), "GSPC", date(2026, 1, 2))
     assert change.failed == f"{tmp_path}/GSPC.csv: not a plain file; move it away"
-    os.mkfifo(tmp_path / ingest_log.LOG)
+    os.mkfifo(tmp_path / ingests.LOG)
     with pytest.raises(DataError, match=r"ingest\.jsonl: not a plain file"), store.alone(tmp_path):
         pass
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from preprocessing import store
-from stonk_pipeline import ingest_log
 from stonk_pipeline.cli import main
 from stonk_pipeline.files import journal
-from stonk_pipeline.forward.heads import LogHead, head_of
-from stonk_pipeline.forward.log import LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS
+from stonk_pipeline.records import ingests
+from stonk_pipeline.records.forward_log import LOG, Forecasted, append, read
+from stonk_pipeline.records.heads import LogHead, head_of
 from stonk_pipeline.registry import champions
 from stonk_pipeline.runs.manifest import json_digest
 
@@ -70,7 +70,7 @@ def cut(place, keep):
 
 def test_ingest_and_promotion_record_length_and_head(place):
     entries = read(place / "forecasts")
-    told = [ingest.forward for ingest in ingest_log.read(place / "bars")]
+    told = [ingest.forward for ingest in ingests.read(place / "bars")]
     assert told == [LogHead(log="../forecasts/log.jsonl", length=n, head=entries[n - 1].digest) for n in (2, 5)]
     (change,) = champions.read(place / "models" / "registry" / "stonk-tiny" / "ALL").history
     assert change.forward == LogHead(log="../../../../forecasts/log.jsonl", length=4, head=entries[3].digest)
@@ -107,7 +107,7 @@ def test_verify_finds_a_lost_end_and_names_who_knows(place, capsys, keep, told):
 
 
 def test_verify_finds_a_lost_end_by_a_promotion_alone(place, capsys):
-    (place / "bars" / ingest_log.LOG).unlink()
+    (place / "bars" / ingests.LOG).unlink()
     cut(place, 3)
     assert main(["verify"]) == 1
     assert "models/registry/stonk-tiny/ALL/champion.json, change 1, of " in capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_verify_and_score_find_a_forecast_dated_back_before_a_record_that_has_it
 
 
 def test_verify_finds_a_forecast_dated_back_by_a_promotion_alone(place, capsys):
-    (place / "bars" / ingest_log.LOG).unlink()
+    (place / "bars" / ingests.LOG).unlink()
     key = place / "models" / "registry" / "stonk-tiny" / "ALL"
     later = (NOW + timedelta(days=5)).isoformat()
     champions.write(key, champions.read(key).with_next("4567abcd", "test", "won", head_of("forecasts", key), later))
@@ -162,14 +162,14 @@ def test_verify_finds_a_forecast_dated_back_by_a_promotion_alone(place, capsys):
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-03-02T22:00:00", "0001-01-01T00:00:00Z"])
 def test_verify_refuses_a_record_without_a_time(place, capsys, time):
-    path = place / "bars" / ingest_log.LOG
+    path = place / "bars" / ingests.LOG
     path.write_text(path.read_text().replace("2026-03-02T22:00:00Z", time, 1))
     assert main(["verify"]) == 1
     assert "bars/ingest.jsonl, line 1, of" in capsys.readouterr().err
 
 
 def test_verify_takes_journals_from_before_heads_were_kept(place, capsys):
-    path = place / "bars" / ingest_log.LOG
+    path = place / "bars" / ingests.LOG
     old = [{name: value for name, value in json.loads(line).items() if name != "forward"} for line in path.open()]
     path.write_text("".join(json.dumps(line) + "\n" for line in old))
     key = place / "models" / "registry" / "stonk-tiny" / "ALL" / champions.CHAMPION

@@ -9,8 +9,8 @@ import pytest
 from stonk_pipeline.cli import main
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.files import journal
-from stonk_pipeline.forward.log import GENESIS, LOG, Forecasted, append, read, verify_chain
 from stonk_pipeline.forward.quantiles import LEVELS
+from stonk_pipeline.records.forward_log import GENESIS, LOG, Forecasted, append, read, verify_chain
 from stonk_pipeline.runs.manifest import json_digest
 
 EARLY, LATE = datetime(2026, 3, 2, 22, tzinfo=UTC), datetime(2026, 3, 3, 21, tzinfo=UTC)

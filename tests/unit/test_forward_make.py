@@ -15,10 +15,10 @@ from stonk_pipeline.errors import DataError
 from stonk_pipeline.forward import make as making
 from stonk_pipeline.forward.files import keep, write_files
 from stonk_pipeline.forward.forecaster import Forecaster
-from stonk_pipeline.forward.log import append
 from stonk_pipeline.forward.make import make
 from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.market import generate
+from stonk_pipeline.records.forward_log import append
 from stonk_pipeline.schema import DATE
 
 AFTER = datetime(2025, 11, 26, 21, 30, tzinfo=UTC)

@@ -10,8 +10,8 @@ from stonk_pipeline.errors import LogError
 from stonk_pipeline.files import journal
 from stonk_pipeline.forward.calendar import sessions_from, weeks_from
 from stonk_pipeline.forward.honesty import require_honest
-from stonk_pipeline.forward.log import GENESIS, LOG, Forecasted, append, read
 from stonk_pipeline.forward.quantiles import LEVELS
+from stonk_pipeline.records.forward_log import GENESIS, LOG, Forecasted, append, read
 from stonk_pipeline.runs.manifest import json_digest
 
 HORIZON = 3

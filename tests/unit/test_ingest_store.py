@@ -13,12 +13,13 @@ from preprocessing import store
 from preprocessing.ohlcv import read_bars
 from preprocessing.restatement import compare
 from preprocessing.sources import make_source
-from stonk_pipeline import cli, ingest_log
+from stonk_pipeline import cli
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.errors import DataError, StageError
 from stonk_pipeline.pipeline.run import write_run
+from stonk_pipeline.records import ingests
 from stonk_pipeline.runs.manifest import file_digest
 
 NOW = datetime(2026, 11, 20, 22, tzinfo=UTC)
@@ -236,12 +237,12 @@ def test_wanted_symbols_are_those_of_the_folder_or_of_the_store(config, ohlcv, t
 def test_record_names_files_as_a_manifest_does(config, ohlcv, tmp_path):
     deliver(config, ohlcv.head(300))
     deliver(config, ohlcv.head(310))
-    first, second = ingest_log.read(tmp_path / "bars")
+    first, second = ingests.read(tmp_path / "bars")
     assert second.files == {"AAPL": file_digest(tmp_path / "bars" / "AAPL.csv")}
     assert first.digest != second.digest
-    (found,) = ingest_log.find(tmp_path / "bars", first.files["AAPL"])
+    (found,) = ingests.find(tmp_path / "bars", first.files["AAPL"])
     assert found[0] == first
-    assert first.files["AAPL"] in ingest_log.describe(tmp_path / "bars", first.files["AAPL"][:12])
+    assert first.files["AAPL"] in ingests.describe(tmp_path / "bars", first.files["AAPL"][:12])
 
 
 def test_record_tells_of_a_file_that_something_else_changed(config, ohlcv, tmp_path):
@@ -249,11 +250,11 @@ def test_record_tells_of_a_file_that_something_else_changed(config, ohlcv, tmp_p
     path = tmp_path / "bars" / "AAPL.csv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-5]))
     deliver(config, ohlcv.head(295))
-    last = ingest_log.read(tmp_path / "bars")[-1]
+    last = ingests.read(tmp_path / "bars")[-1]
     assert last.changed == ["AAPL"]
     assert last.changes[0].repairs == ("changed outside of an ingest",)
     deliver(config, ohlcv.head(295))
-    assert ingest_log.read(tmp_path / "bars")[-1].changed == []
+    assert ingests.read(tmp_path / "bars")[-1].changed == []
 
 
 def test_restore_gives_back_every_earlier_file(config, ohlcv, tmp_path):
@@ -261,34 +262,34 @@ def test_restore_gives_back_every_earlier_file(config, ohlcv, tmp_path):
     versions = [ohlcv.head(300), ohlcv.head(310), halved.head(310), halved.head(320)]
     digests = [deliver(config, frame).after for frame in versions]
     for rows, digest in zip((300, 310, 310, 320), digests, strict=True):
-        content = ingest_log.restore(tmp_path / "bars", "AAPL", digest)
+        content = ingests.restore(tmp_path / "bars", "AAPL", digest)
         assert content is not None
         assert content.count(b"\n") == rows + 1
-    assert ingest_log.restore(tmp_path / "bars", "AAPL", "0" * 64) is None
+    assert ingests.restore(tmp_path / "bars", "AAPL", "0" * 64) is None
 
 
 def test_append_cuts_off_a_torn_line(config, ohlcv, tmp_path):
     deliver(config, ohlcv.head(300))
-    path = tmp_path / "bars" / ingest_log.LOG
+    path = tmp_path / "bars" / ingests.LOG
     with path.open("ab") as stream:
         stream.write(b'{"time":"20')
-    assert len(ingest_log.read(tmp_path / "bars")) == 1
+    assert len(ingests.read(tmp_path / "bars")) == 1
     deliver(config, ohlcv.head(301))
-    assert len(ingest_log.read(tmp_path / "bars")) == 2
+    assert len(ingests.read(tmp_path / "bars")) == 2
     assert [json.loads(line)["time"] for line in path.read_text().splitlines()] == ["2026-11-20T22:00:00Z"] * 2
 
 
 def test_read_names_a_damaged_line(config, ohlcv, tmp_path):
     deliver(config, ohlcv.head(300))
-    path = tmp_path / "bars" / ingest_log.LOG
+    path = tmp_path / "bars" / ingests.LOG
     path.write_bytes(path.read_bytes() + b"{}\n")
     with pytest.raises(DataError, match="line 2"):
-        ingest_log.read(tmp_path / "bars")
+        ingests.read(tmp_path / "bars")
 
 
 def test_find_wants_enough_of_a_digest(tmp_path):
     with pytest.raises(DataError, match="8 characters"):
-        list(ingest_log.find(tmp_path, "abc"))
+        list(ingests.find(tmp_path, "abc"))
 
 
 def test_describe_says_where_the_bars_of_a_run_came_from(config, ohlcv, tmp_path):
@@ -296,7 +297,7 @@ def test_describe_says_where_the_bars_of_a_run_came_from(config, ohlcv, tmp_path
     data = {"data_dir": str(tmp_path / "bars"), "stocks": ["AAPL"]}
     run = write_run(tmp_path / "run", make_config({"data": data}, source="test"))
     run.execute("preprocess", lambda *_: None)
-    text = ingest_log.describe(tmp_path / "bars", run_dir=tmp_path / "run")
+    text = ingests.describe(tmp_path / "bars", run_dir=tmp_path / "run")
     assert text.startswith("AAPL ")
     assert text.endswith("2026-11-20T22:00:00Z from test")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stonk_pipeline.ingest_log import Change, Ingest
+from stonk_pipeline.records.ingests import Change, Ingest
 from tasks.ingest import final_state
 
 NEW = Change(symbol="AAPL", added=3, before="a", after="b")

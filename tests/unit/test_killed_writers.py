@@ -14,15 +14,15 @@ import pytest
 from preprocessing import store
 from preprocessing.ohlcv import read_bars
 from preprocessing.sources import make_source
-from stonk_pipeline import ingest_log
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.files import folders
 from stonk_pipeline.forward.files import files_of, keep
-from stonk_pipeline.forward.log import Forecasted, read
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.market import generate
+from stonk_pipeline.records import ingests
+from stonk_pipeline.records.forward_log import Forecasted, read
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.promotion import decide
 from stonk_pipeline.registry.store import Registry
@@ -164,7 +164,7 @@ def kills_of_ingest(root: Path) -> int:
     def finish(folder: Path) -> None:
         path = folder / "bars" / "AAA.csv"
         assert len(read_bars(path, DataConfig()).frame) == len(bars)
-        assert ingest_log.read(folder / "bars")[-1].files["AAA"] == file_digest(path)
+        assert ingests.read(folder / "bars")[-1].files["AAA"] == file_digest(path)
         assert not leftovers(folder)
 
     return kill_at_every_instant(prepare, act, look, finish, root)

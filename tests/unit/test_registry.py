@@ -12,9 +12,9 @@ from stonk_pipeline.cli import main
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.errors import RegistryError, StageError
-from stonk_pipeline.forward.heads import LogHead
-from stonk_pipeline.forward.log import LOG
 from stonk_pipeline.pipeline.run import Run, write_run
+from stonk_pipeline.records.forward_log import LOG
+from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry import contest as contests
 from stonk_pipeline.registry.contest import contest, read_trial

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import MEGABYTE, check_plain, parse_json, read_bytes, reason
-from stonk_pipeline.forward.heads import LogHead
+from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.runs.manifest import file_digest, json_digest, read_manifest
 
 LOG = "ingest.jsonl"

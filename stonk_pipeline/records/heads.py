@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.files import journal
-from stonk_pipeline.forward.log import LOG
+from stonk_pipeline.records.forward_log import LOG
 
 
 class LogHead(BaseModel):

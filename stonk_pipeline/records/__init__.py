@@ -1,0 +1,1 @@
+"""Records that only grow: logged forecasts and ingested bars."""
