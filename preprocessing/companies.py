@@ -6,8 +6,8 @@ from typing import Any
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.untrusted import finite, is_ticker, read_json, shown
-from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company
+from stonk_pipeline.text.quoting import clean
 
 NAME_LENGTH, DESCRIPTION_LENGTH, FACT_LENGTH = 60, 300, 40
 MOST_FACTS = 40

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.untrusted import LONGEST_LINE, parse_json, reason, shown
-from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Headline
+from stonk_pipeline.text.quoting import clean
 
 FIELDS = ("timestamp", "ticker", "headline")
 SHOWN = 5

@@ -28,8 +28,8 @@ from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.files.untrusted import LONGEST_LINE, finite, parse_json, reason
-from stonk_pipeline.headlines import clean
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
+from stonk_pipeline.text.quoting import clean
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 ENDINGS = (".jsonl", ".parquet")

@@ -6,13 +6,13 @@ thinking and answer is `form`'s, the words for indicators are `figures`'.
 
 import re
 
-from stonk_pipeline import form
 from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.figures import indicator_text
-from stonk_pipeline.form import Messages, number
-from stonk_pipeline.headlines import fence
 from stonk_pipeline.masking import mask, mask_dates
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Side, Unreadable, Window
+from stonk_pipeline.text import form
+from stonk_pipeline.text.figures import indicator_text
+from stonk_pipeline.text.form import Messages, number
+from stonk_pipeline.text.quoting import fence
 
 REASONS = form.REASONS | {
     "no side": "the answer does not begin with up or down",

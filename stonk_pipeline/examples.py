@@ -20,9 +20,9 @@ from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import LARGEST_TABLE, is_ticker, parse_json, read_text, reason
-from stonk_pipeline.headlines import is_clean
 from stonk_pipeline.runs.manifest import write_atomic
 from stonk_pipeline.schema import Decision, Label, Movement
+from stonk_pipeline.text.quoting import is_clean
 
 Read = TypeVar("Read")
 

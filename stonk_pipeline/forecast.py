@@ -7,15 +7,15 @@ comparison and forecasting all use them. The messages go through the model's own
 import math
 import re
 
-from stonk_pipeline import form
 from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.figures import indicator_text
-from stonk_pipeline.form import TAGS as TAGS
-from stonk_pipeline.form import Messages as Messages
-from stonk_pipeline.form import number as number
-from stonk_pipeline.form import thinking as thinking
 from stonk_pipeline.periods import TRADING_DAY, adjective, noun
 from stonk_pipeline.schema import Forecast, Unreadable, Window
+from stonk_pipeline.text import form
+from stonk_pipeline.text.figures import indicator_text
+from stonk_pipeline.text.form import TAGS as TAGS
+from stonk_pipeline.text.form import Messages as Messages
+from stonk_pipeline.text.form import number as number
+from stonk_pipeline.text.form import thinking as thinking
 
 REASONS = form.REASONS | {
     "not a list": "the answer is not a list in square brackets",

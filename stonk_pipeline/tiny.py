@@ -26,9 +26,9 @@ from scipy.optimize import brentq
 
 from stonk_pipeline import forecast, tiny_build
 from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.form import Messages
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.schema import Window
+from stonk_pipeline.text.form import Messages
 from stonk_pipeline.tiny_build import INDICATORS, ROLES, Tokens, walk_windows
 from stonk_pipeline.tiny_build import NUMBERS as NUMBERS
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.dataset import read_split
-from stonk_pipeline.form import Messages
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.runs.manifest import Progress, execute
 from stonk_pipeline.schema import Window
+from stonk_pipeline.text.form import Messages
 
 VOCABULARY = 400
 """Byte-pair vocabulary before the added tokens."""

@@ -22,11 +22,11 @@ import numpy as np
 
 from stonk_pipeline import direction, tiny_build, tiny_clauses
 from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.form import TAGS, Messages
-from stonk_pipeline.headlines import FENCE
 from stonk_pipeline.market_news import EARLIEST_HOURS, NOISE, TELLING
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
+from stonk_pipeline.text.form import TAGS, Messages
+from stonk_pipeline.text.quoting import FENCE
 from stonk_pipeline.tiny_build import ROLES, Tokens, walk_windows
 from stonk_pipeline.tiny_clauses import (
     CONCLUSION,

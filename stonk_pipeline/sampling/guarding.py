@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from stonk_pipeline.form import Messages
+from stonk_pipeline.text.form import Messages
 
 BATCH = 1000
 """Texts that are encoded at once."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from stonk_pipeline.errors import PromptError
-from stonk_pipeline.form import Messages
 from stonk_pipeline.sampling.guarding import guarded
+from stonk_pipeline.text.form import Messages
 
 
 def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int, shorter: str) -> list[str]:

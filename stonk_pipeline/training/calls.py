@@ -14,13 +14,13 @@ from stonk_pipeline.config.calls import CallPolicyStage
 from stonk_pipeline.config.direction import RewardShape
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.examples import Examples, read_examples
-from stonk_pipeline.form import Messages
 from stonk_pipeline.rewards.direction import COMPONENTS, Answer, Outcome, outcome, running_share, total
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import Call
+from stonk_pipeline.text.form import Messages
 from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import STATE, last_whole_checkpoint
 from stonk_pipeline.training.policy import Lesson, train

@@ -13,7 +13,7 @@ from typing import Any
 
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.files.untrusted import shown
-from stonk_pipeline.form import TAGS
+from stonk_pipeline.text.form import TAGS
 from stonk_pipeline.training.templates import CONVERSATION
 
 

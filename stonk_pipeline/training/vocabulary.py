@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.untrusted import MEGABYTE, read_bytes, reason, shown
-from stonk_pipeline.form import TAGS
+from stonk_pipeline.text.form import TAGS
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.generation import end_tokens
 from stonk_pipeline.training.settings import of_text

@@ -7,9 +7,9 @@ from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import PromptError, StageError
 from stonk_pipeline.forecast_prompts import questions
-from stonk_pipeline.form import TAGS
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.schema import Forecast
+from stonk_pipeline.text.form import TAGS
 from stonk_pipeline.tiny_build import walk_windows
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.kept_answers import IGNORED, lessons

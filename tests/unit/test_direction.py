@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from stonk_pipeline import direction, forecast, form
+from stonk_pipeline import direction, forecast
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.config.pipeline import PipelineConfig
@@ -25,6 +25,7 @@ from stonk_pipeline.direction import (
     volatility,
 )
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Movement, Unreadable, Window
+from stonk_pipeline.text import form
 
 WINDOW = Window("ZZTOP", "2021-03-04", (98.0, 101.0, 100.0), {}, {}, 1.37, 0.0, 1.5)
 DECISION = Decision(

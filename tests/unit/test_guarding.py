@@ -19,10 +19,10 @@ from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.examples import Examples
 from stonk_pipeline.forecast_prompts import questions
-from stonk_pipeline.headlines import clean
 from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Company, Decision, Headline, Movement, Target, Window
+from stonk_pipeline.text.quoting import clean
 from stonk_pipeline.training import calls, grpo
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.kept_answers import lessons

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.direction import messages
-from stonk_pipeline.form import TAGS
-from stonk_pipeline.headlines import FENCE, clean, fence, is_clean
 from stonk_pipeline.schema import Company, Decision, Headline, Window
+from stonk_pipeline.text.form import TAGS
+from stonk_pipeline.text.quoting import FENCE, clean, fence, is_clean
 
 LIMIT = 160
 INJECTIONS = (

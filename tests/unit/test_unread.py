@@ -6,8 +6,8 @@ from stonk_pipeline import forecast
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import GRPOConfig, LoraConfig, ModelConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.form import TAGS
 from stonk_pipeline.schema import Forecast
+from stonk_pipeline.text.form import TAGS
 from stonk_pipeline.tiny_build import walk_windows
 from stonk_pipeline.training.models import load_for_training
 from stonk_pipeline.training.policy import Lesson, train

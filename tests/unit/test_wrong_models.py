@@ -7,9 +7,9 @@ import pytest
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
-from stonk_pipeline.form import TAGS
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
+from stonk_pipeline.text.form import TAGS
 from stonk_pipeline.training import settings
 from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.fitting import outlined, require_finite

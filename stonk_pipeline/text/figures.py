@@ -1,6 +1,6 @@
 """How technical indicators are worded in a question, whatever is asked."""
 
-from stonk_pipeline.form import number
+from stonk_pipeline.text.form import number
 
 _OSCILLATORS = ("stoch_k", "stoch_d", "rsi", "willr", "cci", "adx")
 

@@ -1,0 +1,1 @@
+"""Text in questions and answers: their form, the words for indicators, and quotes from outside."""
