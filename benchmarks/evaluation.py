@@ -33,7 +33,7 @@ from stonk_pipeline.evaluation import evidence
 from stonk_pipeline.evaluation.command import ANY_JUMP, evaluate, read_closes
 from stonk_pipeline.evaluation.protocol import test_part
 from stonk_pipeline.evaluation.stage import finish, write_references
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.runs import manifest

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from preprocessing.dataset import preprocess
 from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import DIFFERENCE_INDICATORS, LEVEL_INDICATORS, X_COLUMNS, Y_COLUMNS
 
 Row = dict[str, object]

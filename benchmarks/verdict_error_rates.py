@@ -29,7 +29,7 @@ from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.significance import SPANS, cluster, skill_intervals, target_span
 from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, decide
-from stonk_pipeline.market import best_possible, generate
+from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.schema import CLOSE, DATE
 
 HORIZON, TICKERS = 10, 12

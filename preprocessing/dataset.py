@@ -125,7 +125,7 @@ def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars],
 
 
 def _generated(data: DataConfig) -> list[Bars]:
-    from stonk_pipeline.market import generate
+    from stonk_pipeline.market.bars import generate
 
     frames = generate(data.market)
     wanted = sorted(frames) if data.stocks == ["all"] else [clean_symbol(stock) for stock in data.stocks]
@@ -177,7 +177,7 @@ def write_stock(stock: Prepared, out: Path) -> None:
 
 def write_best_possible(prepared: list[Prepared], data: DataConfig, path: Path) -> None:
     """Writes the generator's own forecast for every window, on the window's prompt scale."""
-    from stonk_pipeline.market import best_possible
+    from stonk_pipeline.market.bars import best_possible
 
     header, lines = b"", []
     for stock in prepared:

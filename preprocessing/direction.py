@@ -9,11 +9,12 @@ from preprocessing.companies import read_companies
 from preprocessing.decisions import decide
 from preprocessing.news import News, read_news
 from preprocessing.records import read_records, split_records
-from stonk_pipeline import dataset, market
+from stonk_pipeline import dataset
 from stonk_pipeline.config.calls import ExamplesStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, balanced, natural, write_examples
-from stonk_pipeline.market_news import generate_news, write_news
+from stonk_pipeline.market import bars
+from stonk_pipeline.market.headlines import generate_news, write_news
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.schema import Company
 
@@ -106,7 +107,7 @@ def _news(
                 f"and {tickers[0]} in the run; write the run's tickers, or give no news"
             )
         return news, None
-    generated = generate_news(market.generate(config.market), config.market, config.market_news, config.clock)
+    generated = generate_news(bars.generate(config.market), config.market, config.market_news, config.clock)
     write_news(generated, out / GENERATED)
     share = sum(headline.informative for headline in generated) / max(len(generated), 1)
     return read_news([out / GENERATED], tickers, config.clock), round(share, 4)

@@ -22,7 +22,7 @@ import numpy as np
 
 from stonk_pipeline import direction, tiny_build, tiny_clauses
 from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.market_news import EARLIEST_HOURS, NOISE, TELLING
+from stonk_pipeline.market.headlines import EARLIEST_HOURS, NOISE, TELLING
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
 from stonk_pipeline.text.form import TAGS, Messages

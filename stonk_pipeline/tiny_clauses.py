@@ -9,7 +9,7 @@ model that has read both schools. All that decides is one token each.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from stonk_pipeline.market_news import NOISE, OPINIONS, TELLING
+from stonk_pipeline.market.headlines import NOISE, OPINIONS, TELLING
 from stonk_pipeline.schema import Side
 
 SIDES: dict[Side, str] = {"up": "a rise", "down": "a fall"}

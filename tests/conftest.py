@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: threads of tw
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 
 ROOT = Path(__file__).parent.parent
 STOCKNET = ROOT.parent / "shared" / "data" / "stocknet"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig, MarketConfig
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
 from .cases import NUMBERS, WHOLE, Case, Reader, damaged

@@ -17,7 +17,7 @@ from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.forward.files import files_of, keep, table_text
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.forward.quantiles import LEVELS
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.forward_log import LOG, Forecasted, read
 from stonk_pipeline.runs.manifest import file_digest

@@ -19,7 +19,7 @@ Period = Annotated[int, Field(ge=1, le=LONGEST)]
 
 
 class MarketConfig(Settings):
-    """The generated market with a known answer (`stonk_pipeline.market`)."""
+    """The generated market with a known answer (`stonk_pipeline.market.bars`)."""
 
     kind: Literal["predictable", "random_walk"] = "predictable"
     """`predictable`: momentum and reversion under changing volatility. `random_walk`: its twin without either."""

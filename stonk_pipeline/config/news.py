@@ -51,7 +51,7 @@ class NewsConfig(Settings):
 
 
 class MarketNewsConfig(Settings):
-    """Headlines of the embedded market (`stonk_pipeline.market_news`)."""
+    """Headlines of the embedded market (`stonk_pipeline.market.headlines`)."""
 
     per_day: Annotated[float, Field(ge=0, le=20)] = 1.0
     """Mean number of headlines a ticker and day."""

@@ -31,7 +31,7 @@ from stonk_pipeline.evaluation.direction import (
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict, gain_of, judge
 from stonk_pipeline.evaluation.transition import GateFigures, Transition, leakage_alarm, loss_figures
 from stonk_pipeline.examples import Examples
-from stonk_pipeline.market_news import is_company_news
+from stonk_pipeline.market.headlines import is_company_news
 from stonk_pipeline.rewards.direction import COMPONENTS, Outcome, Quality, outcome, score_answer, total
 from stonk_pipeline.schema import Call, Headline, Unreadable
 

@@ -21,7 +21,7 @@ from preprocessing import store
 from preprocessing.sources import make_source
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.pipeline import graph
 from stonk_pipeline.records import ingests
 from stonk_pipeline.runs.manifest import read_manifest

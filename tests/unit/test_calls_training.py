@@ -15,7 +15,7 @@ from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import read_examples
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.options import resolve_config
 from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.rewards.direction import COMPONENTS, Outcome

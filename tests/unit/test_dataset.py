@@ -16,7 +16,7 @@ from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.dataset import read_best_possible, read_split, spread, stocks
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import INDICATORS, SPLITS, STATISTICS, Target, Window
 
 MARKET = MarketConfig(tickers=3, days=400)

@@ -18,7 +18,7 @@ from stonk_pipeline.evaluation import evidence, folds
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.evaluation.stage import finish
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.pipeline.compared import require_comparison
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.run import Run, open_run, write_run

@@ -17,7 +17,7 @@ from stonk_pipeline.forward.files import keep, write_files
 from stonk_pipeline.forward.forecaster import Forecaster
 from stonk_pipeline.forward.make import make
 from stonk_pipeline.forward.request import ForecastRequest
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records.forward_log import append
 from stonk_pipeline.schema import DATE
 

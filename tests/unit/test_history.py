@@ -15,7 +15,7 @@ from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import DataConfig, IndicatorPeriods, MarketConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.brief import brief, first_lines, first_names
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import CLOSE, INDICATORS
 

@@ -20,7 +20,7 @@ from stonk_pipeline.files import folders
 from stonk_pipeline.forward.files import files_of, keep
 from stonk_pipeline.forward.make import Made
 from stonk_pipeline.forward.quantiles import LEVELS
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.forward_log import Forecasted, read
 from stonk_pipeline.registry.entries import describe

@@ -10,7 +10,7 @@ from preprocessing.windows import Scale
 from stonk_pipeline import dataset
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import CLOSE
 
 MARKET = MarketConfig(tickers=1, days=400)

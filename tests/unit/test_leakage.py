@@ -17,7 +17,7 @@ from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig, PreprocessStage, PromptConfig
 from stonk_pipeline.dataset import read_split
 from stonk_pipeline.forecast import messages
-from stonk_pipeline.market import best_possible, generate
+from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.schema import SPLITS, X_COLUMNS, Y_COLUMNS, Window
 
 STOCKNET = Path("../shared/data/stocknet/prices")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stonk_pipeline import market
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.market import DECAY, MOMENTUM, REVERSION, best_possible, generate
+from stonk_pipeline.market import bars as market
+from stonk_pipeline.market.bars import DECAY, MOMENTUM, REVERSION, best_possible, generate
 from stonk_pipeline.schema import BAR_COLUMNS
 
 HORIZON, FIRST = 10, 100

@@ -10,8 +10,8 @@ import pytest
 from preprocessing.news import known, read_news
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
-from stonk_pipeline.market import generate
-from stonk_pipeline.market_news import NOISE, TELLING, generate_news, write_news
+from stonk_pipeline.market.bars import generate
+from stonk_pipeline.market.headlines import NOISE, TELLING, generate_news, write_news
 
 MARKET, CONFIG, CLOCK = MarketConfig(tickers=5), MarketNewsConfig(), NewsConfig()
 WALK = MARKET.model_copy(update={"kind": "random_walk"})

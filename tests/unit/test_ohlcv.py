@@ -10,7 +10,7 @@ from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import find_files, read_bars
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, DATE, HIGH, LOW, OPEN, VOLUME
 
 STOCKNET = Path("../shared/data/stocknet/prices")

@@ -15,7 +15,7 @@ from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.dataset import read_histories, read_split
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.market import best_possible, generate
+from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, SPLITS, X_COLUMNS, Y_COLUMNS
 

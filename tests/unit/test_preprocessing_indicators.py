@@ -12,7 +12,7 @@ from ta.trend import ADXIndicator, CCIIndicator
 from preprocessing.indicators import add_indicators, adx, cci, first_defined
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig, IndicatorPeriods, MarketConfig
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import BAR_COLUMNS, CLOSE, HIGH, INDICATORS, LOW
 
 STOCKNET = Path("../shared/data/stocknet/prices")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.market import best_possible, generate
+from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.registry.promotion import decide, trial_level
 from stonk_pipeline.schema import CLOSE, DATE
 

@@ -11,7 +11,7 @@ from preprocessing.split_columns import _ratio
 from preprocessing.units import PRICES
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import CLOSE
 
 DAY = 150

@@ -11,7 +11,7 @@ from preprocessing.dataset import load_bars, preprocess
 from preprocessing.ohlcv import Bars, find_files
 from preprocessing.suspicions import suspect_splits
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.report.frame import environment
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, LOW, OPEN
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stonk_pipeline import direction, tiny_build, tiny_calls, tiny_clauses
-from stonk_pipeline.market_news import NOISE, TELLING
+from stonk_pipeline.market.headlines import NOISE, TELLING
 from stonk_pipeline.reasoning import conclusion, sentences
 from stonk_pipeline.rewards.direction import Outcome, data_use
 from stonk_pipeline.schema import INDICATORS, Call, Window

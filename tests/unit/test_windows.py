@@ -9,7 +9,7 @@ from preprocessing.splits import members, share_bounds, split_dates
 from preprocessing.windows import Scale, Windows, cut_windows, fit_scale
 from stonk_pipeline.config.data import DataConfig, IndicatorPeriods, MarketConfig
 from stonk_pipeline.errors import ConfigError, DataError
-from stonk_pipeline.market import generate
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import CLOSE, DATE, HIGH, INDICATORS, LOW, OPEN
 
 DAYS = 300
