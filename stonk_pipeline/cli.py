@@ -21,6 +21,7 @@ from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.forward import command as forward
+from stonk_pipeline.models.locations import local_model
 from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.pipeline import graph
 from stonk_pipeline.pipeline import run as pipeline
@@ -29,7 +30,6 @@ from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import capacity, child, interrupt
 from stonk_pipeline.runs.manifest import StageResult
-from stonk_pipeline.training.locations import local_model
 
 
 def build_parser() -> argparse.ArgumentParser:

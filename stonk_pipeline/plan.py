@@ -66,9 +66,9 @@ def describe(config: AnyConfig, console: Console) -> None:
 def _describe_calls(config: DirectionConfig, console: Console) -> None:
     from stonk_pipeline import direction
     from stonk_pipeline.examples import read_decisions
+    from stonk_pipeline.models.load import load_tokenizer
+    from stonk_pipeline.models.locations import outline_location
     from stonk_pipeline.sampling.prompts import check_lengths, render
-    from stonk_pipeline.training.locations import outline_location
-    from stonk_pipeline.training.models import load_tokenizer
 
     parameters = tried(config)
     with TemporaryDirectory() as scratch:
@@ -97,9 +97,9 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
 
     from stonk_pipeline.forecast import SHORTER
     from stonk_pipeline.forecast_prompts import questions
+    from stonk_pipeline.models.load import load_tokenizer
+    from stonk_pipeline.models.locations import outline_location
     from stonk_pipeline.sampling.prompts import check_lengths
-    from stonk_pipeline.training.locations import outline_location
-    from stonk_pipeline.training.models import load_tokenizer
 
     parameters = tried(config)
     tokenizer = load_tokenizer(str(outline_location(config.model)))
@@ -122,9 +122,9 @@ def tried(config: AnyConfig) -> int:
         ConfigError: it cannot be trained; see `trial.try_adapters`.
         EngineError: vLLM is asked for, and cannot run it.
     """
+    from stonk_pipeline.models.locations import outline_location
+    from stonk_pipeline.models.trial import try_adapters
     from stonk_pipeline.sampling.known import require_known
-    from stonk_pipeline.training.locations import outline_location
-    from stonk_pipeline.training.trial import try_adapters
 
     directory = outline_location(config.model)
     lora = config.stage_one.lora if isinstance(config, DirectionConfig) else config.lora

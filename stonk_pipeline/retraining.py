@@ -20,12 +20,12 @@ from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.untrusted import read_table
+from stonk_pipeline.models.locations import base_directory, on_hub
 from stonk_pipeline.pipeline import graph
 from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.ingests import bars_digest
 from stonk_pipeline.runs.manifest import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic
-from stonk_pipeline.training.locations import base_directory, on_hub
 
 BARS = "bars"
 """Directory below the results directory that keeps the bars of each training."""

@@ -24,13 +24,14 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from stonk_pipeline import forecast, tiny_build
+from stonk_pipeline import forecast
 from stonk_pipeline.config.data import PromptConfig
+from stonk_pipeline.models import tiny
+from stonk_pipeline.models.tiny import INDICATORS, ROLES, Tokens, walk_windows
+from stonk_pipeline.models.tiny import NUMBERS as NUMBERS
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.schema import Window
 from stonk_pipeline.text.form import Messages
-from stonk_pipeline.tiny_build import INDICATORS, ROLES, Tokens, walk_windows
-from stonk_pipeline.tiny_build import NUMBERS as NUMBERS
 
 NAME = "stonk-tiny"
 DIRECTORY = Path(__file__).parent / "assets" / NAME
@@ -135,7 +136,7 @@ def build(
         The last training loss: the weighted sum of nats a token of values, thought and question.
     """
     conversations = _conversations(groups, np.random.default_rng(seed))
-    return tiny_build.build(conversations, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
+    return tiny.build(conversations, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
 
 
 def rebuild(out: Path, *, steps: int, seed: int, progress: Progress, start: Path | None = None) -> float:

@@ -20,14 +20,15 @@ from string import ascii_letters
 
 import numpy as np
 
-from stonk_pipeline import direction, tiny_build, tiny_clauses
+from stonk_pipeline import direction, tiny_clauses
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.market.headlines import EARLIEST_HOURS, NOISE, TELLING
+from stonk_pipeline.models import tiny
+from stonk_pipeline.models.tiny import ROLES, Tokens, walk_windows
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
 from stonk_pipeline.text.form import TAGS, Messages
 from stonk_pipeline.text.quoting import FENCE
-from stonk_pipeline.tiny_build import ROLES, Tokens, walk_windows
 from stonk_pipeline.tiny_clauses import (
     CONCLUSION,
     END_OF_THOUGHT,
@@ -84,7 +85,7 @@ PHRASES = (
     "]\nChange on the last day: ",
     "%\nVolatility of a day: ",
     "%\nIndicators: SMA ",
-    *(f", {name} " for name in tiny_build.INDICATORS),
+    *(f", {name} " for name in tiny.INDICATORS),
     "\nNews: none",
     f"\nNews, oldest first, hours before the close, quoted:\n{FENCE}",
     "\n- [",
@@ -106,7 +107,7 @@ PHRASES = (
     "% confidence ",
     "%</answer>",
 )
-NUMBERS = (*(n for n in tiny_build.NUMBERS if "," not in n), *(f".{n:02d}" for n in range(100)))
+NUMBERS = (*(n for n in tiny.NUMBERS if "," not in n), *(f".{n:02d}" for n in range(100)))
 """Without a comma, so that a figure is the same tokens in a question and in a sentence: copying is learned sooner."""
 TOKENS = Tokens((*PHRASES, *NUMBERS), END_OF_THOUGHT)
 
@@ -126,7 +127,7 @@ def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress, start
     """
     windows = [window for group in walk_windows(WALKS, seed) for window in group]
     asked = conversations(windows, np.random.default_rng(seed))
-    return tiny_build.build(asked, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
+    return tiny.build(asked, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
 
 
 def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterator[Messages]:

@@ -13,10 +13,10 @@ from safetensors.numpy import save as save_tensors
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.forecast import SHORTER, Messages
+from stonk_pipeline.models.adapters import read_adapter
+from stonk_pipeline.models.load import EMBEDDED_MODELS, load_base
+from stonk_pipeline.models.weights import read_header
 from stonk_pipeline.sampling.prompts import render
-from stonk_pipeline.training.adapters import read_adapter
-from stonk_pipeline.training.models import EMBEDDED_MODELS, load_base
-from stonk_pipeline.training.weights import read_header
 
 from .cases import WHOLE, Case, Reader, changed_json, damaged
 

@@ -25,11 +25,11 @@ from stonk_pipeline.evaluation.calls_scores import Answers, compare_calls, judge
 from stonk_pipeline.evaluation.transition import transition
 from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.files.untrusted import finite, read_table, reason
+from stonk_pipeline.models.load import ADAPTER
 from stonk_pipeline.report.calls_pictures import write_pictures
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.sampling.prompts import render
-from stonk_pipeline.training.models import ADAPTER
 
 TRAINING_LOG = "training_log.csv"
 PICTURES = "pictures"

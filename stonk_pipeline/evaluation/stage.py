@@ -13,12 +13,12 @@ from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.forecast_prompts import questions
+from stonk_pipeline.models import load
 from stonk_pipeline.report.pictures import write_pictures
 from stonk_pipeline.runs.manifest import Progress, Stage
 from stonk_pipeline.sampling import foundation
 from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.schema import Target, Window
-from stonk_pipeline.training import models
 
 Part = tuple[list[Window], list[Target]]
 
@@ -43,7 +43,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     roles = [role for role in evidence.MODELS if role == "base" or role in inputs]
     intervals = {}
     for place, role in enumerate(roles):
-        adapter = inputs[role] / models.ADAPTER if role in inputs else None
+        adapter = inputs[role] / load.ADAPTER if role in inputs else None
         asked = [*windows, *calibration[0]]
         texts = ask(config, asked, horizon, adapter, out, part(progress, place, len(roles), role))
         answers = forecast.read_all(texts, asked, horizon)

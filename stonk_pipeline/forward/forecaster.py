@@ -9,9 +9,9 @@ from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import of_forecasts
 from stonk_pipeline.errors import ConfigError, RegistryError
 from stonk_pipeline.forward.request import ForecastRequest
+from stonk_pipeline.models.adapters import identity
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.training.adapters import identity
 
 
 @dataclass(frozen=True)

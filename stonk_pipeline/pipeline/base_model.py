@@ -6,10 +6,10 @@ from typing import TypeVar
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import read_table
+from stonk_pipeline.models.adapters import COMMIT
+from stonk_pipeline.models.locations import of_adapter
+from stonk_pipeline.models.readiness import require_model
 from stonk_pipeline.pipeline.run import CONFIG
-from stonk_pipeline.training.adapters import COMMIT
-from stonk_pipeline.training.locations import of_adapter
-from stonk_pipeline.training.readiness import require_model
 
 Config = TypeVar("Config", bound=RunConfig)
 

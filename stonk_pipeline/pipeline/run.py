@@ -14,6 +14,7 @@ from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.untrusted import read_table
+from stonk_pipeline.models.locations import base_directory, base_location
 from stonk_pipeline.pipeline.graph import POOL, Step, Steps, steps_of
 from stonk_pipeline.pipeline.inputs import bar_files, news_files
 from stonk_pipeline.pipeline.places import CONFIG as CONFIG
@@ -39,7 +40,6 @@ from stonk_pipeline.runs.manifest import (
     verify,
     write_atomic,
 )
-from stonk_pipeline.training.locations import base_directory, base_location
 
 
 @dataclass(frozen=True)

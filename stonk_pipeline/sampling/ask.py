@@ -10,9 +10,9 @@ from typing import Any
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.files import locks
+from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
-from stonk_pipeline.training import models
 
 Prompts = Callable[[Any, int, int], list[str]]
 """(tokenizer, tokens that an answer may take, `model.max_seq_length`) -> prompts."""
@@ -39,7 +39,7 @@ def draw(
         progress: receives the prompts answered so far.
     """
     # On a CPU an engine start costs more than the answers; on CUDA vLLM is worth it.
-    kind = choose_engine(comparison.engine, prefer_vllm=models.cuda())
+    kind = choose_engine(comparison.engine, prefer_vllm=load.cuda())
     engine = open_engine(kind, model, adapter, seed=seed, scratch=out / "scratch", wanted=comparison.engine)
     room = comparison.max_tokens
     draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, seed)
@@ -65,9 +65,7 @@ def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Pat
         sys.stderr.write(f"{message}\n")
 
     devices, wait = locks.accelerators(None), 60 * wait_minutes
-    small = (
-        devices == [locks.CPU] and Path(model.name).name in models.EMBEDDED_MODELS
-    )  # the last part of a merged one's
+    small = devices == [locks.CPU] and Path(model.name).name in load.EMBEDDED_MODELS  # the last part of a merged one's
     with TemporaryDirectory() as scratch, ExitStack() as stack:
         if small:
             stack.enter_context(locks.cpu_share(purpose, wait=wait, say=say))

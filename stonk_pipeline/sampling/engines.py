@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import EngineError, StartError, UnknownModelError
+from stonk_pipeline.models import load
+from stonk_pipeline.models.adapters import read_adapter
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.models.generation import end_tokens, end_tokens_of
+from stonk_pipeline.models.locations import of_adapter
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown
 from stonk_pipeline.sampling.prompts import token_ids
-from stonk_pipeline.training import models
-from stonk_pipeline.training.adapters import read_adapter
-from stonk_pipeline.training.chat import Chat
-from stonk_pipeline.training.generation import end_tokens, end_tokens_of
-from stonk_pipeline.training.locations import of_adapter
 
 Answers = list[list[str]]
 """For each prompt, its answers."""
@@ -107,7 +107,7 @@ def open_engine(
             if wanted != "auto":
                 raise
             logging.getLogger(__name__).warning("%s; transformers answers in its place", error)
-    return TransformersEngine(*models.load_merged(model, adapter))
+    return TransformersEngine(*load.load_merged(model, adapter))
 
 
 class TransformersEngine:
@@ -214,8 +214,8 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         options: dict[str, Any] = {"gpu_memory_utilization": model.gpu_memory_utilization}
         model = of_adapter(model, adapter)
-        location, self._lora = models.base_location(model), None
-        on_cuda = models.cuda()
+        location, self._lora = load.base_location(model), None
+        on_cuda = load.cuda()
         as_adapter = adapter is not None and on_cuda and takes_adapters(location)
         if adapter is not None and as_adapter:
             rank = read_adapter(adapter, Path(location), model.name).rank
@@ -225,7 +225,7 @@ class VllmEngine:
                 "max_loras": 1,
             }
         elif adapter is not None:
-            models.save_merged(model, adapter, scratch / "merged")
+            load.save_merged(model, adapter, scratch / "merged")
             location = str(scratch / "merged")
         if not on_cuda:
             options |= {"dtype": "float32", "enforce_eager": True, "max_num_seqs": 256}
@@ -248,7 +248,7 @@ class VllmEngine:
             raise UnknownModelError(unknown(model.name, error)) from error
         except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago
             raise StartError(f"vLLM did not start: {error}") from error
-        self.tokenizer = models.load_tokenizer(location)
+        self.tokenizer = load.load_tokenizer(location)
         self.chat = Chat.of(self.tokenizer, end_tokens_of(location))
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
@@ -260,7 +260,7 @@ class VllmEngine:
         import torch
         from vllm import SamplingParams, TokensPrompt
 
-        seeded = models.cuda()  # a generator of its own for each request does not work on a CPU (vLLM 0.30)
+        seeded = load.cuda()  # a generator of its own for each request does not work on a CPU (vLLM 0.30)
         torch.manual_seed(draws.seed)  # there the engine draws from this process's generator
         answers: Drawn = []
         asked = [TokensPrompt(prompt_token_ids=ids) for ids in token_ids(self.tokenizer, prompts)]

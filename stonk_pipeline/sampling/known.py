@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.files.untrusted import shown
-from stonk_pipeline.training.trial import outline
+from stonk_pipeline.models.trial import outline
 
 UNKNOWN = (ValidationError, NotImplementedError, AttributeError, KeyError, TypeError, AssertionError)
 """What vLLM raises while it starts on an architecture, or on settings of one, that its code was not made for."""

@@ -13,11 +13,11 @@ from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config.training import SamplingConfig, SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.forecast_prompts import questions
+from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.engines import Drawn, Draws, choose_engine, open_engine
 from stonk_pipeline.sampling.selection import TRAINING_DATA, Candidate, balance, judge
 from stonk_pipeline.schema import Window
-from stonk_pipeline.training import models
 
 REJECTED = "rejected.csv"
 COLUMNS = ("stock", "date", "sample", "skill", "forecast", "completion", "prompt", "tokens")
@@ -46,7 +46,7 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
     horizon = len(targets[0].values)
     kind = choose_engine(sampling.engine, prefer_vllm=True)
     scratch = out / "scratch"
-    adapter = inputs["policy"] / models.ADAPTER
+    adapter = inputs["policy"] / load.ADAPTER
     engine = open_engine(kind, config.model, adapter, seed=config.seed, scratch=scratch, wanted=sampling.engine)
     room, limit = sampling.max_tokens, config.model.max_seq_length
     prompts = questions(engine.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)

@@ -14,6 +14,7 @@ from stonk_pipeline.config.calls import CallPolicyStage
 from stonk_pipeline.config.direction import RewardShape
 from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.examples import Examples, read_examples
+from stonk_pipeline.models import load
 from stonk_pipeline.rewards.direction import COMPONENTS, Answer, Outcome, outcome, running_share, total
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
@@ -21,7 +22,6 @@ from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import Call
 from stonk_pipeline.text.form import Messages
-from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import STATE, last_whole_checkpoint
 from stonk_pipeline.training.policy import Lesson, train
 from stonk_pipeline.training.telemetry import means_and_spreads
@@ -127,13 +127,13 @@ def run(config: CallPolicyStage, inputs: Mapping[str, Path], out: Path, progress
         grpo = grpo.model_copy(update={"steps": steps})
     stocks = [decision.window.stock for decision in examples.decisions]
     examples = examples.take(spread_rows(stocks, grpo.steps * grpo.prompts_per_step, config.seed))
-    start = inputs["start"] / models.ADAPTER if "start" in inputs else None
+    start = inputs["start"] / load.ADAPTER if "start" in inputs else None
     with TemporaryDirectory() as scratch:
         model = config.model
         if start is not None:
-            models.save_merged(config.model, start, Path(scratch))
+            load.save_merged(config.model, start, Path(scratch))
             model = config.model.model_copy(update={"name": scratch})
-        loaded = models.load_for_training(model, grpo.lora, config.seed, fast_inference=models.colocates())
+        loaded = load.load_for_training(model, grpo.lora, config.seed, fast_inference=load.colocates())
         book = CallBook(grpo.group_size, config.shape, examples.up_share, _called_up(out))
         weights = {name: weight for name, weight in grpo.rewards.model_dump().items() if weight}
         lesson = Lesson(
@@ -175,7 +175,7 @@ def _rows(examples: Examples, config: CallPolicyStage, tokenizer: Any) -> list[d
     return rows
 
 
-def _validator(config: CallPolicyStage, directory: Path, start: Path | None, loaded: models.Loaded, state: Path) -> Any:
+def _validator(config: CallPolicyStage, directory: Path, start: Path | None, loaded: load.Loaded, state: Path) -> Any:
     grpo = config.grpo
     every = read_examples(directory, "val")
     stocks = [decision.window.stock for decision in every.decisions]
@@ -191,9 +191,9 @@ def _validator(config: CallPolicyStage, directory: Path, start: Path | None, loa
         return validation_figures(direction.read_all(engine.sample(prompts, draws)), truths, config)
 
     def save(best: Path) -> None:
-        models.save_adapter(loaded, config.model, best)
+        load.save_adapter(loaded, config.model, best)
         if start is not None:
-            models.join_adapters(start, best)
+            load.join_adapters(start, best)
 
     columns = ("reward", "accuracy", "up_share", "readable_share")
     return validator(state, columns, measure, save, lambda row: row["reward"])

@@ -11,13 +11,13 @@ from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.forecast_prompts import questions
+from stonk_pipeline.models import load
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
-from stonk_pipeline.training import models
 from stonk_pipeline.training.validation import TOP_P, validator
 
 
-def skill_validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: Path) -> Any:
+def skill_validator(config: GRPOStage, data: Path, loaded: load.Loaded, out: Path) -> Any:
     """Validates forecasts by their skill.
 
     The same windows and the same seed each time, so that two checkpoints differ by their weights alone; the random
@@ -35,7 +35,7 @@ def skill_validator(config: GRPOStage, data: Path, loaded: models.Loaded, out: P
         return skills(windows, targets, forecast.read_all(engine.sample(prompts, draws), windows, horizon))
 
     def save(best: Path) -> None:
-        models.save_adapter(loaded, config.model, best)
+        load.save_adapter(loaded, config.model, best)
 
     return validator(out, ("skill_median", "skill_single", "readable_share"), measure, save, _merit)
 

@@ -8,11 +8,11 @@ from typing import Any
 from stonk_pipeline import dataset, forecast
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.forecast_prompts import questions
+from stonk_pipeline.models import load
 from stonk_pipeline.rewards.forecast import ALL, COMPONENTS, RANDOM, Outcome
 from stonk_pipeline.runs.manifest import Progress, Stage
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.schema import Target, Window
-from stonk_pipeline.training import models
 from stonk_pipeline.training.forecast_book import RewardBook
 from stonk_pipeline.training.forecast_validation import skill_validator
 from stonk_pipeline.training.policy import Lesson, train
@@ -59,9 +59,9 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
     grpo = config.grpo
     windows, targets = dataset.read_split(inputs["dataset"], "train")
     windows, targets = dataset.spread(windows, targets, grpo.steps * grpo.prompts_per_step, config.seed)
-    start = inputs["start"] / models.ADAPTER if "start" in inputs else None
-    loaded = models.load_for_training(
-        config.model, config.lora, config.seed, start=start, fast_inference=models.colocates()
+    start = inputs["start"] / load.ADAPTER if "start" in inputs else None
+    loaded = load.load_for_training(
+        config.model, config.lora, config.seed, start=start, fast_inference=load.colocates()
     )
     horizon = len(targets[0].values)
     room, limit = grpo.max_completion_length, config.model.max_seq_length

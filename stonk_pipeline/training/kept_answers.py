@@ -8,9 +8,9 @@ from typing import Any
 
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.forecast import SHORTER
+from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.prompts import render, token_ids
 from stonk_pipeline.sampling.selection import TRAINING_DATA
-from stonk_pipeline.training.chat import Chat
 
 IGNORED = -100
 """Label of a token without loss, as torch and TRL have it."""

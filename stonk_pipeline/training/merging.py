@@ -7,10 +7,10 @@ from pathlib import Path
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import folders
+from stonk_pipeline.models.load import save_merged
+from stonk_pipeline.models.locations import base_directory, of_adapter
 from stonk_pipeline.pipeline.places import MERGE, ORIGIN, is_note, require_outside, table_of
 from stonk_pipeline.runs.manifest import json_digest, output_files, write_atomic
-from stonk_pipeline.training.locations import base_directory, of_adapter
-from stonk_pipeline.training.models import save_merged
 
 REMEDY = "give --out a folder of its own"
 ENDINGS = (".json", ".jinja", ".model", ".safetensors", ".tiktoken", "merges.txt", "vocab.txt")

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import ModelConfig, PolicyConfig
+from stonk_pipeline.models import load
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.models.layers import layers_as_named
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress
-from stonk_pipeline.training import models
-from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
     open_state,
@@ -23,7 +24,6 @@ from stonk_pipeline.training.checkpoints import (
     restore_adapter,
     seal_checkpoints,
 )
-from stonk_pipeline.training.layers import layers_as_named
 from stonk_pipeline.training.telemetry import Book, policy_log
 from stonk_pipeline.training.unread import stop_unread
 
@@ -59,14 +59,14 @@ class Lesson:
     """Of the rewards, in step."""
     book: Book
     """Notes what the rewards say of a step; a reward of weight 0."""
-    validator: Callable[[models.Loaded, Path], Any]
+    validator: Callable[[load.Loaded, Path], Any]
     """Makes the callback that validates checkpoints, from the loaded model and the directory for its files."""
 
 
 def train(
     model: ModelConfig,
     grpo: PolicyConfig,
-    loaded: models.Loaded,
+    loaded: load.Loaded,
     lesson: Lesson,
     seed: int,
     out: Path,
@@ -109,13 +109,11 @@ def train(
     }
 
 
-def _trainer(
-    model: ModelConfig, grpo: PolicyConfig, loaded: models.Loaded, lesson: Lesson, seed: int, out: Path
-) -> Any:
+def _trainer(model: ModelConfig, grpo: PolicyConfig, loaded: load.Loaded, lesson: Lesson, seed: int, out: Path) -> Any:
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    on_cuda = models.cuda()
+    on_cuda = load.cuda()
     answers = grpo.prompts_per_step * grpo.group_size
     vllm = {
         "use_vllm": True,
@@ -135,7 +133,7 @@ def _trainer(
         warmup_steps=grpo.warmup_steps,
         max_grad_norm=grpo.max_grad_norm,
         optim="adamw_torch",
-        gradient_checkpointing=models.saves_memory(loaded),
+        gradient_checkpointing=load.saves_memory(loaded),
         temperature=grpo.temperature,
         top_p=1.0,  # truncated sampling biases the importance ratio
         top_k=0,
@@ -156,10 +154,10 @@ def _trainer(
         seed=seed,
         data_seed=seed,
         use_cpu=not on_cuda,
-        bf16=on_cuda and models.compute_dtype() == _bfloat16(),
-        fp16=on_cuda and models.compute_dtype() != _bfloat16(),
+        bf16=on_cuda and load.compute_dtype() == _bfloat16(),
+        fp16=on_cuda and load.compute_dtype() != _bfloat16(),
         remove_unused_columns=False,
-        **(vllm if models.colocates() else {}),
+        **(vllm if load.colocates() else {}),
     )
     rewards: list[Reward] = [*lesson.rewards, lesson.book]
     with layers_as_named(loaded.model) if grpo.beta else nullcontext():  # it copies the adapter as its reference

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import SFTConfig, SFTStage
+from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
-from stonk_pipeline.training import models
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
     open_state,
@@ -47,7 +47,7 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
     """
     sft = config.sft
     train, held_out = split_examples(read_examples(inputs["examples"]), sft.val_share)
-    loaded = models.load_for_training(config.model, config.lora, config.seed)
+    loaded = load.load_for_training(config.model, config.lora, config.seed)
     train, held_out = (lessons(loaded.chat, rows, config.model.max_seq_length) for rows in (train, held_out))
     steps = max(1, math.ceil(sft.epochs * len(train) / sft.batch_size))
     state = open_state(out)
@@ -90,7 +90,7 @@ def diverged(losses: list[float], share: float) -> str:
 
 def _trainer(
     config: SFTStage,
-    loaded: models.Loaded,
+    loaded: load.Loaded,
     train: list[dict[str, list[int]]],
     held_out: list[dict[str, list[int]]],
     steps: int,
@@ -101,9 +101,9 @@ def _trainer(
     from trl import SFTConfig as TrlSFTConfig
     from trl import SFTTrainer
 
-    sft, on_cuda = config.sft, models.cuda()
+    sft, on_cuda = config.sft, load.cuda()
     every = max(1, math.ceil(steps / sft.evaluations))
-    half = on_cuda and str(models.compute_dtype()).removeprefix("torch.")
+    half = on_cuda and str(load.compute_dtype()).removeprefix("torch.")
     settings = TrlSFTConfig(
         output_dir=str(out / CHECKPOINTS),
         max_steps=steps,
@@ -115,7 +115,7 @@ def _trainer(
         warmup_steps=sft.warmup_steps,
         weight_decay=sft.weight_decay,
         optim="adamw_torch",
-        gradient_checkpointing=models.saves_memory(loaded),
+        gradient_checkpointing=load.saves_memory(loaded),
         max_length=config.model.max_seq_length,
         packing=False,
         eval_strategy="steps",
@@ -148,7 +148,7 @@ def _trainer(
 
 
 def _watch(
-    log: CsvLog, sft: SFTConfig, loaded: models.Loaded, config: SFTStage, out: Path, progress: Progress, steps: int
+    log: CsvLog, sft: SFTConfig, loaded: load.Loaded, config: SFTStage, out: Path, progress: Progress, steps: int
 ) -> Any:
     """A trainer callback: logs losses, keeps the best adapter, and stops a run whose held-out loss diverges."""
     from transformers import TrainerCallback
@@ -187,7 +187,7 @@ def _watch(
             log.add({"step": state.global_step, "val_loss": loss, "val_perplexity": math.exp(min(loss, 50))})
             self.clock, self.tokens = time.monotonic(), state.num_input_tokens_seen
             if loss < min(before, default=math.inf):
-                models.save_adapter(loaded, config.model, out / models.ADAPTER)
+                load.save_adapter(loaded, config.model, out / load.ADAPTER)
             self.stopped = diverged([*before, loss], sft.divergence)
             if self.stopped:
                 progress(state.global_step, steps, self.stopped)

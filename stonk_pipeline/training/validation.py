@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.training import models
+from stonk_pipeline.models import load
 from stonk_pipeline.training.telemetry import CsvLog
 
 TOP_P = 0.97
@@ -28,7 +28,7 @@ def validator(out: Path, columns: tuple[str, ...], measure: Measure, save: Calla
     from transformers import TrainerCallback
 
     log = CsvLog(out / "validation.csv", ("step", *columns, "kept"))
-    best = out / models.ADAPTER
+    best = out / load.ADAPTER
 
     class Validator(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

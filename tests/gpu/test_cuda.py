@@ -8,12 +8,12 @@ import pytest
 
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.models import load
 from stonk_pipeline.pipeline.graph import DIRECTION, FORECAST
 from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.runs.child import run_child
 from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine
-from stonk_pipeline.training import models
 
 VLLM = importlib.util.find_spec("vllm") is not None
 BRIEF = {"steps": 4, "prompts_per_step": 4, "group_size": 8, "micro_batch": 16, "save_steps": 2}
@@ -57,14 +57,14 @@ def test_stages_train_on_four_bit_weights(tmp_path: Path) -> None:
 def test_training_uses_half_precision_on_the_card() -> None:
     import torch
 
-    loaded = models.load_for_training(ModelConfig(max_seq_length=320), load_config("small").lora, 0)
+    loaded = load.load_for_training(ModelConfig(max_seq_length=320), load_config("small").lora, 0)
     assert next(loaded.model.parameters()).device.type == "cuda"
-    assert models.compute_dtype() in (torch.bfloat16, torch.float16)
+    assert load.compute_dtype() in (torch.bfloat16, torch.float16)
 
 
 def test_four_bit_weights_load() -> None:
     model = ModelConfig(backend="peft", load_in_4bit=True, max_seq_length=320)
-    loaded = models.load_for_training(model, load_config("small").lora, 0)
+    loaded = load.load_for_training(model, load_config("small").lora, 0)
     assert any("4bit" in type(module).__name__ for module in loaded.model.modules())
 
 

@@ -9,11 +9,11 @@ from stonk_pipeline import dataset, forecast, plan, tiny
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import ModelConfig, SamplingConfig
 from stonk_pipeline.errors import UnknownModelError
+from stonk_pipeline.models import load
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine, open_engine
 from stonk_pipeline.sampling.known import takes_adapters
 from stonk_pipeline.sampling.prompts import render
-from stonk_pipeline.training import models
 from tests.tiny_models import SHAPE, random_model
 
 NAMES = {"grpo_lora_1st": "grpo_1st", "sft_lora": "sft", "grpo_lora_2nd": "grpo_2nd"}
@@ -52,7 +52,7 @@ def greedy(n: int) -> Draws:
 
 
 def test_transformers_engine_answers_as_plain_generate_does(small_run: Run) -> None:
-    engine = TransformersEngine(*models.load_merged(small_run.config.model, small_run.models_dir / "sft_lora"))
+    engine = TransformersEngine(*load.load_merged(small_run.config.model, small_run.models_dir / "sft_lora"))
     prompts = prompts_of(small_run, engine.tokenizer)[:12]
     for prompt, texts in zip(prompts, engine.sample(prompts, greedy(2)), strict=True):
         ids = engine.tokenizer(prompt, return_tensors="pt")  # alone, so without padding or a shared prompt
@@ -68,7 +68,7 @@ def test_vllm_with_the_adapter_agrees_with_peft(small_run: Run, tmp_path: Path) 
 
     adapter = small_run.models_dir / "sft_lora"
     model = small_run.config.model
-    engine = TransformersEngine(*models.load_merged(model, adapter))
+    engine = TransformersEngine(*load.load_merged(model, adapter))
     prompts = prompts_of(small_run, engine.tokenizer)[:24]
     expected = [texts[0] for texts in engine.sample(prompts, greedy(1))]
 
@@ -119,7 +119,7 @@ def test_trainers_see_the_same_ids_as_auto_tokenizer(small_run: Run) -> None:
     config = small_run.config
     auto = AutoTokenizer.from_pretrained(tiny.DIRECTORY)
     prompts = prompts_of(small_run, auto)
-    loaded = models.load_for_training(ModelConfig(backend="unsloth", max_seq_length=320), config.lora, 0)
+    loaded = load.load_for_training(ModelConfig(backend="unsloth", max_seq_length=320), config.lora, 0)
     assert loaded.backend == "unsloth"
     assert loaded.tokenizer(prompts)["input_ids"] == auto(prompts)["input_ids"]
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.runs.manifest import output_files
-from stonk_pipeline.training.adapters import read_adapter
 
 SAVE = """
 import sys

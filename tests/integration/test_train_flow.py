@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.evaluation.results import read_comparison
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.models.load import base_location, load_tokenizer
 from stonk_pipeline.pipeline import graph, run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import read_manifest, verify
-from stonk_pipeline.training.chat import Chat
-from stonk_pipeline.training.models import base_location, load_tokenizer
 
 RunFlow = Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]
 

@@ -9,11 +9,11 @@ from stonk_pipeline import plan
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.models.adapters import read_adapter
+from stonk_pipeline.models.load import join_adapters, load_for_training, load_merged, save_adapter, save_merged
+from stonk_pipeline.models.trial import try_adapters
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.sampling.known import require_known
-from stonk_pipeline.training.adapters import read_adapter
-from stonk_pipeline.training.models import join_adapters, load_for_training, load_merged, save_adapter, save_merged
-from stonk_pipeline.training.trial import try_adapters
 from tests.tiny_models import SHAPE, random_model
 
 LORA = LoraConfig(rank=2)

@@ -16,13 +16,13 @@ from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.market.bars import generate
+from stonk_pipeline.models.load import join_adapters
 from stonk_pipeline.options import resolve_config
 from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.rewards.direction import COMPONENTS, Outcome
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable
 from stonk_pipeline.training.calls import KNOWN, CallBook, CallReward, validation_figures
-from stonk_pipeline.training.models import join_adapters
 
 MARKET = {"tickers": 2, "days": 600}
 

@@ -10,9 +10,9 @@ from stonk_pipeline import tiny
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import EngineError, PromptError
 from stonk_pipeline.forecast import SHORTER, answer
+from stonk_pipeline.models.load import cache, load_for_training, load_merged
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine
 from stonk_pipeline.sampling.prompts import check_lengths, render, token_ids
-from stonk_pipeline.training.models import cache, load_for_training, load_merged
 
 ASKED = [
     [{"role": "system", "content": "Forecast."}, {"role": "user", "content": f"Closes: {closes}"}]

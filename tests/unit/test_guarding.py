@@ -19,12 +19,12 @@ from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.examples import Examples
 from stonk_pipeline.forecast_prompts import questions
+from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Company, Decision, Headline, Movement, Target, Window
 from stonk_pipeline.text.quoting import clean
 from stonk_pipeline.training import calls, grpo
-from stonk_pipeline.training.chat import Chat
 from stonk_pipeline.training.kept_answers import lessons
 
 SPACE = "\u2581"
@@ -346,5 +346,5 @@ def test_messages_meet_a_template_only_where_they_are_guarded():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "apply_chat_template"
     }
-    of_the_projects_own_words = {"stonk_pipeline/tiny_build.py", "stonk_pipeline/training/chat.py"}
+    of_the_projects_own_words = {"stonk_pipeline/models/tiny.py", "stonk_pipeline/models/chat.py"}
     assert found == {"stonk_pipeline/sampling/prompts.py"} | of_the_projects_own_words

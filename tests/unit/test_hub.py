@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from stonk_pipeline.config.recipes import load_config
-from stonk_pipeline.training.locations import EMBEDDED_MODELS
+from stonk_pipeline.models.locations import EMBEDDED_MODELS
 from tests.hub_server import serving
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +34,9 @@ from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import PipelineError
 from stonk_pipeline.pipeline.run import open_run, write_run
-from stonk_pipeline.training.hub import commit_of
-from stonk_pipeline.training.locations import base_directory, base_location, of_adapter, outline_location
-from stonk_pipeline.training.readiness import require_model
+from stonk_pipeline.models.hub import commit_of
+from stonk_pipeline.models.locations import base_directory, base_location, of_adapter, outline_location
+from stonk_pipeline.models.readiness import require_model
 
 def model(name, revision=None):
     return ModelConfig(name=name, revision=revision)

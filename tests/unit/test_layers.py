@@ -4,8 +4,8 @@ import pytest
 
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.training.layers import require_all_adapted
-from stonk_pipeline.training.models import load_for_training
+from stonk_pipeline.models.layers import require_all_adapted
+from stonk_pipeline.models.load import load_for_training
 from tests.tiny_models import SHAPE, random_model
 
 LLAMA = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}

@@ -11,7 +11,7 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import model_digest
 from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.provenance import file_digest
-from stonk_pipeline.training.locations import EMBEDDED_MODELS
+from stonk_pipeline.models.locations import EMBEDDED_MODELS
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from stonk_pipeline import direction, tiny_build, tiny_calls, tiny_clauses
+from stonk_pipeline import direction, tiny_calls, tiny_clauses
 from stonk_pipeline.market.headlines import NOISE, TELLING
+from stonk_pipeline.models import tiny
 from stonk_pipeline.reasoning import conclusion, sentences
 from stonk_pipeline.rewards.direction import Outcome, data_use
 from stonk_pipeline.schema import INDICATORS, Call, Window
@@ -167,7 +168,7 @@ def test_quotation_names_enough_of_a_headline_to_be_a_reason():
 
 def test_tokenizer_has_phrases_and_numbers_as_single_tokens_and_short_conversations(talks):
     talks = talks[:1500]
-    tokenizer = tiny_build.train_tokenizer(talks, tiny_calls.TOKENS)
+    tokenizer = tiny.train_tokenizer(talks, tiny_calls.TOKENS)
     assert {text for text in tiny_calls.TOKENS.added if len(tokenizer(text)["input_ids"]) != 1} == set()
     asked = [tokenizer.apply_chat_template(talk[:-1], add_generation_prompt=True, tokenize=False) for talk in talks]
     assert np.quantile([len(ids) for ids in tokenizer(asked)["input_ids"]], 0.99) < 350
@@ -175,7 +176,7 @@ def test_tokenizer_has_phrases_and_numbers_as_single_tokens_and_short_conversati
     assert max(map(len, answers)) < 60
     # The wording of the contract is what the phrases were taken from: one that no conversation holds is a stale one.
     seen = set(itertools.chain.from_iterable([*answers, *tokenizer([t[1]["content"] for t in talks])["input_ids"]]))
-    wordings = set(tiny_calls.PHRASES) - {direction.SYSTEM, *tiny_build.ROLES, *form.TAGS}
+    wordings = set(tiny_calls.PHRASES) - {direction.SYSTEM, *tiny.ROLES, *form.TAGS}
     assert {text for text in wordings if tokenizer.convert_tokens_to_ids(text) not in seen} == set()
 
 

@@ -6,10 +6,10 @@ from stonk_pipeline import forecast
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import GRPOConfig, LoraConfig, ModelConfig
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.models.load import load_for_training
+from stonk_pipeline.models.tiny import walk_windows
 from stonk_pipeline.schema import Forecast
 from stonk_pipeline.text.form import TAGS
-from stonk_pipeline.tiny_build import walk_windows
-from stonk_pipeline.training.models import load_for_training
 from stonk_pipeline.training.policy import Lesson, train
 from stonk_pipeline.training.unread import FIRST_STEPS, Unread
 from tests.tiny_models import SHAPE, copy_of_tiny, random_model, template

@@ -7,16 +7,16 @@ import pytest
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.models import settings
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.models.fitting import outlined, require_finite
+from stonk_pipeline.models.load import load_base, load_tokenizer
+from stonk_pipeline.models.readiness import require_model
+from stonk_pipeline.models.templates import FOLDING, check_template
+from stonk_pipeline.models.weights import check_loaded, check_model
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.text.form import TAGS
-from stonk_pipeline.training import settings
-from stonk_pipeline.training.chat import Chat
-from stonk_pipeline.training.fitting import outlined, require_finite
-from stonk_pipeline.training.models import load_base, load_tokenizer
-from stonk_pipeline.training.readiness import require_model
-from stonk_pipeline.training.templates import FOLDING, check_template
-from stonk_pipeline.training.weights import check_loaded, check_model
 from tests.tiny_models import SHAPE, TURNS, copy_of_tiny, random_model, template
 
 REFUSES_SYSTEM = (

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.untrusted import MEGABYTE, read_bytes, reason, shown
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.models.generation import end_tokens
+from stonk_pipeline.models.settings import of_text
 from stonk_pipeline.text.form import TAGS
-from stonk_pipeline.training.chat import Chat
-from stonk_pipeline.training.generation import end_tokens
-from stonk_pipeline.training.settings import of_text
 
 LARGEST = 200 * MEGABYTE
 """Bytes of a tokenizer.json; those of Gemma have 33 MB, which take half a second."""

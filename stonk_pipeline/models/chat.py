@@ -13,8 +13,8 @@ from typing import Any
 
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.files.untrusted import shown
+from stonk_pipeline.models.templates import CONVERSATION
 from stonk_pipeline.text.form import TAGS
-from stonk_pipeline.training.templates import CONVERSATION
 
 
 @dataclass(frozen=True)

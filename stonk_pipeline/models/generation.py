@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stonk_pipeline.training.chat import Chat
+from stonk_pipeline.models.chat import Chat
 
 
 def forget_defaults(network: Any, tokenizer: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from stonk_pipeline.errors import ConfigError, PromptError
 from stonk_pipeline.files.untrusted import read_json, read_text, shown
-from stonk_pipeline.training.template_probe import MEGABYTES, SECONDS
+from stonk_pipeline.models.template_probe import MEGABYTES, SECONDS
 
 LONGEST_TEMPLATE = 200_000
 """Characters; those of known models have less than 20,000."""
