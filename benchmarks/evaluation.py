@@ -25,7 +25,7 @@ import pandas as pd
 # Python looks into this script's own folder first, where another script has the name of a package.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stonk_pipeline import dataset
+from preprocessing import reading
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
@@ -77,7 +77,7 @@ def compare(config: PipelineConfig, scratch: Path) -> None:
     data = scratch / "data"
     windows = FORECAST["preprocess"].load()
     measure("bars to windows", lambda: manifest.execute(windows, config.preprocess_stage(), paths, data))
-    test = dataset.spread(*dataset.read_split(data, "test"), WINDOWS, 0)
+    test = reading.spread(*reading.read_split(data, "test"), WINDOWS, 0)
     write_answers(test[0], out)
     measure("baselines", lambda: write_references(stage, data, out, test, None))
     result = measure("scores and intervals", lambda: evidence.read_evidence(out).compare(stage))

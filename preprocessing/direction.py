@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from preprocessing import reading
 from preprocessing.companies import read_companies
 from preprocessing.decisions import decide
 from preprocessing.news import News, read_news
 from preprocessing.records import read_records, split_records
-from stonk_pipeline import dataset
 from stonk_pipeline.config.calls import ExamplesStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.examples import Examples, balanced, natural, write_examples
@@ -72,12 +72,12 @@ def _from_bars(
 ) -> tuple[dict[str, Examples], dict[str, Any]]:
     """The examples of each part, and what was read of the news."""
     directory = inputs["dataset"]
-    histories = dataset.read_histories(directory)
+    histories = reading.read_histories(directory)
     news, informative = _news(config, inputs, list(histories), out)
     companies = _companies(inputs[COMPANIES], list(histories)) if COMPANIES in inputs else {}
     parts = {}
     for part in PARTS:
-        windows, targets = dataset.read_split(directory, part)
+        windows, targets = reading.read_split(directory, part)
         parts[part] = decide(windows, targets, histories, news, companies, examples=config.examples, clock=config.clock)
     headlines = {"read": news.read, "duplicates": news.duplicates, "other_tickers": news.other_tickers}
     return parts, {"headlines": headlines, "informative_share": informative}

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import dataset
+from preprocessing import reading
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
@@ -48,7 +48,7 @@ def describe(config: AnyConfig, console: Console) -> None:
         for run in whole.folds or [whole]:
             numbers = run.execute("preprocess", lambda *_: None).numbers
             console.print(_data_table(numbers, run.title("preprocess")))
-        windows, targets = dataset.read_split(run.stage_dir("preprocess"), "train")
+        windows, targets = reading.read_split(run.stage_dir("preprocess"), "train")
         sizes = measure(config, windows, len(targets[0].values))
         config = of_forecasts(run.config, "--dry-run")
     console.print(

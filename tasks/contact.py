@@ -30,7 +30,7 @@ def require_answer() -> str:
     """
     from prefect.settings import PREFECT_API_URL, PREFECT_CLOUD_API_URL
 
-    from preprocessing.fetching import public
+    from preprocessing.ingest.fetching import public
 
     url = str(PREFECT_API_URL.value())
     named = f"PREFECT_API_URL={public(url)}"

@@ -11,9 +11,9 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from preprocessing import store
-from preprocessing.sessions import last_final_day
-from preprocessing.sources import make_source, source_name
+from preprocessing.ingest import store
+from preprocessing.ingest.sessions import last_final_day
+from preprocessing.ingest.sources import make_source, source_name
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.files import roots
 from stonk_pipeline.records.ingests import Change, Ingest

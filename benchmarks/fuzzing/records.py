@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import dataset
+from preprocessing import reading
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.examples import read_examples
 from stonk_pipeline.forward.quantiles import LEVELS
@@ -97,7 +97,7 @@ def _dataset() -> dict[str, bytes]:
     files = {"dataset.json": json.dumps({"stocks": {"AAPL": {"rows": 3}}}).encode()}
     for part, columns in (("x", X_COLUMNS), ("y", Y_COLUMNS)):
         rows = [
-            ",".join(texts.get(name, f"2020-01-0{row}" if name in dataset.TEXTS else "1.5") for name in columns)
+            ",".join(texts.get(name, f"2020-01-0{row}" if name in reading.TEXTS else "1.5") for name in columns)
             for row in (2, 3, 6)
         ]
         files[f"AAPL_train_{part}.csv"] = "\n".join([",".join(columns), *rows, ""]).encode()
@@ -215,7 +215,7 @@ READERS = [
         _anything,
     ),
     Reader("run: manifest.json", _manifest_cases, lambda at, case: verify(at), _anything),
-    Reader("run: dataset", _split_cases, lambda at, case: dataset.read_split(at, "train"), _sound_split),
+    Reader("run: dataset", _split_cases, lambda at, case: reading.read_split(at, "train"), _sound_split),
     Reader("run: examples", _example_cases, lambda at, case: read_examples(at, "val"), _sound_examples),
     Reader(
         "run: checkpoint seals",

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from killed.steps import Facts, Step, Writer
-from preprocessing import store
-from preprocessing.sources import make_source
+from preprocessing.ingest import store
+from preprocessing.ingest.sources import make_source
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.forward.files import files_of, keep, table_text

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from preprocessing.reading import spread_rows
 from stonk_pipeline.config.calls import CallsStage
-from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.direction import SHORTER, messages, read_all
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.calls_evidence import write_answers

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from stonk_pipeline import dataset, forecast
+from preprocessing import reading
+from stonk_pipeline import forecast
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError
@@ -136,7 +137,7 @@ def _answers(
     with TemporaryDirectory() as scratch:
         out = Path(scratch)
         execute(FORECAST["preprocess"].load(), config.preprocess_stage(), paths, out / "data")
-        windows = [window for window in dataset.read_split(out / "data", "full")[0] if window.key in wanted]
+        windows = [window for window in reading.read_split(out / "data", "full")[0] if window.key in wanted]
     stage, wait = config.comparison_stage(), config.wait_minutes
     texts = ask_alone(stage, windows, HORIZON, adapter, progress, purpose="evaluate", wait_minutes=wait)
     read = forecast.read_all(texts, windows, HORIZON)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stonk_pipeline import dataset, forecast
+from preprocessing import reading
+from stonk_pipeline import forecast
 from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.evaluation import conformal, evidence
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
@@ -93,7 +94,7 @@ def _volatility(windows: Sequence[Window]) -> Floats:
 
 
 def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
-    return dataset.spread(*dataset.read_split(directory, split), config.comparison.windows, config.seed)
+    return reading.spread(*reading.read_split(directory, split), config.comparison.windows, config.seed)
 
 
 def write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
@@ -107,14 +108,14 @@ def write_references(config: ComparisonStage, directory: Path, out: Path, test: 
         extra: a foundation model, loaded, or None.
     """
     windows, targets = test
-    histories, horizon = dataset.read_histories(directory), len(targets[0].values)
-    ahead = [dataset.dates_ahead(window, histories[window.stock], horizon) for window in windows]
+    histories, horizon = reading.read_histories(directory), len(targets[0].values)
+    ahead = [reading.dates_ahead(window, histories[window.stock], horizon) for window in windows]
     evidence.write_windows(out, windows, targets, ahead)
-    train = dataset.read_split(directory, "train")
+    train = reading.read_split(directory, "train")
     others = all_baselines(windows, horizon, train, histories, config.seed)
     if extra is not None:
         others["chronos"] = foundation.forecast(extra, windows, horizon, histories)
-    evidence.write_baselines(out, windows, others, dataset.read_best_possible(directory))
+    evidence.write_baselines(out, windows, others, reading.read_best_possible(directory))
 
 
 def ask(

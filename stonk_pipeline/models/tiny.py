@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from preprocessing.reading import read_split
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.dataset import read_split
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.runs.manifest import Progress, execute
 from stonk_pipeline.schema import Window

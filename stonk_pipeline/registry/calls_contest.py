@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from preprocessing.reading import spread_rows
 from stonk_pipeline.config.calls import CallsStage, DirectionConfig
-from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.direction import read_all
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation.calls_evidence import completions

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline import dataset, forecast
+from preprocessing import reading
+from stonk_pipeline import forecast
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.evaluation import ComparisonStage
@@ -123,10 +124,10 @@ def _known(registry: Registry, key: str, about: dict[str, Any]) -> Decision | No
 def questions(run: Run, models: Sequence[Entry]) -> Questions:
     """Test windows of a run that were decided after all that the models have seen, spread as the comparison's are."""
     seen = max(model.seen_until for model in models)
-    pairs = zip(*dataset.read_split(run.stage_dir("preprocess"), "test"), strict=True)
+    pairs = zip(*reading.read_split(run.stage_dir("preprocess"), "test"), strict=True)
     later = [(window, target) for window, target in pairs if window.date > seen]
     windows, targets = [window for window, _ in later], [target for _, target in later]
-    return Questions(*dataset.spread(windows, targets, run.config.comparison.windows, run.config.seed))
+    return Questions(*reading.spread(windows, targets, run.config.comparison.windows, run.config.seed))
 
 
 def forecast_losses(
@@ -207,7 +208,7 @@ def windows_for(settings: RunConfig, run: Run, asked: Questions, scratch: Path) 
     stage = run.config.model_copy(update={"data": data}).preprocess_stage()
     execute(FORECAST["preprocess"].load(), stage, run.inputs("preprocess"), scratch / "data")
     wanted = set(asked.keys)
-    pairs = zip(*dataset.read_split(scratch / "data", "full"), strict=True)
+    pairs = zip(*reading.read_split(scratch / "data", "full"), strict=True)
     found = [(window, target) for window, target in pairs if window.key in wanted]
     return Questions([window for window, _ in found], [target for _, target in found])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from stonk_pipeline import dataset
+from preprocessing import reading
 from stonk_pipeline.config.recipes import AnyConfig, make_config
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.direction_verdict import CallVerdict
@@ -173,8 +173,8 @@ def _dates(run: Run) -> tuple[str, str, str]:
         ends = [last, *(movement.end for movement in held_out.movements)]
         return min(decision.window.date for decision in known.decisions), last, max(ends)
     directory = run.stage_dir("preprocess")
-    windows, train = dataset.read_split(directory, "train")
-    _, val = dataset.read_split(directory, "val")
+    windows, train = reading.read_split(directory, "train")
+    _, val = reading.read_split(directory, "val")
     last = max(target.end for target in train)
     return min(window.date for window in windows), last, max([last, *(target.end for target in val)])
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import dataset, forecast
+from preprocessing import reading
+from stonk_pipeline import forecast
 from stonk_pipeline.config.training import SamplingConfig, SamplingStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.forecast_prompts import questions
@@ -40,8 +41,8 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
         StageError: no answer was good enough.
     """
     sampling = config.sampling
-    windows, targets = dataset.spread(
-        *dataset.read_split(inputs["dataset"], "train"), sampling.windows, config.seed + 1
+    windows, targets = reading.spread(
+        *reading.read_split(inputs["dataset"], "train"), sampling.windows, config.seed + 1
     )
     horizon = len(targets[0].values)
     kind = choose_engine(sampling.engine, prefer_vllm=True)

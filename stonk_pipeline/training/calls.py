@@ -9,10 +9,10 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from preprocessing.reading import spread_rows
 from stonk_pipeline import direction
 from stonk_pipeline.config.calls import CallPolicyStage
 from stonk_pipeline.config.direction import RewardShape
-from stonk_pipeline.dataset import spread_rows
 from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.models import load
 from stonk_pipeline.rewards.direction import COMPONENTS, Answer, Outcome, outcome, running_share, total

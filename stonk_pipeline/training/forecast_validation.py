@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stonk_pipeline import dataset, forecast
+from preprocessing import reading
+from stonk_pipeline import forecast
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
@@ -24,7 +25,7 @@ def skill_validator(config: GRPOStage, data: Path, loaded: load.Loaded, out: Pat
     state of the training is left as it was.
     """
     grpo = config.grpo
-    windows, targets = dataset.spread(*dataset.read_split(data, "val"), grpo.validation_windows, config.seed)
+    windows, targets = reading.spread(*reading.read_split(data, "val"), grpo.validation_windows, config.seed)
     horizon = len(targets[0].values)
     room, limit = grpo.max_completion_length, config.model.max_seq_length
     prompts = questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)

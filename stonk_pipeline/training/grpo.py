@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import dataset, forecast
+from preprocessing import reading
+from stonk_pipeline import forecast
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.models import load
@@ -57,8 +58,8 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
         StageError: training was interrupted before its last step.
     """
     grpo = config.grpo
-    windows, targets = dataset.read_split(inputs["dataset"], "train")
-    windows, targets = dataset.spread(windows, targets, grpo.steps * grpo.prompts_per_step, config.seed)
+    windows, targets = reading.read_split(inputs["dataset"], "train")
+    windows, targets = reading.spread(windows, targets, grpo.steps * grpo.prompts_per_step, config.seed)
     start = inputs["start"] / load.ADAPTER if "start" in inputs else None
     loaded = load.load_for_training(
         config.model, config.lora, config.seed, start=start, fast_inference=load.colocates()

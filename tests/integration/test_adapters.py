@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stonk_pipeline import dataset, forecast, plan, tiny
+from preprocessing import reading
+from stonk_pipeline import forecast, plan, tiny
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import ModelConfig, SamplingConfig
 from stonk_pipeline.errors import UnknownModelError
@@ -22,8 +23,8 @@ NAMES = {"grpo_lora_1st": "grpo_1st", "sft_lora": "sft", "grpo_lora_2nd": "grpo_
 def prompts_of(run: Run, tokenizer: object) -> list[str]:
     """The comparison's prompts, in its order."""
     config = run.config
-    windows, targets = dataset.read_split(run.stage_dir("preprocess"), "test")
-    windows, _ = dataset.spread(windows, targets, config.comparison.windows, config.seed)
+    windows, targets = reading.read_split(run.stage_dir("preprocess"), "test")
+    windows, _ = reading.spread(windows, targets, config.comparison.windows, config.seed)
     asked = [forecast.messages(window, config.prompt, config.data.horizon) for window in windows]
     room, limit = config.comparison.max_tokens, config.model.max_seq_length
     return render(tokenizer, asked, room=room, limit=limit, shorter=forecast.SHORTER)

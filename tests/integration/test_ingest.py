@@ -17,8 +17,8 @@ import httpx
 import pandas as pd
 import pytest
 
-from preprocessing import store
-from preprocessing.sources import make_source
+from preprocessing.ingest import store
+from preprocessing.ingest.sources import make_source
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.market.bars import generate

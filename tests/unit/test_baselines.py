@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from preprocessing import reading
 from preprocessing.dataset import STAGE
-from stonk_pipeline import dataset
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.evaluation import baselines, metrics
 from stonk_pipeline.runs import manifest
@@ -46,12 +46,12 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(data):
-    return {split: dataset.read_split(data, split) for split in ("train", "test")}
+    return {split: reading.read_split(data, split) for split in ("train", "test")}
 
 
 def forecasts(data, parts, histories=None):
     windows, _ = parts["test"]
-    return baselines.all_baselines(windows, 10, parts["train"], histories or dataset.read_histories(data), seed=0)
+    return baselines.all_baselines(windows, 10, parts["train"], histories or reading.read_histories(data), seed=0)
 
 
 def test_all_baselines_forecast_every_window_and_regressions_find_what_can_be_known(data, parts):
@@ -76,7 +76,7 @@ def test_no_baseline_sees_what_comes_after_a_window(data, parts):
             history.dates,
             tuple(close if date <= last else 1e6 for date, close in zip(history.dates, history.closes, strict=True)),
         )
-        for stock, history in dataset.read_histories(data).items()
+        for stock, history in reading.read_histories(data).items()
     }
     clean = forecasts(data, parts | {"test": early})
     for name, values in forecasts(data, parts | {"test": early}, poisoned).items():

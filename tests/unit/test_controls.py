@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from preprocessing import reading
 from preprocessing.dataset import STAGE
-from stonk_pipeline import dataset
 from stonk_pipeline.cli import main
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.config.recipes import load_config
@@ -82,7 +82,7 @@ def test_shuffled_targets_leave_nothing_to_learn_and_touch_training_alone(tmp_pa
     for name, shuffle in (("plain", False), ("shuffled", True)):
         data = DataConfig(market=MarketConfig(tickers=1, days=700), shuffle_targets=shuffle)
         manifest.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
-        parts[name] = {split: dataset.read_split(tmp_path / name, split) for split in ("train", "val", "test")}
+        parts[name] = {split: reading.read_split(tmp_path / name, split) for split in ("train", "val", "test")}
     for split in ("val", "test"):
         assert parts["plain"][split] == parts["shuffled"][split]
     windows, plain = parts["plain"]["train"]
@@ -101,7 +101,7 @@ def test_stale_windows_show_the_indicators_of_an_earlier_day_and_change_nothing_
     for name, count in (("plain", 0), ("stale", 60)):
         data = DataConfig(market=MarketConfig(tickers=1, days=700), stale_windows=count)
         manifest.execute(STAGE, PreprocessStage(data=data, seed=0), {}, tmp_path / name)
-        parts[name] = dataset.read_split(tmp_path / name, "full")
+        parts[name] = reading.read_split(tmp_path / name, "full")
     plain, stale = parts["plain"][0], parts["stale"][0]
     assert len(stale) == len(plain) - 60
     assert parts["stale"][1] == parts["plain"][1][60:]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from preprocessing.dataset import preprocess
 from preprocessing.ohlcv import find_files
+from preprocessing.reading import read_best_possible, read_split, spread, stocks
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.dataset import read_best_possible, read_split, spread, stocks
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.schema import INDICATORS, SPLITS, STATISTICS, Target, Window

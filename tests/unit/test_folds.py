@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from preprocessing import reading
 from preprocessing.dataset import STAGE as PREPROCESS
 from preprocessing.splits import SplitDates, fold_dates
-from stonk_pipeline import dataset
 from stonk_pipeline.cli import main
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonStage
@@ -50,7 +50,7 @@ def test_fold_dates_refuse_more_folds_than_days():
 
 def preprocess(out, **data):
     execute(PREPROCESS, PreprocessStage(data=DataConfig(market=MARKET, **data), seed=0), {}, out)
-    return {part: dataset.read_split(out, part) for part in ("train", "val", "test")}
+    return {part: reading.read_split(out, part) for part in ("train", "val", "test")}
 
 
 def test_preprocess_of_folds_tests_every_window_at_most_once_after_all_training(tmp_path):

@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from preprocessing import store
+from preprocessing.ingest import store
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from preprocessing import store
+from preprocessing.ingest import store
 from stonk_pipeline.cli import main
 from stonk_pipeline.files import journal
 from stonk_pipeline.forward.quantiles import LEVELS

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from preprocessing.fetching import download
+from preprocessing.ingest.fetching import download
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from preprocessing.sessions import last_final_day
+from preprocessing.ingest.sessions import last_final_day
 from stonk_pipeline.errors import ConfigError
 
 DELAY = timedelta(minutes=20)

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from preprocessing import fetching
-from preprocessing.fetching import download
-from preprocessing.sources import make_source, source_name, source_symbols
+from preprocessing.ingest import fetching
+from preprocessing.ingest.fetching import download
+from preprocessing.ingest.sources import make_source, source_name, source_symbols
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError, EngineError
 

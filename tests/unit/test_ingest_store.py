@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing import store
+from preprocessing.ingest import store
+from preprocessing.ingest.restatement import compare
+from preprocessing.ingest.sources import make_source
 from preprocessing.ohlcv import read_bars
-from preprocessing.restatement import compare
-from preprocessing.sources import make_source
 from stonk_pipeline import cli
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.operations import IngestConfig

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preprocessing import store
+from preprocessing.ingest import store
+from preprocessing.ingest.sources import make_source
 from preprocessing.ohlcv import read_bars
-from preprocessing.sources import make_source
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.files import folders

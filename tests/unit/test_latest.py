@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from preprocessing import reading
 from preprocessing.dataset import preprocess
 from preprocessing.history import first_row
 from preprocessing.latest import last_window, latest_windows
 from preprocessing.windows import Scale
-from stonk_pipeline import dataset
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market.bars import generate
@@ -20,9 +20,9 @@ MARKET = MarketConfig(tickers=1, days=400)
 def test_last_window_is_the_datasets_own(tmp_path, normalisation):
     data = DataConfig(market=MARKET, normalisation=normalisation)
     preprocess(PreprocessStage(data=data, seed=0), {}, tmp_path, lambda *_: None)
-    windows, _ = dataset.read_split(tmp_path, "full")
+    windows, _ = reading.read_split(tmp_path, "full")
     bars = generate(MARKET)["SIM01"]
-    found = dataset.read_histories(tmp_path)["SIM01"].dates
+    found = reading.read_histories(tmp_path)["SIM01"].dates
     first = windows[0]
     scale = None if normalisation == "rebased" else Scale(first.price_offset, first.price_unit)
     for window in windows[:: len(windows) // 7]:

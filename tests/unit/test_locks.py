@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing import store
+from preprocessing.ingest import store
 from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import BusyError, ConfigError

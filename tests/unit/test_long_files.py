@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import load_bars
+from preprocessing.ingest.sources import make_source, source_symbols
 from preprocessing.ohlcv import find_files, read_bars
-from preprocessing.sources import make_source, source_symbols
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError

@@ -12,8 +12,8 @@ from preprocessing.dataset import STAGE, preprocess
 from preprocessing.formatting import csv_lines, significant
 from preprocessing.history import days_needed
 from preprocessing.ohlcv import find_files
+from preprocessing.reading import read_histories, read_split
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.dataset import read_histories, read_split
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.runs import manifest

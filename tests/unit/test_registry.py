@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stonk_pipeline import dataset
+from preprocessing import reading
 from stonk_pipeline.cli import main
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import GRPOStage
@@ -68,7 +68,7 @@ def answering(monkeypatch):
 
     def answers(stage, asked, adapter, run, progress):
         about = json.loads((adapter / "adapter_config.json").read_text())
-        best = dataset.read_best_possible(answering.run.stage_dir("preprocess")) or {}
+        best = reading.read_best_possible(answering.run.stage_dir("preprocess")) or {}
         rng = np.random.default_rng(zlib.crc32(about["name"].encode()))
         found = []
         for window in asked.windows:
@@ -98,8 +98,8 @@ def test_register_writes_down_what_the_model_is(tmp_path):
     run = trained_run(tmp_path, "a", 0.5)
     registry = Registry(run.config.models_dir)
     entry = registry.register(run)
-    windows, train = dataset.read_split(run.stage_dir("preprocess"), "train")
-    _, val = dataset.read_split(run.stage_dir("preprocess"), "val")
+    windows, train = reading.read_split(run.stage_dir("preprocess"), "train")
+    _, val = reading.read_split(run.stage_dir("preprocess"), "val")
     assert entry.key == "stonk-tiny/EMBEDDED"
     assert entry.train_first == min(window.date for window in windows)
     assert entry.train_last == max(target.end for target in train)

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import preprocess
+from preprocessing.reading import dates_ahead, read_best_possible, read_histories, read_split, spread
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.pipeline import PipelineConfig
-from stonk_pipeline.dataset import dates_ahead, read_best_possible, read_histories, read_split, spread
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison

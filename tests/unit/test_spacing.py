@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from preprocessing import reading
 from preprocessing.dataset import preprocess
 from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.spacing import find_spacing
-from stonk_pipeline import dataset, forecast, periods
+from stonk_pipeline import forecast, periods
 from stonk_pipeline.config.data import DataConfig, PreprocessStage, PromptConfig
 from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.errors import ConfigError, DataError
@@ -157,12 +158,12 @@ def test_read_bars_takes_markets_that_rest_on_other_days_or_never(tmp_path):
         assert list(bars.frame["date"]) == sessions and bars.repairs == ()
 
 
-def prepared(folder: Path, out: Path, **settings: object) -> list[dataset.Window]:
+def prepared(folder: Path, out: Path, **settings: object) -> list[reading.Window]:
     """Test windows of a folder of bars."""
     out.mkdir()
     data = DataConfig.model_validate({"data_dir": str(folder), "warm_up": 60, **settings})
     preprocess(PreprocessStage(data=data, seed=0), find_files(data), out, lambda *_: None)
-    return dataset.read_split(out, "test")[0]
+    return reading.read_split(out, "test")[0]
 
 
 @pytest.mark.parametrize(

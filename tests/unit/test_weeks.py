@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from preprocessing.ingest.sources import checks_of
 from preprocessing.ohlcv import Bars, read_bars
-from preprocessing.sources import checks_of
 from preprocessing.table import Table
 from preprocessing.weeks import drop_unfinished_week
 from stonk_pipeline.config.data import DataConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
-from preprocessing.fetching import download, public
+from preprocessing.ingest.fetching import download, public
 from preprocessing.ohlcv import Bars, clean_symbol, every_name, find_files, read_bars
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.operations import IngestConfig

@@ -1,6 +1,6 @@
 """The store of bars: one canonical CSV a stock in a folder that `data.data_dir` reads, brought up to date by ingests.
 
-New bars are appended. Known bars that come differently are a *restatement* (`preprocessing.restatement`): accepted,
+New bars are appended. Known bars that come differently are a *restatement* (`preprocessing.ingest.restatement`): accepted,
 with the earlier file kept in `history/`, or refused. Each file is replaced whole or not at all, after it was read back
 by the same checks that a training applies.
 """
@@ -18,9 +18,9 @@ import pandas as pd
 
 from preprocessing.files import bars_stem
 from preprocessing.formatting import bar_columns, csv_lines, write_lines
+from preprocessing.ingest.restatement import compare, merged
+from preprocessing.ingest.sources import Fetch, checks_of, source_symbols
 from preprocessing.ohlcv import Bars, clean_symbol, read_bars
-from preprocessing.restatement import compare, merged
-from preprocessing.sources import Fetch, checks_of, source_symbols
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.errors import DataError, PipelineError, StageError
 from stonk_pipeline.files import folders, locks
