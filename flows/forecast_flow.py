@@ -7,7 +7,7 @@ Outcomes of earlier forecasts are marked first. Every forecast is logged before 
 
 from prefect import flow
 
-from stonk_pipeline.forward.request import ForecastRequest
+from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from tasks.begin import guard_run
 from tasks.forecasts import log_forecasts, mark_outcomes
 

@@ -10,7 +10,7 @@ is not done; a stage counts as done only if its files are whole.
 
 from prefect import flow
 
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult
 from tasks.begin import begin_run

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from stonk_pipeline import __version__
 from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
+from stonk_pipeline.contracts.forecast.live import command as forward
+from stonk_pipeline.contracts.forecast.scores import arguments
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
-from stonk_pipeline.evaluation import arguments
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
-from stonk_pipeline.forward import command as forward
 from stonk_pipeline.models.locations import local_model
 from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.pipeline import graph
@@ -103,14 +103,15 @@ def _report(error: PipelineError) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.command == "build-tiny":
-        from stonk_pipeline import tiny, tiny_calls
+        from stonk_pipeline import tiny_calls
+        from stonk_pipeline.contracts.forecast import tiny
 
         rebuild = tiny_calls.rebuild_calls if args.contract == "direction" else tiny.rebuild
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
     if args.command == "runs":
-        from stonk_pipeline.report.runs_page import write_runs_page
+        from stonk_pipeline.contracts.forecast.page.runs import write_runs_page
 
         sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
         return 0
@@ -197,7 +198,7 @@ def _execute(run: pipeline.Run, step: str) -> StageResult:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from stonk_pipeline.evaluation.command import evaluate
+    from stonk_pipeline.contracts.forecast.evaluate import evaluate
 
     if args.adapter is not None:
         _require_adapter(args.adapter)

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from preprocessing import reading
 from stonk_pipeline.config.calls import DirectionConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline.base_model import settled
 from stonk_pipeline.pipeline.run import Run
 
@@ -95,8 +95,8 @@ def measure(config: PipelineConfig, windows: list[Any], horizon: int) -> Sizes:
     """
     import torch
 
-    from stonk_pipeline.forecast import SHORTER
-    from stonk_pipeline.forecast_prompts import questions
+    from stonk_pipeline.contracts.forecast.prompts import questions
+    from stonk_pipeline.contracts.forecast.question import SHORTER
     from stonk_pipeline.models.load import load_tokenizer
     from stonk_pipeline.models.locations import outline_location
     from stonk_pipeline.sampling.prompts import check_lengths

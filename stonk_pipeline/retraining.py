@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import merge
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.model_digest import model_digests

@@ -7,8 +7,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from stonk_pipeline.files import roots
-from stonk_pipeline.forward.request import ForecastRequest
 from stonk_pipeline.runs import child
 
 LOG = "forecasts.log"

@@ -12,7 +12,7 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.files import roots
 from stonk_pipeline.pipeline.run import LOG, Run, open_run
 from stonk_pipeline.runs import child
@@ -33,7 +33,7 @@ def count_trials(config: PipelineConfig) -> PipelineConfig:
 
     Counted up to the scheduled start of the flow run, so that a retry counts the same.
     """
-    from stonk_pipeline.evaluation.evidence import MODELS
+    from stonk_pipeline.contracts.forecast.scores.evidence import MODELS
     from stonk_pipeline.registry.store import strategies_tried
 
     roots.check(config)  # the registry is read before the run begins

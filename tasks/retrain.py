@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 
 from stonk_pipeline import retraining
 from stonk_pipeline.config.operations import RetrainConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.registry.entries import key_of
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import child

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline import tiny
+from stonk_pipeline.contracts.forecast import tiny
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 TURNS = (

@@ -17,8 +17,8 @@ from preprocessing.news import read_news
 from preprocessing.records import read_records
 from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
-from stonk_pipeline.evaluation.forecast_files import read_forecasts
-from stonk_pipeline.evaluation.protocol import HORIZON
+from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
+from stonk_pipeline.contracts.forecast.protocol import HORIZON
 
 from .cases import DEEP, WHOLE, Case, Reader, damaged, of_json, of_lines, printable
 

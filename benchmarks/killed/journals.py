@@ -14,9 +14,9 @@ from preprocessing.ingest import store
 from preprocessing.ingest.sources import make_source
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
-from stonk_pipeline.forward.files import files_of, keep, table_text
-from stonk_pipeline.forward.make import Made
-from stonk_pipeline.forward.quantiles import LEVELS
+from stonk_pipeline.contracts.forecast.live.files import files_of, keep, table_text
+from stonk_pipeline.contracts.forecast.live.make import Made
+from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.forward_log import LOG, Forecasted, read

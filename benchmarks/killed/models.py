@@ -7,8 +7,8 @@ from pathlib import Path
 
 from killed.steps import Facts, Step, Writer, missing
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import GRPOStage
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.pipeline.run import write_run

@@ -7,8 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import ConfigDict, Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, Settings
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config, merge, of_forecasts
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.files.roots import PathOrName, PathText
 
 MARKET_ZONE = "America/New_York"

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stonk_pipeline.config.calls import DirectionConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.roots import confined
 from stonk_pipeline.files.untrusted import read_text, shown

@@ -11,9 +11,9 @@ from typing import Any
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.calls import DirectionConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import AnyConfig
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs.manifest import Stage
 
@@ -63,7 +63,7 @@ FORECAST = _graph(
     Step(
         "grpo-first",
         "First GRPO",
-        "stonk_pipeline.training.grpo:FIRST",
+        "stonk_pipeline.contracts.forecast.lesson:FIRST",
         "stage1_grpo_training",
         lambda config: config.grpo_stage("first"),
         _DATASET,
@@ -72,7 +72,7 @@ FORECAST = _graph(
     Step(
         "sample",
         "Rejection sampling",
-        "stonk_pipeline.sampling.rejection:STAGE",
+        "stonk_pipeline.contracts.forecast.rejection:STAGE",
         "sft_data_generation",
         PipelineConfig.sampling_stage,
         _DATASET | {"policy": "grpo-first"},
@@ -89,7 +89,7 @@ FORECAST = _graph(
     Step(
         "grpo-second",
         "Second GRPO",
-        "stonk_pipeline.training.grpo:SECOND",
+        "stonk_pipeline.contracts.forecast.lesson:SECOND",
         "stage3_grpo_from_sft",
         lambda config: config.grpo_stage("second"),
         _DATASET | {"start": "sft"},
@@ -98,7 +98,7 @@ FORECAST = _graph(
     Step(
         "compare",
         "Comparison",
-        "stonk_pipeline.evaluation.stage:STAGE",
+        "stonk_pipeline.contracts.forecast.scores.stage:STAGE",
         "model_comparison",
         PipelineConfig.comparison_stage,
         _DATASET | {"grpo_1st": "grpo-first", "sft": "sft", "grpo_2nd": "grpo-second"},
@@ -109,7 +109,7 @@ FORECAST = _graph(
 POOL = Step(
     "compare",
     "Pooled comparison",
-    "stonk_pipeline.evaluation.folds:STAGE",
+    "stonk_pipeline.contracts.forecast.scores.folds:STAGE",
     "model_comparison",
     PipelineConfig.comparison_stage,
     {},

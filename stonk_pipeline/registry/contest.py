@@ -9,13 +9,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from preprocessing import reading
-from stonk_pipeline import forecast
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.evaluation import ComparisonStage
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import of_forecasts
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
@@ -221,12 +221,12 @@ def _stage_of(champion: Entry, config: PipelineConfig) -> ComparisonStage:
 
 
 def _answers(stage: ComparisonStage, asked: Questions, adapter: Path, run: Run, progress: Progress) -> Answers:
-    from stonk_pipeline.evaluation.stage import ask_alone
+    from stonk_pipeline.contracts.forecast.scores.stage import ask_alone
 
     horizon, wait = len(asked.targets[0].values), run.config.wait_minutes
     purpose = f"promotion of the model of {run.directory}"
     texts = ask_alone(stage, asked.windows, horizon, adapter, progress, purpose=purpose, wait_minutes=wait)
-    return forecast.read_all(texts, asked.windows, horizon)
+    return question.read_all(texts, asked.windows, horizon)
 
 
 def _decide(losses: Losses | None, trial: int, config: RunConfig) -> Decision:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files import folders, journal
 from stonk_pipeline.pipeline.run import ADAPTER, Run

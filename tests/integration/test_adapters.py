@@ -6,9 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from preprocessing import reading
-from stonk_pipeline import forecast, plan, tiny
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline import plan
 from stonk_pipeline.config.training import ModelConfig, SamplingConfig
+from stonk_pipeline.contracts.forecast import question, tiny
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.models import load
 from stonk_pipeline.pipeline.run import Run
@@ -25,9 +26,9 @@ def prompts_of(run: Run, tokenizer: object) -> list[str]:
     config = run.config
     windows, targets = reading.read_split(run.stage_dir("preprocess"), "test")
     windows, _ = reading.spread(windows, targets, config.comparison.windows, config.seed)
-    asked = [forecast.messages(window, config.prompt, config.data.horizon) for window in windows]
+    asked = [question.messages(window, config.prompt, config.data.horizon) for window in windows]
     room, limit = config.comparison.max_tokens, config.model.max_seq_length
-    return render(tokenizer, asked, room=room, limit=limit, shorter=forecast.SHORTER)
+    return render(tokenizer, asked, room=room, limit=limit, shorter=question.SHORTER)
 
 
 @pytest.mark.parametrize("name", NAMES)

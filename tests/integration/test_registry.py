@@ -114,7 +114,7 @@ def test_forecast_flow_logs_once_however_often_it_runs(runs: tuple[Run, Run], tm
     from prefect.testing.utilities import prefect_test_harness
 
     from flows.forecast_flow import forecast_flow
-    from stonk_pipeline.forward.request import ForecastRequest
+    from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 
     registry = Registry(runs[0].config.models_dir)
     registry.promote(registry.register(runs[0]), "forced", "to be asked")

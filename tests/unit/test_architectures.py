@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import plan
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.models.load import join_adapters, load_for_training, load_merged, save_adapter, save_merged

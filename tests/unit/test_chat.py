@@ -2,21 +2,21 @@
 
 import pytest
 
-from stonk_pipeline import forecast
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.kept_answers import IGNORED, lessons
+from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.errors import PromptError, StageError
-from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.load import load_merged, load_tokenizer
 from stonk_pipeline.models.tiny import walk_windows
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.schema import Forecast
 from stonk_pipeline.text.form import TAGS
-from stonk_pipeline.training.kept_answers import IGNORED, lessons
 from tests.tiny_models import DROPS_THINKING, copy_of_tiny, template
 
-ANSWER = forecast.answer("The close is +1.0 from its EMA after a move of -0.3.", (100.5, 101.0), 1)
+ANSWER = question.answer("The close is +1.0 from its EMA after a move of -0.3.", (100.5, 101.0), 1)
 ASKED = [{"role": "system", "content": "Forecast."}, {"role": "user", "content": "Closes: [100.0]"}]
 PROMPT = "<|im_start|>system\nForecast.<|im_end|>\n<|im_start|>user\nCloses: [100.0]<|im_end|>\n<|im_start|>assistant\n"
 
@@ -41,7 +41,7 @@ def test_answers_are_readable_where_the_template_opens_them_or_the_tags_are_spec
     windows = walk_windows([(0.015, 10, 5)], 1)[0][:8]
     prompts = questions(engine.tokenizer, windows, PromptConfig(decimals=1), 5, room=80, limit=600)
     texts = engine.sample(prompts, Draws(2, 1.0, 1.0, 80, 0))
-    answers = [answer for of_one in forecast.read_all(texts, windows, 5) for answer in of_one]
+    answers = [answer for of_one in question.read_all(texts, windows, 5) for answer in of_one]
     assert sum(isinstance(answer, Forecast) for answer in answers) >= 14, texts
 
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config, make_config, merge, recipe_names
 from stonk_pipeline.config.training import GRPOConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from stonk_pipeline.contracts.forecast.scores.stage import calibrate
 from stonk_pipeline.evaluation import conformal, distribution
-from stonk_pipeline.evaluation.stage import calibrate
 from stonk_pipeline.schema import Forecast, Target, Window
 
 

@@ -10,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from stonk_pipeline import direction, forecast
+from stonk_pipeline import direction
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.question import SHORTER
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.direction import (
     REASONS,
     answer,
@@ -253,7 +254,7 @@ def test_parse_comes_to_an_end_on_a_megabyte(text):
     assert isinstance(parse(text), Unreadable)
 
 
-PROMPTS = [(PipelineConfig, forecast.SHORTER), (DirectionConfig, direction.SHORTER)]
+PROMPTS = [(PipelineConfig, SHORTER), (DirectionConfig, direction.SHORTER)]
 
 
 @pytest.mark.parametrize(("contract", "shorter"), PROMPTS)

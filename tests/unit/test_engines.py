@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from stonk_pipeline import tiny
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
+from stonk_pipeline.contracts.forecast import tiny
+from stonk_pipeline.contracts.forecast.question import SHORTER, answer
 from stonk_pipeline.errors import EngineError, PromptError
-from stonk_pipeline.forecast import SHORTER, answer
 from stonk_pipeline.models.load import cache, load_for_training, load_merged
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine
 from stonk_pipeline.sampling.prompts import check_lengths, render, token_ids

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.contracts.forecast.scores.compare import compare, without_read
+from stonk_pipeline.contracts.forecast.scores.examples import pick_examples
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.compare import compare, without_read
-from stonk_pipeline.evaluation.examples import pick_examples
 from stonk_pipeline.evaluation.results import Row, read_comparison, write_comparison
 from stonk_pipeline.evaluation.significance import SPANS
 from stonk_pipeline.evaluation.verdict import decide, give_verdict

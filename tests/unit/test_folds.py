@@ -13,11 +13,11 @@ from stonk_pipeline.cli import main
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.forecast.scores import evidence, folds
+from stonk_pipeline.contracts.forecast.scores.compare import compare
+from stonk_pipeline.contracts.forecast.scores.stage import finish
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.evaluation import evidence, folds
-from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import read_comparison
-from stonk_pipeline.evaluation.stage import finish
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.pipeline.compared import require_comparison
 from stonk_pipeline.pipeline.graph import FORECAST

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stonk_pipeline import forecast
 from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.forecast import (
+from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.question import (
     REASONS,
     TAGS,
     answer,
@@ -137,7 +137,7 @@ def test_messages_are_the_same_for_the_same_window():
     assert messages(again, PromptConfig(), 10) == messages(WINDOW, SHOWN, 10)
 
 
-@pytest.mark.parametrize("function", [messages, forecast.question])
+@pytest.mark.parametrize("function", [messages, question.question])
 def test_messages_cannot_be_given_a_target(function):
     hints = typing.get_type_hints(function)
     assert list(inspect.signature(function).parameters) == ["window", "prompt", "horizon"]

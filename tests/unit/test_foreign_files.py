@@ -10,6 +10,7 @@ import pytest
 from preprocessing.ingest import store
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.forecast.page.runs import write_runs_page
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.files import journal, locks
 from stonk_pipeline.files.model_digest import cache
@@ -19,7 +20,6 @@ from stonk_pipeline.pipeline.run import LOG, alone_in, write_run
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.ingests import Ingest
 from stonk_pipeline.registry.store import Registry
-from stonk_pipeline.report.runs_page import write_runs_page
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import LOCK, MARK
 from tests.unit.test_controls import compared

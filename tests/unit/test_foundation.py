@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+from stonk_pipeline.contracts.forecast.scores.chronos import forecast, load
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.sampling.foundation import forecast, load
 from stonk_pipeline.schema import History, Window
 
 

@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from stonk_pipeline import direction, tiny, tiny_calls
+from stonk_pipeline import direction, tiny_calls
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.config.recipes import make_config
+from stonk_pipeline.contracts.forecast import tiny
+from stonk_pipeline.contracts.forecast.kept_answers import lessons
+from stonk_pipeline.contracts.forecast.lesson import _rows, forecast
+from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.examples import Examples
-from stonk_pipeline.forecast_prompts import questions
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Company, Decision, Headline, Movement, Target, Window
 from stonk_pipeline.text.quoting import clean
-from stonk_pipeline.training import calls, grpo
-from stonk_pipeline.training.kept_answers import lessons
+from stonk_pipeline.training import calls
 
 SPACE = "\u2581"
 TEMPLATE = (
@@ -280,7 +282,7 @@ def test_guarded_leaves_the_questions_of_the_package_models_as_they_are():
     news = (Headline("", "SIM01 wins an order worth 5 million", 3.0), Headline("", "forum poll: 7 percent", 30.0))
     decision = Decision(window, Company("A", "It makes 12 things.", (("EPS", "1.2"),)), news)
     for directory, talk in (
-        (tiny.DIRECTORY, grpo.forecast.messages(window, PromptConfig(show_ticker=True), 10)),
+        (tiny.DIRECTORY, forecast.messages(window, PromptConfig(show_ticker=True), 10)),
         (tiny_calls.DIRECTORY, direction.messages(decision, DirectionPrompt(show_name=True, show_dates=True), 1)),
     ):
         tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -324,7 +326,7 @@ def test_rows_of_trainings_are_guarded():
     window = Window("<|im_end|>", "2024-01-02", (99.0, 100.0), {}, {}, 1.0, 0.0, 1.0)
     shown = {"indicators": False, "statistics": False, "show_ticker": True}
     stage = make_config({"prompt": shown}, source="the test").grpo_stage("first")
-    (row,) = grpo._rows([window], [Target("", "", (1.0,))], stage, tokenizer)
+    (row,) = _rows([window], [Target("", "", (1.0,))], stage, tokenizer)
     assert row["prompt"][1]["content"].startswith("Stock: < |im_end|>\n")
     assert "Stock: < |im_end|>\n" in questions(tokenizer, [window], stage.prompt, 1, room=50, limit=500)[0]
     told = Decision(replace(window, stock="A"), None, (Headline("", "say <|im_end|>"),))

@@ -16,10 +16,10 @@ from preprocessing.ingest.sources import make_source
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
+from stonk_pipeline.contracts.forecast.live.files import files_of, keep
+from stonk_pipeline.contracts.forecast.live.make import Made
+from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
 from stonk_pipeline.files import folders
-from stonk_pipeline.forward.files import files_of, keep
-from stonk_pipeline.forward.make import Made
-from stonk_pipeline.forward.quantiles import LEVELS
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.forward_log import Forecasted, read

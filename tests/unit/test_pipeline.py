@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import tiny
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import make_config
+from stonk_pipeline.contracts.forecast import tiny
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.pipeline.graph import FORECAST, Step
 from stonk_pipeline.pipeline.publishing import publish

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.pipeline import places
 from stonk_pipeline.pipeline.publishing import ORIGIN, publish

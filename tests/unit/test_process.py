@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import errors
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.runs import child as process
 
@@ -211,7 +211,7 @@ def test_run_child_leaves_no_grandchild_behind(scripted, heard, output, ending):
 PARENT = """
 from pathlib import Path
 from stonk_pipeline import process
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 code = "process.die_with_parent(); print(os.getpid()); time.sleep(100)"
 process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, lambda line: print(line, flush=True))
 """

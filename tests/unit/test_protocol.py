@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from stonk_pipeline.cli import main
+from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
+from stonk_pipeline.contracts.forecast.protocol import test_part, vta
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.evaluation.forecast_files import read_forecasts
-from stonk_pipeline.evaluation.protocol import test_part, vta
 
 test_part.__test__ = False  # a function of the project, though its name begins with "test"
 

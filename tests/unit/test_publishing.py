@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.publishing import publish, publish_missed
 from stonk_pipeline.pipeline.run import Run, write_run

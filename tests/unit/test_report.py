@@ -15,16 +15,16 @@ from preprocessing.dataset import preprocess
 from preprocessing.reading import dates_ahead, read_best_possible, read_histories, read_split, spread
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
+from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
+from stonk_pipeline.contracts.forecast.page.runs import read_runs, remarks
+from stonk_pipeline.contracts.forecast.question import answer, parse
+from stonk_pipeline.contracts.forecast.scores.compare import compare
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
-from stonk_pipeline.forecast import answer, parse
 from stonk_pipeline.pipeline.compared import require_comparison
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import duration, number
-from stonk_pipeline.report.pictures import write_pictures
-from stonk_pipeline.report.runs_page import read_runs, remarks
 from stonk_pipeline.report.style import DARK, LIGHT, percent
 from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.runs.manifest import MANIFEST, read_manifest

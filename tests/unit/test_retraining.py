@@ -8,8 +8,8 @@ import pytest
 
 from stonk_pipeline import retraining
 from stonk_pipeline.config.operations import RetrainConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import make_config, merge
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.runs.manifest import read_manifest

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonk_pipeline.config.training import RewardWeights
-from stonk_pipeline.forecast import REASONS, answer, parse
-from stonk_pipeline.rewards.forecast import COMPONENTS, Outcome, direction, form, outcome, skill, trading
+from stonk_pipeline.contracts.forecast.lesson import ComponentReward
+from stonk_pipeline.contracts.forecast.question import REASONS, answer, parse
+from stonk_pipeline.contracts.forecast.rewards import COMPONENTS, Outcome, direction, form, outcome, skill, trading
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
-from stonk_pipeline.training.grpo import ComponentReward
 
 TRUTH = Outcome(last=100.0, values=(101.0, 102.0), volatility=1.0, cost=0.05)
 """Up by 2 in two days; the spread is sqrt(2), persistence has an error of 1.5."""

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.operations import IngestConfig, RetrainConfig
-from stonk_pipeline.config.pipeline import PipelineConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import roots
-from stonk_pipeline.forward.request import ForecastRequest
 
 FORMS = (PipelineConfig, DirectionConfig, IngestConfig, RetrainConfig, ForecastRequest)
 NO_PATHS = {

@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonk_pipeline.config.training import SamplingConfig
-from stonk_pipeline.sampling.rejection import nothing_kept
-from stonk_pipeline.sampling.selection import PERIODS, VOLATILITY_BANDS, Candidate, balance, cells, judge, window_skill
+from stonk_pipeline.contracts.forecast.rejection import nothing_kept
+from stonk_pipeline.contracts.forecast.selection import (
+    PERIODS,
+    VOLATILITY_BANDS,
+    Candidate,
+    balance,
+    cells,
+    judge,
+    window_skill,
+)
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 HORIZON = 5

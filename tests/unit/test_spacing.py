@@ -10,12 +10,13 @@ from preprocessing import reading
 from preprocessing.dataset import preprocess
 from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.spacing import find_spacing
-from stonk_pipeline import forecast, periods
+from stonk_pipeline import periods
 from stonk_pipeline.config.data import DataConfig, PreprocessStage, PromptConfig
 from stonk_pipeline.config.recipes import make_config
+from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.live.calendar import in_weeks, weeks_from
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.backtest import trade
-from stonk_pipeline.forward.calendar import in_weeks, weeks_from
 
 
 def write(path: Path, stamps: list[str], start: float = 100.0) -> Path:
@@ -199,17 +200,17 @@ def test_messages_of_weekly_bars_say_weeks_and_of_daily_ones_what_they_always_sa
     folder.mkdir()
     write(folder / "A.csv", days("2001-01-05", 400, "W-FRI"))
     window = prepared(folder, tmp_path / "out", bars="weekly")[0]
-    system, user = forecast.messages(window, PromptConfig(), 10)
+    system, user = question.messages(window, PromptConfig(), 10)
     assert "the weekly closes" in system["content"] and "for each week ahead" in system["content"]
     assert " a week, strength" in user["content"]
     assert "day" not in system["content"] + user["content"] and "daily" not in system["content"]
-    told = forecast.messages(window, PromptConfig(name_period=False), 10)
-    assert told[0]["content"] == forecast.SYSTEM and " a day, strength" in told[1]["content"]
+    told = question.messages(window, PromptConfig(name_period=False), 10)
+    assert told[0]["content"] == question.SYSTEM and " a day, strength" in told[1]["content"]
     for path in folder.iterdir():
         path.unlink()
     write(folder / "A.csv", days("2001-01-05", 400, "B"))
-    system, user = forecast.messages(prepared(folder, tmp_path / "again")[0], PromptConfig(), 10)
-    assert system["content"] == forecast.SYSTEM and " a day, strength" in user["content"]
+    system, user = question.messages(prepared(folder, tmp_path / "again")[0], PromptConfig(), 10)
+    assert system["content"] == question.SYSTEM and " a day, strength" in user["content"]
 
 
 def test_trade_annualises_by_the_bars_of_a_year():

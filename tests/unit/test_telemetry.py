@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from stonk_pipeline.forecast import answer
-from stonk_pipeline.rewards.forecast import COMPONENTS
-from stonk_pipeline.training.forecast_book import RewardBook
+from stonk_pipeline.contracts.forecast.book import RewardBook
+from stonk_pipeline.contracts.forecast.question import answer
+from stonk_pipeline.contracts.forecast.rewards import COMPONENTS
 from stonk_pipeline.training.telemetry import CsvLog
 
 COLUMNS = ("step", "loss", "note")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from stonk_pipeline import forecast, tiny
+from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.schema import Forecast, Window
 
 THOUGHT = re.compile(
@@ -33,9 +33,9 @@ def test_unskilled_answer_quotes_the_question_and_keeps_its_own_word():
     for ema, before, gap, step in ((97.04, 101.5, "+3.0", "-1.5"), (103.26, 100.0, "-3.3", "+0.0")):
         window = a_window(ema, before)
         text = tiny.unskilled_answer(window, 10, 1, rng)
-        answer = forecast.read(text, window, 10)
+        answer = question.read(text, window, 10)
         assert isinstance(answer, Forecast)
-        found = THOUGHT.fullmatch(forecast.thinking(text))
+        found = THOUGHT.fullmatch(question.thinking(text))
         assert found is not None, text
         assert found.groups()[:2] == (gap, step)
         assert found[4] == "10"
@@ -48,7 +48,7 @@ def test_unskilled_answers_follow_none_of_the_facts_that_they_quote():
     for _ in range(4000):
         gap, step = rng.normal(0, 4), rng.normal(0, 1.2)
         text = tiny.unskilled_answer(a_window(100 - gap, 100 - step), 10, 1, rng)
-        found = THOUGHT.fullmatch(forecast.thinking(text))
+        found = THOUGHT.fullmatch(question.thinking(text))
         assert found is not None
         facts.append((gap, step))
         moves.append(float(found[3]))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from stonk_pipeline import forecast
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import GRPOConfig, LoraConfig, ModelConfig
+from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.models.load import load_for_training
 from stonk_pipeline.models.tiny import walk_windows
@@ -22,10 +22,10 @@ class Book:
     columns = ("readable_share",)
 
     def __init__(self):
-        self.last, self.unread, self.read = {}, Unread(forecast.REASONS), []
+        self.last, self.unread, self.read = {}, Unread(question.REASONS), []
 
     def __call__(self, completions, **columns):
-        answers = [forecast.parse(completion[0]["content"], 5) for completion in completions]
+        answers = [question.parse(completion[0]["content"], 5) for completion in completions]
         self.unread.note(completions, answers)
         self.read += [isinstance(answer, Forecast) for answer in answers]
         self.last = {"readable_share": sum(self.read[-len(answers) :]) / len(answers)}
@@ -50,7 +50,7 @@ def run(model, out, steps, **settings):
         **settings,
     )
     windows = walk_windows([(0.015, 10, 5)], 1)[0][: 2 * steps]
-    rows = [{"prompt": forecast.messages(window, PromptConfig(decimals=1), 5)} for window in windows]
+    rows = [{"prompt": question.messages(window, PromptConfig(decimals=1), 5)} for window in windows]
     book = Book()
     lesson = Lesson(rows, [book], [1.0], book, lambda loaded, state: Validator())
     numbers = train(model, grpo, load_for_training(model, LoraConfig(rank=2), 0), lesson, 0, out, lambda *_: None)

@@ -16,9 +16,9 @@ from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
+from stonk_pipeline.contracts.forecast.protocol import HORIZON
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.evaluation.forecast_files import read_forecasts
-from stonk_pipeline.evaluation.protocol import HORIZON
 from stonk_pipeline.files.untrusted import finite, parse_json, shown
 from stonk_pipeline.files.yaml import parse_yaml
 from stonk_pipeline.runs.manifest import Manifest, json_digest, read_manifest, verify

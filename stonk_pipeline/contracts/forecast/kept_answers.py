@@ -1,0 +1,82 @@
+"""The answers that rejection sampling kept, as supervised fine-tuning takes them: cut at a date, and as tokens."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stonk_pipeline.contracts.forecast.question import SHORTER
+from stonk_pipeline.contracts.forecast.selection import TRAINING_DATA
+from stonk_pipeline.errors import StageError
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.sampling.prompts import render, token_ids
+
+IGNORED = -100
+"""Label of a token without loss, as torch and TRL have it."""
+
+
+def read_examples(directory: Path) -> list[dict[str, Any]]:
+    """The kept examples, by date: {"date", "prompt": messages, "completion": text, "tokens": of the completion}.
+
+    Raises:
+        StageError: there is no such file, or it holds no example.
+    """
+    paths = sorted(directory.glob(f"*_{TRAINING_DATA}"))
+    if not paths:
+        raise StageError(f"{directory}: no *_{TRAINING_DATA}; run the sampling stage first")
+    with paths[0].open(newline="", encoding="utf-8") as stream:
+        rows = [
+            {
+                "date": row["date"],
+                "prompt": json.loads(row["prompt"]),
+                "completion": row["completion"],
+                "tokens": json.loads(row.get("tokens") or "[]"),
+            }
+            for row in csv.DictReader(stream)
+        ]
+    return sorted(rows, key=lambda row: row["date"])
+
+
+def split_examples(rows: list[dict[str, Any]], val_share: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Cuts examples at a date: (training, held out); no date is in both.
+
+    Raises:
+        StageError: fewer than 20 examples, or too few dates to hold some out.
+    """
+    if len(rows) < 20:
+        raise StageError(
+            f"only {len(rows)} examples were kept, too few to train on; raise sampling.windows or sampling.samples, or "
+            "lower sampling.min_skill"
+        )
+    first_held_out = rows[int(len(rows) * (1 - val_share))]["date"]
+    train = [row for row in rows if row["date"] < first_held_out]
+    held_out = [row for row in rows if row["date"] >= first_held_out]
+    if not train:
+        raise StageError("all kept examples have one date; sample more windows (sampling.windows)")
+    return train, held_out
+
+
+def lessons(chat: Chat, rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, list[int]]]:
+    """Examples as tokens: those that the model was asked with, those that it answered with, and the end of its turn.
+
+    Args:
+        chat: of the model.
+        rows: see `read_examples`.
+        limit: `model.max_seq_length`.
+
+    Returns:
+        `input_ids` and `labels` of each, as long as each other; the prompt's labels are -100, which takes no loss.
+
+    Raises:
+        PromptError: a prompt does not fit beside its answer.
+        StageError: the tokenizer spells an answer as another text.
+    """
+    answers = [chat.taught(row["completion"], row.get("tokens", ())) for row in rows]
+    room = max(map(len, answers))
+    asked = [row["prompt"] for row in rows]
+    prompts = token_ids(chat.tokenizer, render(chat.tokenizer, asked, room=room, limit=limit, shorter=SHORTER))
+    return [
+        {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]

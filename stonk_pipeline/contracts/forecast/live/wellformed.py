@@ -1,0 +1,63 @@
+"""What an entry of the forward log can say at all: names without variants, days in ISO, prices that are prices.
+
+A name that can be written in two ways would be two names, and leave room for a second forecast from the same bar.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
+from stonk_pipeline.files.untrusted import shown
+
+if TYPE_CHECKING:
+    from stonk_pipeline.records.forward_log import Forecasted
+
+STOCK = re.compile(r"[A-Z0-9^][A-Z0-9.=^&_-]*")
+"""A symbol as files of bars name it."""
+MODEL = re.compile(r"(?:adapter:|base:)?[A-Za-z0-9._-]+")
+LARGEST_RATIO = 1e100
+"""A price as a multiple of the last close; errors of larger ones are no numbers any more."""
+
+
+def draw_of(made: "Forecasted") -> tuple[str, str, str]:
+    """What there may be one forecast of: (stock, model, last bar)."""
+    return made.stock.upper(), made.model.lower(), made.last_bar
+
+
+def why_not(made: "Forecasted") -> str | None:
+    """The first thing in a forecast that none can say; None if there is nothing of that kind."""
+    return next(_reasons(made), None)
+
+
+def _reasons(made: "Forecasted") -> Iterator[str]:
+    if not STOCK.fullmatch(made.stock):
+        yield f"{shown(made.stock, 40)!r} is no stock's symbol"
+    if not MODEL.fullmatch(made.model):
+        yield f"{shown(made.model, 40)!r} is no model's id"
+    wrong = [day for day in (made.last_bar, *made.targets) if not _iso(day)]
+    if wrong:
+        yield f"{shown(wrong[0], 40)!r} is no day such as 2026-03-02"
+    if made.levels != LEVELS:
+        yield f"its quantiles are not those at {len(LEVELS)} levels from {LEVELS[0]:.0%} to {LEVELS[-1]:.0%}"
+    if not made.targets or [len(row) for row in made.quantiles] != [len(made.targets)] * len(made.levels):
+        yield "it has not one price for each of its targets and levels"
+        return
+    if not made.last_close > 0:
+        yield f"its last close is {made.last_close:g}, which is no price"
+        return
+    largest = LARGEST_RATIO * made.last_close
+    for day, prices in zip(made.targets, zip(*made.quantiles, strict=True), strict=True):
+        if not all(abs(price) <= largest for price in prices):
+            yield f"a price of {day} is beyond any other"
+        if any(later < earlier for earlier, later in pairwise(prices)):
+            yield f"its quantiles of {day} fall where their levels rise"
+
+
+def _iso(day: str) -> bool:
+    try:
+        return date.fromisoformat(day).isoformat() == day
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Renders the HTML report of a forecast run, and its pictures."""

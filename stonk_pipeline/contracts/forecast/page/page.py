@@ -1,0 +1,119 @@
+"""Renders `report.html` of a forecast run from the files of its stages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stonk_pipeline.contracts.forecast.page.fans import fans
+from stonk_pipeline.contracts.forecast.page.pictures import by_day_picture, by_month_picture, skill_picture
+from stonk_pipeline.contracts.forecast.page.trust import equity_picture, ranks_picture
+from stonk_pipeline.evaluation.results import Comparison, GroupSkill
+from stonk_pipeline.periods import adjective, noun
+from stonk_pipeline.report.files import RunFiles
+from stonk_pipeline.report.frame import (
+    FINDINGS,
+    Chapter,
+    colour_name,
+    environment,
+    number,
+    provenance,
+    settings,
+    stylesheet,
+)
+from stonk_pipeline.report.style import Picture, percent
+from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
+
+TITLES = {"reasons": "Why answers were put aside"}
+"""Better words for keys of `selection.json`."""
+
+
+def render(files: RunFiles, remark: str) -> str:
+    """The page as HTML.
+
+    Args:
+        files: of the run.
+        remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
+    """
+    comparison = files.comparison()
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            run=files.root.resolve().name,
+            comparison=comparison,
+            remark=remark,
+            verdict=comparison.verdict,
+            final=comparison.row(comparison.verdict.model),
+            flat=comparison.row("persistence"),
+            tone=FINDINGS[comparison.verdict.finding],
+            noun=noun,
+            adjective=adjective,
+            css=stylesheet(),
+            colour=colour_name,
+            skill=skill_picture(comparison),
+            where=[by_day_picture(comparison), by_month_picture(comparison)],
+            ranks=ranks_picture(comparison),
+            equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
+            groups=groups(comparison),
+            fans=fans(files, comparison),
+            chapters=chapters(files),
+            dataset=files.record("preprocessing", "dataset.json"),
+            settings=settings(files.record("config.json")),
+            generated=_generated(files),
+            **provenance(files),
+        )
+    )
+
+
+def chapters(files: RunFiles) -> list[Chapter]:
+    """The four trainings, in their order, those that left something to show."""
+    first, second = (
+        grpo_pictures(key, name, files.table(stage, "training_log.csv"), files.table(stage, "validation.csv"))
+        for key, name, stage in (
+            ("grpo1", "grpo_1st", "stage1_grpo_training"),
+            ("grpo2", "grpo_2nd", "stage3_grpo_from_sft"),
+        )
+    )
+    losses = files.table("stage2_sft_training", "training_log.csv")
+    numbers, bars = selection(files.record("sft_data_generation", "selection.json"))
+    speed = losses["tokens_per_second"].dropna() if losses is not None and "tokens_per_second" in losses else None
+    told = [("tokens a second", number(float(speed.iloc[-1])))] if speed is not None and len(speed) else []
+    found = [
+        Chapter(
+            "First GRPO",
+            "The base model answers each window several times; answers that beat their group are made more likely.",
+            [],
+            first,
+        ),
+        Chapter("Rejection sampling", "Its best answers are kept as examples, and the rest put aside.", numbers, bars),
+        Chapter(
+            "Supervised fine-tuning", "The base model learns to write the kept answers.", told, sft_pictures(losses)
+        ),
+        Chapter("Second GRPO", "The fine-tuned model is trained as in the first stage.", [], second),
+    ]
+    return [chapter for chapter in found if chapter.pictures or chapter.numbers]
+
+
+def groups(comparison: Comparison) -> dict[str, list[GroupSkill]]:
+    """The final model's skill by quarter, by thirds of volatility and by stock, in their order."""
+    own = [group for group in comparison.by_group if group.name == comparison.verdict.model]
+    return {by: [group for group in own if group.by == by] for by in ("quarter", "volatility", "stock")}
+
+
+def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], list[Picture]]:
+    """`selection.json`: its numbers, and a picture of each mapping of counts in it."""
+    numbers, bars = [], []
+    for key, value in (record or {}).items():
+        words = key.replace("_", " ")
+        if isinstance(value, dict) and value and all(isinstance(count, int | float) for count in value.values()):
+            counts = {str(name): float(count) for name, count in value.items()}
+            bars.append(bars_picture(f"selection-{key}", TITLES.get(key, words.capitalize()), counts))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            share = any(part in key for part in ("share", "skill", "acceptance"))
+            numbers.append((words, percent(float(value)) if share else number(value)))
+    return numbers, bars
+
+
+def _generated(files: RunFiles) -> str | None:
+    """Kind of the embedded market, or None where bars came from files."""
+    data = (files.record("config.json") or {}).get("data", {})
+    return str(data["market"]["kind"]) if data.get("data_dir") == "embedded" and "market" in data else None

@@ -1,0 +1,83 @@
+"""Pictures of how sure the answers are, and of what trading them would have brought."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from stonk_pipeline.contracts.forecast.scores.trades import HOLD
+from stonk_pipeline.evaluation.results import Comparison
+from stonk_pipeline.report.style import DASHES, LIGHT, Draw, Picture, colour, label, percent, picture
+from stonk_pipeline.report.training import percents
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def ranks_picture(comparison: Comparison) -> Picture | None:
+    """Where what came fell among the final model's answers; None where there was one answer a window."""
+    final = comparison.verdict.model
+    shares = comparison.ranks.get(final, ())
+    if len(shares) < 3:
+        return None
+    told = ", ".join(percent(share, 0) for share in shares)
+    return picture(
+        "ranks",
+        "Are the answers as spread as what comes?",
+        f"Share of closes by their place among the sorted answers of {label(final)}, below all first: {told}. "
+        f"Equal bars of {percent(1 / len(shares), 0)} would be right.",
+        _draw_ranks(shares),
+        width=520,
+        height=280,
+        narrow=260,
+    )
+
+
+def _draw_ranks(shares: tuple[float, ...]) -> Draw:
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        axes.bar(range(len(shares)), shares, color=LIGHT["grpo_2nd"], width=0.86)
+        axes.axhline(1 / len(shares), color=LIGHT["ink"], linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.set_xticks([0, len(shares) - 1], ["below all answers", "above all"])
+        axes.set_ylim(0, max(*shares, 1.6 / len(shares)) * 1.08)
+        percents(axes)
+
+    return draw
+
+
+def equity_picture(comparison: Comparison, equity: pd.DataFrame | None) -> Picture | None:
+    """Growth of 1 through the test part, after costs; None where nothing was traded."""
+    if equity is None or not comparison.trading or len(equity) < 2:
+        return None
+    final = comparison.verdict.model
+    names = [name for name in (final, "base", "best_possible", HOLD) if name in equity]
+    told = "; ".join(f"{label(name)} {percent(float(equity[name].iloc[-1]) - 1, sign=True)}" for name in names)
+    return picture(
+        "equity",
+        "After costs",
+        f"Growth of capital from {equity['date'].iloc[0]} to {equity['date'].iloc[-1]}, after costs: {told}.",
+        _draw_equity(equity, names, final),
+        width=520,
+        height=280,
+        narrow=260,
+    )
+
+
+def _draw_equity(equity: pd.DataFrame, names: list[str], final: str) -> Draw:
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
+        for name in names:
+            axes.plot(
+                range(len(equity)),
+                equity[name] - 1,
+                color=LIGHT["muted"] if name == HOLD else colour(name),
+                linewidth=2.4 if name == final else 1.4,
+                linestyle=DASHES.get(name, (0, (1, 1.5))),
+                label=label(name),
+            )
+        step = max(1, len(equity) // 4)
+        axes.set_xticks(range(0, len(equity), step), [str(day)[:7] for day in equity["date"].iloc[::step]])
+        percents(axes, sign=True)
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=11, handlelength=1.9)
+
+    return draw

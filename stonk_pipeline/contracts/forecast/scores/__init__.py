@@ -1,0 +1,1 @@
+"""Scores forecasts against persistence and other baselines, with intervals and a verdict."""

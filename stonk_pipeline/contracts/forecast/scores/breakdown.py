@@ -1,0 +1,89 @@
+"""Where and when: skill by day ahead, month, quarter, stock and volatility, and the record of each window."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stonk_pipeline.contracts.forecast.scores.scores import PERSISTENCE, Forecaster, Setting
+from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.evaluation.metrics import skill
+from stonk_pipeline.evaluation.results import DaySkill, GroupSkill, MonthSkill
+from stonk_pipeline.schema import Target
+
+
+def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DaySkill]:
+    """Skill of each forecaster on each day ahead, with intervals."""
+    horizon = setting.truth.shape[1]
+    errors = np.hstack([metrics.absolute_errors(f.median, setting.truth) for f in forecasters])
+    flat = np.tile(metrics.absolute_errors(setting.flat, setting.truth), len(forecasters))
+    estimates = skill(errors, flat)
+    low, high = setting.intervals(errors, flat)
+    return [
+        DaySkill(name=f.name, day=day + 1, skill=estimates[k], low=low[k], high=high[k])
+        for i, f in enumerate(forecasters)
+        for day in range(horizon)
+        for k in [i * horizon + day]
+    ]
+
+
+def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthSkill]:
+    """Skill of each forecaster over the windows of each calendar month; a month is too short for an interval."""
+    months = np.array([window.date[:7] for window in setting.windows])
+    flat = metrics.mae(setting.flat, setting.truth)
+    out = []
+    for forecaster in forecasters:
+        own = metrics.mae(forecaster.median, setting.truth)
+        for month in np.unique(months):
+            of = months == month
+            value = float(skill(own[of], flat[of]))
+            out.append(MonthSkill(name=forecaster.name, month=str(month), skill=value, windows=int(of.sum())))
+    return out
+
+
+def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupSkill]:
+    """Skill of each forecaster by stock, by quarter, and by thirds of the windows' volatility, with intervals.
+
+    A group's interval rests on its own dates alone, and on few of them it is as wide as it should be.
+    """
+    order = np.argsort(np.argsort(setting.volatility, kind="stable"), kind="stable")
+    quarters = [f"{window.date[:4]}-Q{(int(window.date[5:7]) + 2) // 3}" for window in setting.windows]
+    labels = {
+        "stock": np.array([window.stock for window in setting.windows]),
+        "volatility": np.array(["low", "middle", "high"])[3 * order // len(order)],
+        "quarter": np.array(quarters),
+    }
+    flat = metrics.mae(setting.flat, setting.truth)[:, None]
+    losses = np.column_stack([metrics.mae(f.median, setting.truth) for f in forecasters])
+    out = []
+    for by, of_windows in labels.items():
+        for group in ("low", "middle", "high") if by == "volatility" else sorted(set(of_windows)):
+            of = of_windows == group
+            if of.any():
+                values = skill(losses[of], flat[of]), *setting.intervals(losses[of], flat[of], of)
+                for f, value, low, high in zip(forecasters, *values, strict=True):
+                    group_of = {"by": by, "group": str(group), "windows": int(of.sum())}
+                    out.append(GroupSkill(name=f.name, skill=value, low=low, high=high, **group_of))
+    return out
+
+
+def window_records(
+    forecasters: Sequence[Forecaster], setting: Setting, targets: Sequence[Target], final: str
+) -> tuple[dict[str, str | float], ...]:
+    """The records of `Comparison.windows`."""
+    losses = {f.name: metrics.mae(f.median, setting.truth) for f in forecasters}
+    volatility = setting.volatility
+    records: list[dict[str, str | float]] = []
+    for i, (window, target) in enumerate(zip(setting.windows, targets, strict=True)):
+        gain = (losses[PERSISTENCE][i] - losses[final][i]) / volatility[i]
+        records.append(
+            {
+                "stock": window.stock,
+                "date": window.date,
+                "target_start": target.start,
+                "target_end": target.end,
+                "volatility": float(volatility[i]),
+                **{f"mae_{name}": float(loss[i]) for name, loss in losses.items()},
+                "gain": float(gain),
+            }
+        )
+    return tuple(records)

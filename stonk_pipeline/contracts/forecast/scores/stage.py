@@ -1,0 +1,166 @@
+"""The comparison stage: the same test windows for every model, answers read, scored and written down."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preprocessing import reading
+from stonk_pipeline.config.evaluation import ComparisonStage
+from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
+from stonk_pipeline.contracts.forecast.prompts import questions
+from stonk_pipeline.contracts.forecast.scores import chronos as foundation
+from stonk_pipeline.contracts.forecast.scores import evidence
+from stonk_pipeline.evaluation import conformal
+from stonk_pipeline.evaluation.baselines import all_baselines, persistence
+from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
+from stonk_pipeline.evaluation.results import Comparison, write_comparison
+from stonk_pipeline.models import load
+from stonk_pipeline.runs.manifest import Progress, Stage
+from stonk_pipeline.sampling.ask import alone, draw, part
+from stonk_pipeline.schema import Target, Window
+
+Part = tuple[list[Window], list[Target]]
+
+
+def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
+    """Compares base, first GRPO, SFT and second GRPO model with baselines and the best possible forecast.
+
+    Args:
+        config: settings.
+        inputs: `dataset`: preprocessing output; `grpo_1st`, `sft`, `grpo_2nd`: training stages (those that exist).
+        out: receives the files of `evaluation.evidence` and those of `results.write_comparison`.
+        progress: receives the windows answered so far, over all models.
+
+    Returns:
+        Numbers of the run: verdict and each model's skill.
+    """
+    chronos = config.comparison.chronos
+    extra = foundation.load(chronos) if chronos else None  # a package that is missing is said before any model answers
+    windows, targets = _some(config, inputs["dataset"], "test")
+    calibration = _some(config, inputs["dataset"], "val") if config.comparison.conformal else ([], [])
+    horizon = len(targets[0].values)
+    roles = [role for role in evidence.MODELS if role == "base" or role in inputs]
+    intervals = {}
+    for place, role in enumerate(roles):
+        adapter = inputs[role] / load.ADAPTER if role in inputs else None
+        asked = [*windows, *calibration[0]]
+        texts = ask(config, asked, horizon, adapter, out, part(progress, place, len(roles), role))
+        answers = question.read_all(texts, asked, horizon)
+        count = len(windows)
+        evidence.write_answers(out, role, windows, texts[:count], answers[:count])
+        if calibration[0]:
+            intervals[role] = calibrate(calibration, answers[count:], windows, answers[:count])
+    if intervals:
+        evidence.write_intervals(out, windows, intervals)
+    write_references(config, inputs["dataset"], out, (windows, targets), extra)
+    return finish(evidence.read_evidence(out).compare(config), out)
+
+
+def finish(comparison: Comparison, out: Path) -> dict[str, Any]:
+    """Writes a comparison's files and pictures; returns the numbers of the stage."""
+    write_comparison(comparison, out)
+    write_pictures(comparison, out)
+    return {"verdict": comparison.verdict.finding, "windows": comparison.rows[0].windows} | {
+        f"skill_{row.name}": row.skill for row in comparison.rows
+    }
+
+
+def calibrate(
+    calibration: Part, known: evidence.Answers, windows: Sequence[Window], answers: evidence.Answers
+) -> dict[float, Floats]:
+    """A model's intervals for test windows, calibrated on validation windows alone (`evaluation.conformal`).
+
+    Args:
+        calibration: validation windows and their targets.
+        known: answers to them.
+        windows: to be forecast.
+        answers: to these.
+
+    Returns:
+        Level -> (N, 2, H), on each window's prompt scale.
+    """
+    truth = np.array([target.values for target in calibration[1]], dtype=np.float64)
+    horizon = truth.shape[1]
+    samples, _ = fill_unreadable(known, persistence(calibration[0], horizon))
+    by_level = conformal.margins(samples, truth, _volatility(calibration[0]))
+    samples, _ = fill_unreadable(answers, persistence(windows, horizon))
+    return conformal.calibrated(samples, _volatility(windows), by_level)
+
+
+def _volatility(windows: Sequence[Window]) -> Floats:
+    return np.array([max(window.volatility, 1e-9) for window in windows])
+
+
+def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
+    return reading.spread(*reading.read_split(directory, split), config.comparison.windows, config.seed)
+
+
+def write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
+    """Writes what came, and the forecasts that need no language model.
+
+    Args:
+        config: settings.
+        directory: the dataset.
+        out: directory of the comparison.
+        test: windows and their targets.
+        extra: a foundation model, loaded, or None.
+    """
+    windows, targets = test
+    histories, horizon = reading.read_histories(directory), len(targets[0].values)
+    ahead = [reading.dates_ahead(window, histories[window.stock], horizon) for window in windows]
+    evidence.write_windows(out, windows, targets, ahead)
+    train = reading.read_split(directory, "train")
+    others = all_baselines(windows, horizon, train, histories, config.seed)
+    if extra is not None:
+        others["chronos"] = foundation.forecast(extra, windows, horizon, histories)
+    evidence.write_baselines(out, windows, others, reading.read_best_possible(directory))
+
+
+def ask(
+    config: ComparisonStage, windows: list[Window], horizon: int, adapter: Path | None, out: Path, progress: Progress
+) -> list[list[str]]:
+    """A model's answers to every window, with the comparison's engine and sampling settings.
+
+    Args:
+        config: settings.
+        windows: what to ask about.
+        horizon: closes to forecast.
+        adapter: adapter directory, or None for the base model.
+        out: where a `scratch` directory may be made.
+        progress: receives the windows answered so far.
+    """
+
+    def prompts(tokenizer: Any, room: int, limit: int) -> list[str]:
+        return questions(tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+
+    return draw(config.model, config.comparison, config.seed, prompts, adapter, out, progress)
+
+
+def ask_alone(
+    config: ComparisonStage,
+    windows: list[Window],
+    horizon: int,
+    adapter: Path | None,
+    progress: Progress,
+    *,
+    purpose: str,
+    wait_minutes: float,
+) -> list[list[str]]:
+    """`ask` outside of a stage, which holds no accelerator yet: waits for this process's devices and holds them.
+
+    Args:
+        config, windows, horizon, adapter, progress: as for `ask`.
+        purpose: what others read who wait for the same accelerator.
+        wait_minutes: longest wait.
+
+    Raises:
+        BusyError: another process computed there all the time.
+    """
+    with alone(purpose, wait_minutes, config.model) as scratch:
+        return ask(config, windows, horizon, adapter, scratch, progress)
+
+
+STAGE = Stage("model_comparison", ComparisonStage, run)
