@@ -9,7 +9,7 @@ on the market as it is. Tasks, retries and caching are those of the training flo
 
 from prefect import flow
 
-from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from tasks.begin import begin_run
 from tasks.promotion import promote_model
 from tasks.steps import report, step_result

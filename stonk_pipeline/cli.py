@@ -103,10 +103,10 @@ def _report(error: PipelineError) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.command == "build-tiny":
-        from stonk_pipeline import tiny_calls
+        from stonk_pipeline.contracts.direction.tiny import rebuild_calls
         from stonk_pipeline.contracts.forecast import tiny
 
-        rebuild = tiny_calls.rebuild_calls if args.contract == "direction" else tiny.rebuild
+        rebuild = rebuild_calls if args.contract == "direction" else tiny.rebuild
         loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start)
         sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
         return 0
@@ -221,8 +221,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from stonk_pipeline.evaluation.calls import evaluate_calls
-    from stonk_pipeline.evaluation.calls_log import LOG
+    from stonk_pipeline.contracts.direction.scores.stage import evaluate_calls
+    from stonk_pipeline.contracts.direction.scores.summary import LOG
     from stonk_pipeline.registry.entries import last_training
 
     run = pipeline.open_run(args.run_dir)

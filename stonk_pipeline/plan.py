@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocessing import reading
-from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline.base_model import settled
 from stonk_pipeline.pipeline.run import Run
@@ -64,8 +64,8 @@ def describe(config: AnyConfig, console: Console) -> None:
 
 
 def _describe_calls(config: DirectionConfig, console: Console) -> None:
-    from stonk_pipeline import direction
-    from stonk_pipeline.examples import read_decisions
+    from stonk_pipeline.contracts.direction import question
+    from stonk_pipeline.contracts.direction.cases import read_decisions
     from stonk_pipeline.models.load import load_tokenizer
     from stonk_pipeline.models.locations import outline_location
     from stonk_pipeline.sampling.prompts import check_lengths, render
@@ -76,13 +76,13 @@ def _describe_calls(config: DirectionConfig, console: Console) -> None:
         for step in (name for name in run.graph if name in ("preprocess", "examples")):
             console.print(_data_table(run.execute(step, lambda *_: None).numbers, run.title(step)))
         decisions = read_decisions(run.stage_dir("examples"), "natural")
-    asked = [direction.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
+    asked = [question.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions[:500]]
     tokenizer = load_tokenizer(str(outline_location(config.model)))
     stages = (config.stage_one, config.stage_two)
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
-    prompts = render(tokenizer, asked, room=room, limit=limit, shorter=direction.SHORTER)
-    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=direction.SHORTER)
+    prompts = render(tokenizer, asked, room=room, limit=limit, shorter=question.SHORTER)
+    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=question.SHORTER)
     console.print(f"\nlongest prompt: {longest} tokens (limit {limit} with the answer)")
     console.print(f"model: {config.model.name}, {parameters / 1e6:,.1f} million parameters")
 

@@ -135,7 +135,7 @@ def _say_how_to_go_on(console: Console) -> None:
 
 def finish(run: pipeline.Run, console: Console) -> None:
     """Prints the comparison, the verdict and where the report is."""
-    from stonk_pipeline.evaluation.calls_log import LOG
+    from stonk_pipeline.contracts.direction.scores.summary import LOG
 
     directory = run.stage_dir("compare")
     if run.config.contract == "forecast":

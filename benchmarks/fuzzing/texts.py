@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocessing.companies import read_companies
 from preprocessing.news import read_news
-from preprocessing.records import read_records
-from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
+from stonk_pipeline.contracts.direction.make.companies import read_companies
+from stonk_pipeline.contracts.direction.make.records import read_records
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stonk_pipeline.config.calls import DirectionConfig
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.roots import confined

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict
 from stonk_pipeline.errors import ConfigError, StageError
-from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline.run import CONFIG, Run, open_run

@@ -10,9 +10,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.recipes import AnyConfig
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.runs.manifest import Stage
@@ -122,7 +122,7 @@ DIRECTION = _graph(
     Step(
         "examples",
         "Examples",
-        "preprocessing.direction:STAGE",
+        "stonk_pipeline.contracts.direction.make.stage:STAGE",
         "examples",
         DirectionConfig.examples_stage,
         _DATASET,
@@ -130,7 +130,7 @@ DIRECTION = _graph(
     Step(
         "stage-one",
         "Stage I",
-        "stonk_pipeline.training.calls:ONE",
+        "stonk_pipeline.contracts.direction.lesson:ONE",
         "stage1_training",
         lambda config: config.policy_stage("one"),
         _EXAMPLES,
@@ -139,7 +139,7 @@ DIRECTION = _graph(
     Step(
         "gate",
         "Gate to stage II",
-        "stonk_pipeline.evaluation.calls:GATE",
+        "stonk_pipeline.contracts.direction.scores.stage:GATE",
         "gate",
         lambda config: config.calls_stage("one"),
         _EXAMPLES | {"stage_one": "stage-one"},
@@ -147,7 +147,7 @@ DIRECTION = _graph(
     Step(
         "stage-two",
         "Stage II",
-        "stonk_pipeline.training.calls:TWO",
+        "stonk_pipeline.contracts.direction.lesson:TWO",
         "stage2_training",
         lambda config: config.policy_stage("two"),
         _EXAMPLES | {"start": "stage-one"},
@@ -156,7 +156,7 @@ DIRECTION = _graph(
     Step(
         "compare",
         "Comparison",
-        "stonk_pipeline.evaluation.calls:STAGE",
+        "stonk_pipeline.contracts.direction.scores.stage:STAGE",
         "model_comparison",
         lambda config: config.calls_stage("two"),
         _EXAMPLES | {"stage_one": "stage-one", "gate": "gate", "stage_two": "stage-two"},

@@ -29,7 +29,9 @@ def news_files(config: AnyConfig) -> dict[str, Path]:
     if config.contract != "direction":
         return {}
     if config.records is not None:
-        named: Callable[[str], list[Path]] = resolve_name("preprocessing.records:record_files")
+        named: Callable[[str], list[Path]] = resolve_name(
+            "stonk_pipeline.contracts.direction.make.records:record_files"
+        )
         return {f"records/{path.name}": path for path in named(config.records)}
     find: Callable[[Path], list[Path]] = resolve_name("preprocessing.news:news_files")
     files = {f"news/{path.name}": path for path in find(Path(config.news))} if config.news else {}

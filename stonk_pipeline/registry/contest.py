@@ -9,11 +9,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from preprocessing import reading
-from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.config.recipes import of_forecasts
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.direction.contest import call_losses
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import RegistryError
@@ -24,7 +25,6 @@ from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.run import Run
-from stonk_pipeline.registry.calls_contest import call_losses
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses
 from stonk_pipeline.registry.promotion import Decision, decide

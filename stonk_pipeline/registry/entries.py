@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from preprocessing import reading
 from stonk_pipeline.config.recipes import AnyConfig, make_config
+from stonk_pipeline.contracts.direction.cases import read_examples
+from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict
 from stonk_pipeline.errors import RegistryError, StageError
-from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Verdict
-from stonk_pipeline.examples import read_examples
 from stonk_pipeline.files import folders
 from stonk_pipeline.files.untrusted import is_name, read_model, read_table, shown
 from stonk_pipeline.pipeline.compared import verdict_of

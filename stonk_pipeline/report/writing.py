@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from stonk_pipeline.contracts.direction.page import page as calls_page
 from stonk_pipeline.contracts.forecast.page import page
 from stonk_pipeline.pipeline.compared import require_comparison
-from stonk_pipeline.report import calls_page
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.runs.manifest import write_atomic
 

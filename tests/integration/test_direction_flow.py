@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.evaluation.calls_results import read_calls, read_transition
+from stonk_pipeline.contracts.direction.scores.results import read_calls, read_transition
 from stonk_pipeline.pipeline import run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry

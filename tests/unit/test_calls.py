@@ -10,11 +10,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from stonk_pipeline.config.calls import CallsStage, DirectionConfig
-from stonk_pipeline.config.direction import STAGE_ONE, DirectionPrompt, GateConfig
-from stonk_pipeline.direction import REASONS, answer, question, read_all
-from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.calls import (
+from stonk_pipeline.contracts.direction.cases import Examples, write_examples
+from stonk_pipeline.contracts.direction.question import REASONS, answer, question, read_all
+from stonk_pipeline.contracts.direction.rewards import COMPONENTS, outcome, score_answer, total
+from stonk_pipeline.contracts.direction.scores.answers import completions, write_answers
+from stonk_pipeline.contracts.direction.scores.results import read_calls, read_evaluation, read_transition
+from stonk_pipeline.contracts.direction.scores.scores import compare_calls, judge_gate
+from stonk_pipeline.contracts.direction.scores.stage import (
     evaluate_calls,
     finish,
     finish_gate,
@@ -23,11 +25,9 @@ from stonk_pipeline.evaluation.calls import (
     read_log,
     some,
 )
-from stonk_pipeline.evaluation.calls_evidence import completions, write_answers
-from stonk_pipeline.evaluation.calls_results import read_calls, read_evaluation, read_transition
-from stonk_pipeline.evaluation.calls_scores import compare_calls, judge_gate
-from stonk_pipeline.examples import Examples, write_examples
-from stonk_pipeline.rewards.direction import COMPONENTS, outcome, score_answer, total
+from stonk_pipeline.contracts.direction.sections import STAGE_ONE, DirectionPrompt, GateConfig
+from stonk_pipeline.contracts.direction.settings import CallsStage, DirectionConfig
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.schema import INDICATORS, Call, Decision, Headline, Movement, Unreadable, Window
 
 THOUGHT = "The close of 100.00 is above the SMA of 97.01 and that is firm. So I expect a {} of the price."

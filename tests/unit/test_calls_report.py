@@ -11,22 +11,29 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import preprocess
-from preprocessing.direction import run as make_examples
-from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.data import DataConfig, MarketConfig
-from stonk_pipeline.config.direction import GateConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.direction import answer, read_all
+from stonk_pipeline.contracts.direction.make.stage import run as make_examples
+from stonk_pipeline.contracts.direction.page import page
+from stonk_pipeline.contracts.direction.question import answer, read_all
+from stonk_pipeline.contracts.direction.rewards import COMPONENTS
+from stonk_pipeline.contracts.direction.scores.answers import write_answers
+from stonk_pipeline.contracts.direction.scores.results import MODELS, read_calls, read_transition, title
+from stonk_pipeline.contracts.direction.scores.scores import compare_calls, judge_gate
+from stonk_pipeline.contracts.direction.scores.stage import (
+    TRAINING_LOG,
+    finish,
+    finish_gate,
+    informative_share,
+    read_log,
+    some,
+)
+from stonk_pipeline.contracts.direction.sections import GateConfig
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.calls import TRAINING_LOG, finish, finish_gate, informative_share, read_log, some
-from stonk_pipeline.evaluation.calls_evidence import write_answers
-from stonk_pipeline.evaluation.calls_results import MODELS, read_calls, read_transition, title
-from stonk_pipeline.evaluation.calls_scores import compare_calls, judge_gate
-from stonk_pipeline.report import calls_page
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import percent
 from stonk_pipeline.report.writing import write_report
-from stonk_pipeline.rewards.direction import COMPONENTS
 from tests.sealing import seal
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
@@ -151,7 +158,7 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def page_of(root: Path) -> str:
-    return calls_page.render(RunFiles(root), "")
+    return page.render(RunFiles(root), "")
 
 
 def text_of(root: Path) -> str:

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 
 from preprocessing import dataset as preprocessing_dataset
-from preprocessing import direction as examples_stage
-from stonk_pipeline import direction
 from stonk_pipeline.cli import build_parser
-from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.recipes import load_config, make_config
+from stonk_pipeline.contracts.direction import question
+from stonk_pipeline.contracts.direction.cases import read_examples
+from stonk_pipeline.contracts.direction.lesson import KNOWN, CallBook, CallReward, validation_figures
+from stonk_pipeline.contracts.direction.make import stage as examples_stage
+from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Outcome
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.examples import read_examples
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.models.load import join_adapters
 from stonk_pipeline.options import resolve_config
 from stonk_pipeline.pipeline.run import Run, write_run
-from stonk_pipeline.rewards.direction import COMPONENTS, Outcome
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable
-from stonk_pipeline.training.calls import KNOWN, CallBook, CallReward, validation_figures
 
 MARKET = {"tickers": 2, "days": 600}
 
@@ -101,7 +101,7 @@ def rows(truths):
 
 def test_call_book_notes_what_the_components_say_and_follows_the_calls():
     truths = [Outcome(1.0, 1.0, "Up or down?"), Outcome(-2.0, 1.0, "Up or down?", flat=False)] * 2
-    texts = [direction.answer("I think it rises.", "up", 1.0, 0.8)] * 3 + ["nothing"]
+    texts = [question.answer("I think it rises.", "up", 1.0, 0.8)] * 3 + ["nothing"]
     completions = [completion(text) for text in texts]
     book = CallBook(2, config().shape, market_up=0.5, called_up=0.5)
     assert book(completions, **rows(truths)) == [0.0] * 4
@@ -113,7 +113,7 @@ def test_call_book_notes_what_the_components_say_and_follows_the_calls():
     for name, component in COMPONENTS.items():
         scored = CallReward(name, book)(completions, **rows(truths))
         plain = [
-            component(direction.parse(text), Outcome(t.change, t.volatility, t.question, called_up=0.55), book.shape)
+            component(question.parse(text), Outcome(t.change, t.volatility, t.question, called_up=0.55), book.shape)
             for text, t in zip(texts, truths, strict=True)
         ]
         assert scored == plain

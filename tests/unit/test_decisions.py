@@ -6,14 +6,11 @@ from collections import Counter
 
 import pytest
 
-from preprocessing.decisions import decide, movement
 from preprocessing.news import News, read_news
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig
-from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
-from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.examples import (
+from stonk_pipeline.contracts.direction.cases import (
     Examples,
     balanced,
     label,
@@ -23,6 +20,9 @@ from stonk_pipeline.examples import (
     read_examples,
     write_examples,
 )
+from stonk_pipeline.contracts.direction.make.decisions import decide, movement
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
+from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.schema import Company, Decision, Headline, History, Movement, Target, Window
 
 HISTORY = History(("2021-03-04", "2021-03-05", "2021-03-08", "2021-03-09"), (100.0, 102.0, 101.0, 101.03))

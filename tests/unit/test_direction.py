@@ -10,12 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from stonk_pipeline import direction
-from stonk_pipeline.config.calls import DirectionConfig
-from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.contracts.forecast.question import SHORTER
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.direction import (
+from stonk_pipeline.contracts.direction import question as direction
+from stonk_pipeline.contracts.direction.question import (
     REASONS,
     answer,
     last_change,
@@ -25,6 +21,10 @@ from stonk_pipeline.direction import (
     read_all,
     volatility,
 )
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
+from stonk_pipeline.contracts.forecast.question import SHORTER
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Movement, Unreadable, Window
 from stonk_pipeline.text import form
 

@@ -5,10 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from stonk_pipeline.config.direction import STAGE_ONE, STAGE_TWO, RewardShape
-from stonk_pipeline.direction import answer, parse
-from stonk_pipeline.reasoning import conclusion, items, sentences
-from stonk_pipeline.rewards.direction import (
+from stonk_pipeline.contracts.direction.question import answer, parse
+from stonk_pipeline.contracts.direction.reasoning import conclusion, items, sentences
+from stonk_pipeline.contracts.direction.rewards import (
     COMPONENTS,
     Outcome,
     confidence,
@@ -22,6 +21,7 @@ from stonk_pipeline.rewards.direction import (
     score_answer,
     total,
 )
+from stonk_pipeline.contracts.direction.sections import STAGE_ONE, STAGE_TWO, RewardShape
 from stonk_pipeline.schema import Call, Decision, Movement, Unreadable, Window
 
 QUESTION = '''Stock: ZZTOP

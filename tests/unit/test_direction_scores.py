@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, confusion_matrix
 
-from stonk_pipeline.config.direction import GateConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.evaluation.direction import (
+from stonk_pipeline.contracts.direction.cases import Examples
+from stonk_pipeline.contracts.direction.scores.calls import (
     Caller,
     Cases,
     baselines,
@@ -19,9 +19,9 @@ from stonk_pipeline.evaluation.direction import (
     reliability,
     score,
 )
-from stonk_pipeline.evaluation.direction_verdict import gain_of, judge
-from stonk_pipeline.evaluation.transition import GateFigures, leakage_alarm, loss_figures, transition
-from stonk_pipeline.examples import Examples
+from stonk_pipeline.contracts.direction.scores.gate import GateFigures, leakage_alarm, loss_figures, transition
+from stonk_pipeline.contracts.direction.scores.verdict import gain_of, judge
+from stonk_pipeline.contracts.direction.sections import GateConfig
 from stonk_pipeline.schema import Call, Decision, Movement, Unreadable, Window
 
 COMPARISON = ComparisonConfig(resamples=300)

@@ -13,21 +13,22 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from stonk_pipeline import direction, tiny_calls
 from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.config.recipes import make_config
+from stonk_pipeline.contracts.direction import lesson as calls
+from stonk_pipeline.contracts.direction import question
+from stonk_pipeline.contracts.direction.cases import Examples
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
+from stonk_pipeline.contracts.direction.tiny import DIRECTORY
 from stonk_pipeline.contracts.forecast import tiny
 from stonk_pipeline.contracts.forecast.kept_answers import lessons
 from stonk_pipeline.contracts.forecast.lesson import _rows, forecast
 from stonk_pipeline.contracts.forecast.prompts import questions
-from stonk_pipeline.examples import Examples
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Company, Decision, Headline, Movement, Target, Window
 from stonk_pipeline.text.quoting import clean
-from stonk_pipeline.training import calls
 
 SPACE = "\u2581"
 TEMPLATE = (
@@ -228,7 +229,7 @@ def asked(text, cleaned):
     window = Window("ZZTOP", "2021-03-04", (99.0, 100.0), {}, {}, 1.0, 0.0, 1.0)
     company = Company(text, text, ((text, text), ("EPS", text)))
     decision = Decision(window, company, (Headline("", text, 3.0), Headline("", "second")))
-    return direction.messages(decision, DirectionPrompt(show_name=True), 1)
+    return question.messages(decision, DirectionPrompt(show_name=True), 1)
 
 
 @pytest.mark.parametrize("cleaned", [True, False], ids=["cleaned", "raw"])
@@ -283,7 +284,7 @@ def test_guarded_leaves_the_questions_of_the_package_models_as_they_are():
     decision = Decision(window, Company("A", "It makes 12 things.", (("EPS", "1.2"),)), news)
     for directory, talk in (
         (tiny.DIRECTORY, forecast.messages(window, PromptConfig(show_ticker=True), 10)),
-        (tiny_calls.DIRECTORY, direction.messages(decision, DirectionPrompt(show_name=True, show_dates=True), 1)),
+        (DIRECTORY, question.messages(decision, DirectionPrompt(show_name=True, show_dates=True), 1)),
     ):
         tokenizer = AutoTokenizer.from_pretrained(directory)
         assert guarded(tokenizer, [talk]) == [talk]

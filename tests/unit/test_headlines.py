@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.direction import messages
+from stonk_pipeline.contracts.direction.question import messages
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
 from stonk_pipeline.schema import Company, Decision, Headline, Window
 from stonk_pipeline.text.form import TAGS
 from stonk_pipeline.text.quoting import FENCE, clean, fence, is_clean

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.companies import company
 from preprocessing.news import read_news
-from stonk_pipeline.config.direction import DirectionPrompt
 from stonk_pipeline.config.news import NewsConfig
-from stonk_pipeline.direction import question
-from stonk_pipeline.masking import mask, mask_dates
+from stonk_pipeline.contracts.direction.make.companies import company
+from stonk_pipeline.contracts.direction.masking import mask, mask_dates
+from stonk_pipeline.contracts.direction.question import question
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
 from stonk_pipeline.schema import Decision, Headline, Window
 
 

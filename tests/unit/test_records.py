@@ -6,10 +6,10 @@ import math
 import pandas as pd
 import pytest
 
-from preprocessing.companies import company, read_companies
-from preprocessing.records import read_records
-from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
+from stonk_pipeline.contracts.direction.make.companies import company, read_companies
+from stonk_pipeline.contracts.direction.make.records import read_records
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.errors import DataError
 
 SETTINGS = ExamplesConfig(max_train_samples=None)

@@ -6,10 +6,10 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from stonk_pipeline.config.calls import DirectionConfig
 from stonk_pipeline.config.operations import IngestConfig, RetrainConfig
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError

@@ -6,14 +6,16 @@ import re
 import numpy as np
 import pytest
 
-from stonk_pipeline import direction, tiny_calls, tiny_clauses
+from stonk_pipeline.contracts.direction import tiny_sentences
+from stonk_pipeline.contracts.direction.question import SYSTEM, parse
+from stonk_pipeline.contracts.direction.reasoning import conclusion, sentences
+from stonk_pipeline.contracts.direction.rewards import Outcome, data_use
+from stonk_pipeline.contracts.direction.tiny import DIRECTORY, NEWS_FIRST, PHRASES, POOR, TOKENS, conversations
+from stonk_pipeline.contracts.direction.tiny_sentences import cite, quotation
 from stonk_pipeline.market.headlines import NOISE, TELLING
 from stonk_pipeline.models import tiny
-from stonk_pipeline.reasoning import conclusion, sentences
-from stonk_pipeline.rewards.direction import Outcome, data_use
 from stonk_pipeline.schema import INDICATORS, Call, Window
 from stonk_pipeline.text import form
-from stonk_pipeline.tiny_clauses import cite, quotation
 
 FIGURE = re.compile(r"(?<![\d.,])[+-]?\d+(?:\.\d+)?")
 OTHER = {"up": "down", "down": "up"}
@@ -32,7 +34,7 @@ def a_window(rng):
 
 def some(count, seed):
     rng = np.random.default_rng(seed)
-    made = tiny_calls.conversations([a_window(rng) for _ in range(300)], rng)
+    made = conversations([a_window(rng) for _ in range(300)], rng)
     return list(itertools.islice(made, count))
 
 
@@ -43,7 +45,7 @@ def talks():
 
 def read(talk):
     """(question, call) of a conversation."""
-    call = direction.parse(talk[2]["content"])
+    call = parse(talk[2]["content"])
     assert isinstance(call, Call), talk[2]["content"]
     return talk[1]["content"], call
 
@@ -72,9 +74,9 @@ def test_conversations_say_rightly_what_lies_above_and_below(talks):
 
 def test_readings_say_which_side_follows(talks):
     """Whoever takes what is cited as it is gets the side it leans to, whoever takes it otherwise the other one."""
-    sides = {text: side for side, text in tiny_clauses.SIDES.items()}
+    sides = {text: side for side, text in tiny_sentences.SIDES.items()}
     expected, found = {}, {}
-    for clause in (tiny_clauses.TREND, *tiny_clauses.FIGURES.values(), tiny_clauses.FRESH, tiny_clauses.OLDER):
+    for clause in (tiny_sentences.TREND, *tiny_sentences.FIGURES.values(), tiny_sentences.FRESH, tiny_sentences.OLDER):
         for (leans, after), opposite in itertools.product(clause.after.items(), (0, 1)):
             said = rf"{re.escape(clause.before)}[^\"]*?{re.escape(after)}[\d.]*{re.escape(clause.readings[opposite])}"
             pattern = re.compile(said + "(a rise|a fall)")
@@ -92,11 +94,11 @@ def test_moves_carry_on_or_fade(talks):
 
 
 def test_headlines_are_good_or_bad_news_as_their_wording_leans(talks):
-    words = {f"{text} ": side for side, text in tiny_clauses.NEWS.items()}
+    words = {f"{text} ": side for side, text in tiny_sentences.NEWS.items()}
     for talk in talks:
         for quoted, kind in re.findall(r'headline "([^"]+)("\ is \w+ news )', talk[2]["content"]):
-            assert words[kind] == tiny_clauses.QUOTATIONS[quoted]
-    assert set(tiny_clauses.QUOTATIONS.values()) == {"up", "down", None}
+            assert words[kind] == tiny_sentences.QUOTATIONS[quoted]
+    assert set(tiny_sentences.QUOTATIONS.values()) == {"up", "down", None}
 
 
 def test_conversations_call_fresh_what_is_of_the_last_day(talks):
@@ -150,9 +152,9 @@ def test_conclusions_are_the_answers(talks):
 
 
 def test_most_answers_begin_with_a_headline_where_there_is_one(talks):
-    with_news = [talk for talk in talks if any(text in talk[1]["content"] for text in tiny_clauses.QUOTATIONS)]
+    with_news = [talk for talk in talks if any(text in talk[1]["content"] for text in tiny_sentences.QUOTATIONS)]
     begins = [re.match(r"<think>\w+ \w+ headline", talk[2]["content"]) is not None for talk in with_news]
-    assert np.mean(begins) == pytest.approx(tiny_calls.NEWS_FIRST * (1 - tiny_calls.POOR), abs=0.04)
+    assert np.mean(begins) == pytest.approx(NEWS_FIRST * (1 - POOR), abs=0.04)
 
 
 def test_quotation_names_enough_of_a_headline_to_be_a_reason():
@@ -160,40 +162,40 @@ def test_quotation_names_enough_of_a_headline_to_be_a_reason():
         headline = phrase.format(ticker="the company", n=12)
         assert quotation(phrase) in headline
         question = f'News:\n"""\n- [5 h] {headline}\n"""\nUp or down?'
-        for clause in (tiny_clauses.FRESH, tiny_clauses.OLDER):
-            cited = cite(clause, quotation(phrase), tiny_clauses.QUOTATIONS[quotation(phrase)])
+        for clause in (tiny_sentences.FRESH, tiny_sentences.OLDER):
+            cited = cite(clause, quotation(phrase), tiny_sentences.QUOTATIONS[quotation(phrase)])
             thought = f"{cited.read_for('down', False)}. So I expect a fall."
             assert use(question, Call("down", 1.0, 0.6, thought)) == pytest.approx(1 / 3), thought
 
 
 def test_tokenizer_has_phrases_and_numbers_as_single_tokens_and_short_conversations(talks):
     talks = talks[:1500]
-    tokenizer = tiny.train_tokenizer(talks, tiny_calls.TOKENS)
-    assert {text for text in tiny_calls.TOKENS.added if len(tokenizer(text)["input_ids"]) != 1} == set()
+    tokenizer = tiny.train_tokenizer(talks, TOKENS)
+    assert {text for text in TOKENS.added if len(tokenizer(text)["input_ids"]) != 1} == set()
     asked = [tokenizer.apply_chat_template(talk[:-1], add_generation_prompt=True, tokenize=False) for talk in talks]
     assert np.quantile([len(ids) for ids in tokenizer(asked)["input_ids"]], 0.99) < 350
     answers = tokenizer([talk[-1]["content"] for talk in talks])["input_ids"]
     assert max(map(len, answers)) < 60
     # The wording of the contract is what the phrases were taken from: one that no conversation holds is a stale one.
     seen = set(itertools.chain.from_iterable([*answers, *tokenizer([t[1]["content"] for t in talks])["input_ids"]]))
-    wordings = set(tiny_calls.PHRASES) - {direction.SYSTEM, *tiny.ROLES, *form.TAGS}
+    wordings = set(PHRASES) - {SYSTEM, *tiny.ROLES, *form.TAGS}
     assert {text for text in wordings if tokenizer.convert_tokens_to_ids(text) not in seen} == set()
 
 
-@pytest.mark.skipif(not tiny_calls.DIRECTORY.is_dir(), reason="the weights are not built yet")
+@pytest.mark.skipif(not DIRECTORY.is_dir(), reason="the weights are not built yet")
 def test_committed_model_answers_in_the_form_and_quotes_rightly():
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny_calls.DIRECTORY, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(tiny_calls.DIRECTORY, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(DIRECTORY, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(DIRECTORY, dtype="float32")
     talks = some(12, seed=9)
     asked = [tokenizer.apply_chat_template(talk[:-1], add_generation_prompt=True, tokenize=False) for talk in talks]
     torch.manual_seed(0)
     ids = tokenizer(asked, padding=True, return_tensors="pt")
     made = model.generate(**ids, do_sample=True, top_k=0, num_return_sequences=8, max_new_tokens=60)
     texts = tokenizer.batch_decode(made[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
-    pairs = [(talks[place // 8][1]["content"], direction.parse(text)) for place, text in enumerate(texts)]
+    pairs = [(talks[place // 8][1]["content"], parse(text)) for place, text in enumerate(texts)]
     read_ones = [(question, call) for question, call in pairs if isinstance(call, Call)]
     assert len(read_ones) >= 0.95 * len(pairs)
     assert np.mean([use(question, call) for question, call in read_ones]) > 0.4

@@ -52,7 +52,7 @@ def read_rows(path: Path) -> dict[Key, list[Floats]]:
 
     Returns:
         (stock, date) -> prices of each of its rows, (HORIZON,), in the order of the file. Dates with a time or a zone
-        become those of the exchange, as `preprocessing.decision_days` finds them.
+        become those of the exchange, as `stonk_pipeline.contracts.direction.make.decision_days` finds them.
 
     Raises:
         DataError: names the file, and the column or the row.
@@ -97,7 +97,7 @@ def _session_days(path: Path, rows: Mapping[Key, int]) -> dict[Key, str]:
         return {}
     # Not imported: this package lies below `preprocessing`.
     find: Callable[[Path, Sequence[int], Sequence[str]], list[str]] = resolve_name(
-        "preprocessing.decision_days:decision_days"
+        "stonk_pipeline.contracts.direction.make.decision_days:decision_days"
     )
     return {
         key: day

@@ -20,16 +20,10 @@ from string import ascii_letters
 
 import numpy as np
 
-from stonk_pipeline import direction, tiny_clauses
-from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.market.headlines import EARLIEST_HOURS, NOISE, TELLING
-from stonk_pipeline.models import tiny
-from stonk_pipeline.models.tiny import ROLES, Tokens, walk_windows
-from stonk_pipeline.runs.manifest import Progress
-from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
-from stonk_pipeline.text.form import TAGS, Messages
-from stonk_pipeline.text.quoting import FENCE
-from stonk_pipeline.tiny_clauses import (
+from stonk_pipeline.contracts.direction import tiny_sentences
+from stonk_pipeline.contracts.direction.question import LARGEST_CHANGE, SYSTEM, answer, messages
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
+from stonk_pipeline.contracts.direction.tiny_sentences import (
     CONCLUSION,
     END_OF_THOUGHT,
     FIGURES,
@@ -45,7 +39,14 @@ from stonk_pipeline.tiny_clauses import (
     Cited,
     cite,
 )
-from stonk_pipeline.words import COMMON
+from stonk_pipeline.contracts.direction.words import COMMON
+from stonk_pipeline.market.headlines import EARLIEST_HOURS, NOISE, TELLING
+from stonk_pipeline.models import tiny
+from stonk_pipeline.models.tiny import ROLES, Tokens, walk_windows
+from stonk_pipeline.runs.manifest import Progress
+from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
+from stonk_pipeline.text.form import TAGS, Messages
+from stonk_pipeline.text.quoting import FENCE
 
 NAME = "stonk-tiny-calls"
 DIRECTORY = Path(__file__).parent / "assets" / NAME
@@ -78,7 +79,7 @@ _SHOWN = {
 """Where a question shows a figure."""
 
 PHRASES = (
-    direction.SYSTEM,
+    SYSTEM,
     "Company, quoted:\n" + FENCE,
     "Figures of the company, quoted:\n" + FENCE,
     "Closes, oldest first: [",
@@ -102,7 +103,7 @@ PHRASES = (
     ", ",
     *TAGS,
     *ROLES,
-    *tiny_clauses.PHRASES,
+    *tiny_sentences.PHRASES,
     *(f"{side} " for side in SIDES),
     "% confidence ",
     "%</answer>",
@@ -138,7 +139,7 @@ def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterat
         prompt = DirectionPrompt(
             decimals=1 if rng.random() < 0.25 else 2, indicators=rng.random() > 0.07, news=rng.random() > 0.07
         )
-        asked = direction.messages(decision, prompt, 5 if rng.random() < 0.1 else 1)
+        asked = messages(decision, prompt, 5 if rng.random() < 0.1 else 1)
         yield [*asked, {"role": "assistant", "content": unskilled_answer(asked[-1]["content"], rng)}]
 
 
@@ -155,9 +156,9 @@ def unskilled_answer(question: str, rng: np.random.Generator) -> str:
     shown = {name: found[1] for name, where in _SHOWN.items() if (found := where.search(question))}
     side = _side(rng)
     spread = float(shown["volatility"]) * float(shown["days"]) ** 0.5
-    change = min(abs(rng.standard_normal()) * spread, direction.LARGEST_CHANGE)
+    change = min(abs(rng.standard_normal()) * spread, LARGEST_CHANGE)
     confidence = 0.05 * rng.integers(10, 20)  # in steps of five: few words to learn the use of
-    return direction.answer(_thought(question, shown, side, rng), side, change, confidence)
+    return answer(_thought(question, shown, side, rng), side, change, confidence)
 
 
 def _side(rng: np.random.Generator) -> Side:

@@ -6,8 +6,8 @@ thinking and answer is `form`'s, the words for indicators are `figures`'.
 
 import re
 
-from stonk_pipeline.config.direction import DirectionPrompt
-from stonk_pipeline.masking import mask, mask_dates
+from stonk_pipeline.contracts.direction.masking import mask, mask_dates
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
 from stonk_pipeline.schema import Call, Company, Decision, Headline, Side, Unreadable, Window
 from stonk_pipeline.text import form
 from stonk_pipeline.text.figures import indicator_text

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from stonk_pipeline.evaluation.calls_results import CallComparison, ModelScores, title
-from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY
+from stonk_pipeline.contracts.direction.scores.calls import MAJORITY, YESTERDAY
+from stonk_pipeline.contracts.direction.scores.results import CallComparison, ModelScores, title
 from stonk_pipeline.report.style import DASHES, LIGHT, MARKERS, Draw, Picture, percent, picture, png
 from stonk_pipeline.report.training import PANEL, Curve, draw_curves, draw_stack, ends, percents
 

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from preprocessing.reading import spread_rows
-from stonk_pipeline import direction
-from stonk_pipeline.config.calls import CallPolicyStage
-from stonk_pipeline.config.direction import RewardShape
-from stonk_pipeline.examples import Examples, read_examples
+from stonk_pipeline.contracts.direction import question as direction
+from stonk_pipeline.contracts.direction.cases import Examples, read_examples
+from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Answer, Outcome, outcome, running_share, total
+from stonk_pipeline.contracts.direction.sections import RewardShape
+from stonk_pipeline.contracts.direction.settings import CallPolicyStage
 from stonk_pipeline.models import load
-from stonk_pipeline.rewards.direction import COMPONENTS, Answer, Outcome, outcome, running_share, total
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.sampling.guarding import guarded

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocessing.companies import clean_ticker, company
 from preprocessing.splits import split_dates
 from stonk_pipeline.config.data import DataConfig
-from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
+from stonk_pipeline.contracts.direction.cases import Examples, label, ordered
+from stonk_pipeline.contracts.direction.make.companies import clean_ticker, company
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.files.untrusted import LONGEST_LINE, finite, parse_json, reason
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
 from stonk_pipeline.text.quoting import clean

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from stonk_pipeline.config.calls import CallsStage
-from stonk_pipeline.evaluation.calls_results import CallExample, Kind
-from stonk_pipeline.examples import Examples
-from stonk_pipeline.rewards.direction import Outcome, total
+from stonk_pipeline.contracts.direction.cases import Examples
+from stonk_pipeline.contracts.direction.rewards import Outcome, total
+from stonk_pipeline.contracts.direction.scores.results import CallExample, Kind
+from stonk_pipeline.contracts.direction.settings import CallsStage
 from stonk_pipeline.schema import Call, Unreadable
 
 COUNT = 3

@@ -8,10 +8,10 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 from preprocessing.news import News, known
-from stonk_pipeline.config.direction import ExamplesConfig
 from stonk_pipeline.config.news import NewsConfig
+from stonk_pipeline.contracts.direction.cases import Examples, label, ordered
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.errors import ConfigError, DataError
-from stonk_pipeline.examples import Examples, label, ordered
 from stonk_pipeline.schema import Company, Decision, History, Movement, Target, Window
 
 

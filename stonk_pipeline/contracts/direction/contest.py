@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from preprocessing.reading import spread_rows
-from stonk_pipeline.config.calls import CallsStage, DirectionConfig
-from stonk_pipeline.direction import read_all
+from stonk_pipeline.contracts.direction.cases import Examples, read_examples
+from stonk_pipeline.contracts.direction.question import read_all
+from stonk_pipeline.contracts.direction.scores.answers import completions
+from stonk_pipeline.contracts.direction.scores.calls import Caller, baselines, cases, combine, credits, score
+from stonk_pipeline.contracts.direction.settings import CallsStage, DirectionConfig
 from stonk_pipeline.errors import RegistryError
-from stonk_pipeline.evaluation.calls_evidence import completions
-from stonk_pipeline.evaluation.direction import Caller, baselines, cases, combine, credits, score
 from stonk_pipeline.evaluation.metrics import Floats
-from stonk_pipeline.examples import Examples, read_examples
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses
@@ -76,7 +76,7 @@ def stored_calls(run: Run, entry: Entry, examples: Examples) -> Caller | None:
 def _ask(
     stage: CallsStage, registry: Registry, entry: Entry, examples: Examples, run: Run, progress: Progress
 ) -> Caller:
-    from stonk_pipeline.evaluation.calls import ask
+    from stonk_pipeline.contracts.direction.scores.stage import ask
     from stonk_pipeline.sampling.ask import alone
 
     adapter = registry.adapter(entry)

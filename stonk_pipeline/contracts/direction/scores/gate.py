@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stonk_pipeline.config.direction import GateConfig
+from stonk_pipeline.contracts.direction.sections import GateConfig
 from stonk_pipeline.evaluation.results import Result
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from stonk_pipeline.evaluation.calls_results import CallComparison, ModelScores, title
-from stonk_pipeline.evaluation.direction import CallRow
+from stonk_pipeline.contracts.direction.scores.calls import CallRow
+from stonk_pipeline.contracts.direction.scores.results import CallComparison, ModelScores, title
 
 LOG = "test_results.log"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing import reading
-from preprocessing.companies import read_companies
-from preprocessing.decisions import decide
 from preprocessing.news import News, read_news
-from preprocessing.records import read_records, split_records
-from stonk_pipeline.config.calls import ExamplesStage
+from stonk_pipeline.contracts.direction.cases import Examples, balanced, natural, write_examples
+from stonk_pipeline.contracts.direction.make.companies import read_companies
+from stonk_pipeline.contracts.direction.make.decisions import decide
+from stonk_pipeline.contracts.direction.make.records import read_records, split_records
+from stonk_pipeline.contracts.direction.settings import ExamplesStage
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.examples import Examples, balanced, natural, write_examples
 from stonk_pipeline.market import bars
 from stonk_pipeline.market.headlines import generate_news, write_news
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic

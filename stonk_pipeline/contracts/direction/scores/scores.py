@@ -12,12 +12,10 @@ from statistics import fmean
 
 import numpy as np
 
-from stonk_pipeline.config.calls import CallsStage
-from stonk_pipeline.direction import question
-from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.calls_examples import pick_answers
-from stonk_pipeline.evaluation.calls_results import CallComparison, Gain, GateRecord, ModelScores
-from stonk_pipeline.evaluation.direction import (
+from stonk_pipeline.contracts.direction.cases import Examples
+from stonk_pipeline.contracts.direction.question import question
+from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Outcome, Quality, outcome, score_answer, total
+from stonk_pipeline.contracts.direction.scores.calls import (
     Caller,
     CallGroup,
     Cases,
@@ -28,11 +26,13 @@ from stonk_pipeline.evaluation.direction import (
     credits,
     score,
 )
-from stonk_pipeline.evaluation.direction_verdict import CallVerdict, gain_of, judge
-from stonk_pipeline.evaluation.transition import GateFigures, Transition, leakage_alarm, loss_figures
-from stonk_pipeline.examples import Examples
+from stonk_pipeline.contracts.direction.scores.gate import GateFigures, Transition, leakage_alarm, loss_figures
+from stonk_pipeline.contracts.direction.scores.picks import pick_answers
+from stonk_pipeline.contracts.direction.scores.results import CallComparison, Gain, GateRecord, ModelScores
+from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict, gain_of, judge
+from stonk_pipeline.contracts.direction.settings import CallsStage
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.market.headlines import is_company_news
-from stonk_pipeline.rewards.direction import COMPONENTS, Outcome, Quality, outcome, score_answer, total
 from stonk_pipeline.schema import Call, Headline, Unreadable
 
 Answers = Sequence[Sequence[Call | Unreadable]]

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from preprocessing.reading import spread_rows
-from stonk_pipeline.config.calls import CallsStage
-from stonk_pipeline.direction import SHORTER, messages, read_all
-from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.calls_evidence import write_answers
-from stonk_pipeline.evaluation.calls_log import LOG, summary
-from stonk_pipeline.evaluation.calls_results import (
+from stonk_pipeline.contracts.direction.cases import Examples, read_examples
+from stonk_pipeline.contracts.direction.page.pictures import write_pictures
+from stonk_pipeline.contracts.direction.question import SHORTER, messages, read_all
+from stonk_pipeline.contracts.direction.scores.answers import write_answers
+from stonk_pipeline.contracts.direction.scores.gate import transition
+from stonk_pipeline.contracts.direction.scores.results import (
     EVALUATION,
     MODELS,
     TRANSITION,
@@ -21,12 +21,12 @@ from stonk_pipeline.evaluation.calls_results import (
     read_transition,
     write_calls,
 )
-from stonk_pipeline.evaluation.calls_scores import Answers, compare_calls, judge_gate
-from stonk_pipeline.evaluation.transition import transition
-from stonk_pipeline.examples import Examples, read_examples
+from stonk_pipeline.contracts.direction.scores.scores import Answers, compare_calls, judge_gate
+from stonk_pipeline.contracts.direction.scores.summary import LOG, summary
+from stonk_pipeline.contracts.direction.settings import CallsStage
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import finite, read_table, reason
 from stonk_pipeline.models.load import ADAPTER
-from stonk_pipeline.report.calls_pictures import write_pictures
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.sampling.prompts import render

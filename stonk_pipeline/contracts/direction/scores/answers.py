@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stonk_pipeline.contracts.direction.cases import Examples
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.examples import Examples
 from stonk_pipeline.schema import Call, Unreadable
 
 CALLS = "calls"

@@ -8,13 +8,13 @@ from typing import Literal, TypeVar
 import pandas as pd
 from pydantic import BaseModel
 
+from stonk_pipeline.contracts.direction.rewards import Quality
+from stonk_pipeline.contracts.direction.scores.calls import MAJORITY, YESTERDAY, CallGroup, CallRow
+from stonk_pipeline.contracts.direction.scores.gate import GateFigures, Transition
+from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.direction import MAJORITY, YESTERDAY, CallGroup, CallRow
-from stonk_pipeline.evaluation.direction_verdict import CallVerdict
 from stonk_pipeline.evaluation.results import Result
-from stonk_pipeline.evaluation.transition import GateFigures, Transition
 from stonk_pipeline.files.untrusted import read_model
-from stonk_pipeline.rewards.direction import Quality
 from stonk_pipeline.runs.manifest import write_atomic
 from stonk_pipeline.schema import Label, Side
 

@@ -7,7 +7,11 @@ from pydantic import Field, model_validator
 from stonk_pipeline.config import names
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig
-from stonk_pipeline.config.direction import (
+from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
+from stonk_pipeline.contracts.direction.sections import (
     STAGE_ONE,
     STAGE_TWO,
     DirectionPrompt,
@@ -16,10 +20,6 @@ from stonk_pipeline.config.direction import (
     GateConfig,
     RewardShape,
 )
-from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
-from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
 from stonk_pipeline.files.roots import PathOrName, PathText
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from stonk_pipeline.evaluation.calls_evidence import completions
-from stonk_pipeline.evaluation.calls_results import (
+from stonk_pipeline.contracts.direction.page.pictures import outcome_sketches, role, training_sketches
+from stonk_pipeline.contracts.direction.scores.answers import completions
+from stonk_pipeline.contracts.direction.scores.calls import CallGroup, CallRow
+from stonk_pipeline.contracts.direction.scores.results import (
     CallComparison,
     CallExample,
     GateRecord,
@@ -12,9 +14,7 @@ from stonk_pipeline.evaluation.calls_results import (
     read_evaluation,
     title,
 )
-from stonk_pipeline.evaluation.direction import CallGroup, CallRow
 from stonk_pipeline.pipeline.graph import DIRECTION
-from stonk_pipeline.report.calls_pictures import outcome_sketches, role, training_sketches
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import (
     FINDINGS,

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stonk_pipeline.direction import last_change, volatility
+from stonk_pipeline.contracts.direction.cases import Examples
+from stonk_pipeline.contracts.direction.question import last_change, volatility
 from stonk_pipeline.evaluation.metrics import TINY, Bools, Floats
 from stonk_pipeline.evaluation.results import Result
-from stonk_pipeline.examples import Examples
 from stonk_pipeline.schema import Call, Unreadable
 
 MAJORITY, YESTERDAY = "majority", "yesterday"

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import TypeAdapter
 
 from preprocessing.reading import spread_rows
-from stonk_pipeline.config.direction import ExamplesConfig
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import LARGEST_TABLE, is_ticker, parse_json, read_text, reason
 from stonk_pipeline.runs.manifest import write_atomic

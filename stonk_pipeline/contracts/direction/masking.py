@@ -7,7 +7,7 @@ and "margin 39%" is no date. So an ordinary word (`words.ORDINARY`) is a company
 import re
 from functools import lru_cache
 
-from stonk_pipeline.words import COUNTED, LEGAL, ORDINARY, SHORTENED
+from stonk_pipeline.contracts.direction.words import COUNTED, LEGAL, ORDINARY, SHORTENED
 
 COMPANY, DATE = "the company", "[date]"
 """What stands for a name, and for a date."""

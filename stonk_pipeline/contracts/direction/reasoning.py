@@ -9,10 +9,10 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from stonk_pipeline.direction import FIGURES, NAME
+from stonk_pipeline.contracts.direction.question import FIGURES, NAME
+from stonk_pipeline.contracts.direction.words import COMMON, CONCLUDING, CUES, DOWN, NOT, UP
 from stonk_pipeline.schema import Side
 from stonk_pipeline.text.quoting import FENCE
-from stonk_pipeline.words import COMMON, CONCLUDING, CUES, DOWN, NOT, UP
 
 _TOKEN = re.compile(r"[a-z][a-z_']*|(?<![\d.,])\d{1,12}(?:[.,]\d{1,9})*")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.evaluation.direction import Caller, CallRow, Cases, baselines, credits, score
+from stonk_pipeline.contracts.direction.scores.calls import Caller, CallRow, Cases, baselines, credits, score
 from stonk_pipeline.evaluation.metrics import skill
 from stonk_pipeline.evaluation.results import Finding, Result
 from stonk_pipeline.evaluation.significance import SPANS, cluster, diebold_mariano, skill_intervals, target_span

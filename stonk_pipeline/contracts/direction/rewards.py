@@ -6,7 +6,7 @@ than anything that can, in every component. `docs/direction.md` has the reasonin
 *Proper.* The stated confidence enters one component alone, whose expected value is largest when the confidence is the
 probability that the side is right.
 
-*Text.* Only `data_use` and `format` look at the reasoning. What they can tell is in `stonk_pipeline.reasoning`.
+*Text.* Only `data_use` and `format` look at the reasoning. What they can tell is in `stonk_pipeline.contracts.direction.reasoning`.
 
 A day that is flat counts half as right and half as wrong, for either side.
 """
@@ -16,9 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stonk_pipeline.config.direction import DirectionWeights, RewardShape
-from stonk_pipeline.direction import volatility
-from stonk_pipeline.reasoning import Reason, Sentence, conclusion, items, reasons, sentences, structure
+from stonk_pipeline.contracts.direction.question import volatility
+from stonk_pipeline.contracts.direction.reasoning import (
+    Reason,
+    Sentence,
+    conclusion,
+    items,
+    reasons,
+    sentences,
+    structure,
+)
+from stonk_pipeline.contracts.direction.sections import DirectionWeights, RewardShape
 from stonk_pipeline.schema import Call, Decision, Movement, Unreadable
 
 UNREADABLE = -1.0

@@ -1,0 +1,1 @@
+"""Makes the examples of the direction contract from bars and news, or from records."""

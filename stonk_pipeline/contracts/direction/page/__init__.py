@@ -1,0 +1,1 @@
+"""Renders the HTML report of a direction run, and its pictures."""

@@ -1,0 +1,1 @@
+"""Scores called directions: accuracy, calibration and size, the gate between the stages, and the verdict."""
