@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.train_flow import train_flow
-from stonk_pipeline import retraining
+from stonk_pipeline.commands import retraining
 from stonk_pipeline.config.operations import RetrainConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.files import roots

@@ -33,7 +33,7 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
-from stonk_pipeline import options
+from stonk_pipeline.commands import options
 from stonk_pipeline.config.recipes import AnyConfig, load_config
 from stonk_pipeline.errors import PipelineError, StartError, of_system
 from stonk_pipeline.files import locks, roots

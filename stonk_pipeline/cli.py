@@ -15,6 +15,8 @@ import traceback
 from pathlib import Path
 
 from stonk_pipeline import __version__
+from stonk_pipeline.commands import models as registry
+from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
 from stonk_pipeline.contracts.forecast.live import command as forward
 from stonk_pipeline.contracts.forecast.scores import arguments
@@ -22,12 +24,10 @@ from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.models.locations import local_model
-from stonk_pipeline.options import add_config_options, overrides, resolve_config, with_wait
 from stonk_pipeline.pipeline import graph
 from stonk_pipeline.pipeline import run as pipeline
 from stonk_pipeline.pipeline.base_model import asked, resettled
 from stonk_pipeline.pipeline.publishing import publish_missed
-from stonk_pipeline.registry import command as registry
 from stonk_pipeline.runs import capacity, child, interrupt
 from stonk_pipeline.runs.manifest import StageResult
 
@@ -237,7 +237,7 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _merge(args: argparse.Namespace) -> int:
-    from stonk_pipeline.training.merging import merge
+    from stonk_pipeline.commands.merge import merge
 
     _require_adapter(args.adapter)
     merge(resolve_config(args).model, args.adapter, args.out)

@@ -8,7 +8,7 @@ from prefect.cache_policies import INPUTS, RUN_ID
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from stonk_pipeline import retraining
+from stonk_pipeline.commands import retraining
 from stonk_pipeline.config.operations import RetrainConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.registry.entries import key_of

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline import options
+from stonk_pipeline.commands import options
 from stonk_pipeline.config.recipes import AnyConfig, make_config, merge
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.evaluation.results import Comparison, read_comparison
@@ -51,7 +51,7 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
             config, args.run_dir and Path(args.run_dir)
         )  # this, a wrong folder or symbol: said before a server is started
         if args.dry_run:
-            from stonk_pipeline.plan import describe
+            from stonk_pipeline.commands.plan import describe
 
             describe(config, console)
             return 0

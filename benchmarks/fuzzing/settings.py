@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stonk_pipeline.commands.options import add_config_options, resolve_config
 from stonk_pipeline.config.recipes import recipe_names
-from stonk_pipeline.options import add_config_options, resolve_config
 
 from .cases import NUMBERS, Case, Reader, damaged, printable
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from preprocessing import reading
-from stonk_pipeline import plan
+from stonk_pipeline.commands import plan
 from stonk_pipeline.config.training import ModelConfig, SamplingConfig
 from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import plan
+from stonk_pipeline.commands import plan
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError

@@ -6,7 +6,8 @@ import shutil
 import pytest
 from rich.console import Console
 
-from stonk_pipeline import cli, plan
+from stonk_pipeline import cli
+from stonk_pipeline.commands import plan
 from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, StageError

@@ -8,6 +8,7 @@ import pytest
 
 from preprocessing import dataset as preprocessing_dataset
 from stonk_pipeline.cli import build_parser
+from stonk_pipeline.commands.options import resolve_config
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.contracts.direction import question
@@ -19,7 +20,6 @@ from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.models.load import join_adapters
-from stonk_pipeline.options import resolve_config
 from stonk_pipeline.pipeline.run import Run, write_run
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable

@@ -10,9 +10,9 @@ import pytest
 
 from stonk_pipeline import __version__
 from stonk_pipeline.cli import build_parser, main
+from stonk_pipeline.commands.options import OPTIONS, resolve_config
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.options import OPTIONS, resolve_config
 from stonk_pipeline.pipeline import graph
 from stonk_pipeline.pipeline.run import write_run
 

@@ -203,7 +203,7 @@ def test_model_of_the_hub_has_the_commit_of_its_adapter_or_of_its_setting(tmp_pa
 
 def test_settings_of_another_model_have_no_commit_of_this_one():
     from stonk_pipeline.cli import build_parser
-    from stonk_pipeline.options import overrides
+    from stonk_pipeline.commands.options import overrides
 
     given = ["sft", "--run-dir", "x"]
     for options in (["--model", "org/other"], ["--set", "model.name=org/other"]):

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from stonk_pipeline.commands import merge
 from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, StageError
@@ -12,7 +13,6 @@ from stonk_pipeline.pipeline import places
 from stonk_pipeline.pipeline.publishing import ORIGIN, publish
 from stonk_pipeline.pipeline.run import CONFIG, LOG, alone_in, open_run, require_run_dir, write_run
 from stonk_pipeline.runs.manifest import MARK
-from stonk_pipeline.training import merging
 from tests.unit.test_folders import ended, left_by
 from tests.unit.test_foreign_files import content, mine
 from tests.unit.test_publishing import trained
@@ -59,7 +59,7 @@ def test_nothing_is_made_inside_of_what_is_replaced_as_a_whole(tmp_path, inside)
     with pytest.raises(StageError, match=f"lies in .*, which is {kind}; give the run a directory of its own"):
         alone_in(place / "deep" / "mine", "x").__enter__()
     with pytest.raises(ConfigError, match=f"lies in .*, which is {kind}; give --out a folder of its own"):
-        merging.merge(run.config.model, run.stage_dir("sft") / "adapter", place / "mine")
+        merge.merge(run.config.model, run.stage_dir("sft") / "adapter", place / "mine")
     other = write_run(tmp_path / "other", PipelineConfig(models_dir=str(place / "models")))
     with pytest.raises(StageError, match=f"lies in .*, which is {kind}; give another --models-dir"):
         other.require_inputs("preprocess")
@@ -83,9 +83,9 @@ def merged(monkeypatch):
         for name in ("config.json", "model.safetensors"):
             (out / name).write_text("{}")
 
-    monkeypatch.setattr(merging, "save_merged", save)
-    monkeypatch.setattr(merging, "of_adapter", lambda model, adapter: model)
-    return merging.merge
+    monkeypatch.setattr(merge, "save_merged", save)
+    monkeypatch.setattr(merge, "of_adapter", lambda model, adapter: model)
+    return merge.merge
 
 
 def test_merge_replaces_its_own_and_sweeps_what_a_killed_one_left(tmp_path, merged):
@@ -106,9 +106,9 @@ def test_merge_that_fails_leaves_nothing(tmp_path, merged, monkeypatch):
         (out / "half").write_text("x")
         raise OSError("no space left")
 
-    monkeypatch.setattr(merging, "save_merged", fail)
+    monkeypatch.setattr(merge, "save_merged", fail)
     with pytest.raises(OSError, match="no space left"):
-        merging.merge(load_config("default").model, adapter, tmp_path / "out")
+        merge.merge(load_config("default").model, adapter, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
 
 

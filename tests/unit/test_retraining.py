@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import retraining
+from stonk_pipeline.commands import retraining
 from stonk_pipeline.config.operations import RetrainConfig
 from stonk_pipeline.config.recipes import make_config, merge
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stonk_pipeline.commands.options import WAIT, with_wait
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.files.brief import SHOWN
-from stonk_pipeline.options import WAIT, with_wait
 from stonk_pipeline.runs.child import report_progress
 
 if TYPE_CHECKING:

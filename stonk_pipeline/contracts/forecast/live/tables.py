@@ -2,9 +2,9 @@
 
 from rich.table import Table
 
+from stonk_pipeline.commands.models_tables import print_table
 from stonk_pipeline.contracts.forecast.live.score import Record
 from stonk_pipeline.records.forward_log import LogEntry
-from stonk_pipeline.registry.tables import print_table
 
 SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 

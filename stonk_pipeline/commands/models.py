@@ -66,8 +66,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from stonk_pipeline.commands.models_tables import models_table, print_table
     from stonk_pipeline.registry.store import Registry
-    from stonk_pipeline.registry.tables import models_table, print_table
 
     registry = Registry(args.models_dir)
     keys = [key for key in registry.known_keys() if args.key in (None, key)]
@@ -79,8 +79,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
+    from stonk_pipeline.commands.models_tables import entry_table, print_table, trials_table
     from stonk_pipeline.registry.store import Registry
-    from stonk_pipeline.registry.tables import entry_table, print_table, trials_table
 
     registry = Registry(args.models_dir)
     entry = registry.find(args.model)

@@ -1,0 +1,1 @@
+"""Commands of the command line: their options, plans, model registry and retraining."""
