@@ -1,8 +1,8 @@
 """The store of bars: one canonical CSV a stock in a folder that `data.data_dir` reads, brought up to date by ingests.
 
-New bars are appended. Known bars that come differently are a *restatement* (`preprocessing.ingest.restatement`): accepted,
-with the earlier file kept in `history/`, or refused. Each file is replaced whole or not at all, after it was read back
-by the same checks that a training applies.
+New bars are appended. Known bars that come differently are a *restatement* (`preprocessing.ingest.restatement`):
+accepted, with the earlier file kept in `history/`, or refused. Each file is replaced whole or not at all, after it was
+read back by the same checks that a training applies.
 """
 
 import fcntl

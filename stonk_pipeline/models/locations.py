@@ -7,13 +7,14 @@ models of the hub as well.
 import difflib
 from pathlib import Path
 
+from stonk_pipeline import PACKAGE
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.models import hub
 from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.models.weights import check_model
 
-ASSETS = Path(__file__).parent.parent / "assets"
+ASSETS = PACKAGE / "assets"
 EMBEDDED_MODELS = {path.parent.name: path.parent for path in sorted(ASSETS.glob("*/config.json"))}
 """Models in the package: name -> directory."""
 REMEDY = f"give a directory of a model, a name of huggingface.co, or one of the package: {', '.join(EMBEDDED_MODELS)}"

@@ -151,7 +151,7 @@ def test_journal_waits_for_a_while_and_says_for_whom(tmp_path, monkeypatch, caps
 
 def test_locks_name_no_process_as_holder_that_has_ended(tmp_path):
     code = (
-        "import os, sys, subprocess; from pathlib import Path; from stonk_pipeline import locks\n"
+        "import os, sys, subprocess; from pathlib import Path; from stonk_pipeline.files import locks\n"
         "with locks.held(Path(sys.argv[1]), 'gone', 'x') as lock:\n"
         "    child = subprocess.Popen([sys.executable, '-c', 'input()'], pass_fds=(lock,))\n"
         "    print(os.getpid(), flush=True)\n"

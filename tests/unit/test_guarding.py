@@ -22,8 +22,9 @@ from stonk_pipeline.contracts.direction.sections import DirectionPrompt
 from stonk_pipeline.contracts.direction.tiny import DIRECTORY
 from stonk_pipeline.contracts.forecast import tiny
 from stonk_pipeline.contracts.forecast.kept_answers import lessons
-from stonk_pipeline.contracts.forecast.lesson import _rows, forecast
+from stonk_pipeline.contracts.forecast.lesson import _rows
 from stonk_pipeline.contracts.forecast.prompts import questions
+from stonk_pipeline.contracts.forecast.question import messages as ask_forecast
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render
@@ -283,7 +284,7 @@ def test_guarded_leaves_the_questions_of_the_package_models_as_they_are():
     news = (Headline("", "SIM01 wins an order worth 5 million", 3.0), Headline("", "forum poll: 7 percent", 30.0))
     decision = Decision(window, Company("A", "It makes 12 things.", (("EPS", "1.2"),)), news)
     for directory, talk in (
-        (tiny.DIRECTORY, forecast.messages(window, PromptConfig(show_ticker=True), 10)),
+        (tiny.DIRECTORY, ask_forecast(window, PromptConfig(show_ticker=True), 10)),
         (DIRECTORY, question.messages(decision, DirectionPrompt(show_name=True, show_dates=True), 1)),
     ):
         tokenizer = AutoTokenizer.from_pretrained(directory)

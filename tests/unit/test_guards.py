@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from stonk_pipeline import rewards
+from stonk_pipeline import contracts
 from stonk_pipeline.config.recipes import RECIPES, load_config, recipe_names
 
 ROOT = Path(__file__).parents[2]
@@ -257,15 +257,15 @@ def test_wheel_holds_every_file_of_the_package(wheel):
 
 
 def public_rewards() -> Iterator[tuple[str, object]]:
-    for module in pkgutil.iter_modules(rewards.__path__):
-        components = importlib.import_module(f"{rewards.__name__}.{module.name}").COMPONENTS
-        yield from ((f"{module.name}.{name}", component) for name, component in components.items())
+    for room in pkgutil.iter_modules(contracts.__path__):
+        components = importlib.import_module(f"{contracts.__name__}.{room.name}.rewards").COMPONENTS
+        yield from ((f"{room.name}.{name}", component) for name, component in components.items())
 
 
 def test_rewards_survive_pickling():
     # Trainers send them to worker processes; a closure or a lambda would not arrive.
     found = dict(public_rewards())
-    assert found, "the modules of stonk_pipeline.rewards name no function in COMPONENTS"
+    assert found, "the rewards of the contracts name no function in COMPONENTS"
     for name, function in found.items():
         assert pickle.loads(pickle.dumps(function)) is function, name
 

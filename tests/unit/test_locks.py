@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from stonk_pipeline import locks
+from stonk_pipeline.files import locks
 with locks.held(Path(sys.argv[1]), "the other one", "x"):
     print("held", flush=True)
     sys.stdin.read()

@@ -23,9 +23,13 @@ def scripted(tmp_path, monkeypatch):
     """A working directory where `python -m stonk_pipeline NAME CODE` runs the code, with the real modules at hand."""
     package = tmp_path / "stonk_pipeline"
     package.mkdir()
-    (package / "__init__.py").write_text(f"__path__.append({str(ROOT / 'stonk_pipeline')!r})\n")
+    real = (ROOT / "stonk_pipeline").as_posix()
+    (package / "__init__.py").write_text(
+        f"from pathlib import Path\n__path__.append({real!r})\nPACKAGE = Path({real!r})\n"
+    )
     (package / "__main__.py").write_text(
-        "import os, signal, subprocess, sys, time\nfrom stonk_pipeline import errors, process\nexec(sys.argv[2])\n"
+        "import os, signal, subprocess, sys, time\nfrom stonk_pipeline import errors\n"
+        "from stonk_pipeline.runs import child as process\nexec(sys.argv[2])\n"
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -210,7 +214,7 @@ def test_run_child_leaves_no_grandchild_behind(scripted, heard, output, ending):
 
 PARENT = """
 from pathlib import Path
-from stonk_pipeline import process
+from stonk_pipeline.runs import child as process
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 code = "process.die_with_parent(); print(os.getpid()); time.sleep(100)"
 process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, lambda line: print(line, flush=True))

@@ -6,7 +6,7 @@ than anything that can, in every component. `docs/direction.md` has the reasonin
 *Proper.* The stated confidence enters one component alone, whose expected value is largest when the confidence is the
 probability that the side is right.
 
-*Text.* Only `data_use` and `format` look at the reasoning. What they can tell is in `stonk_pipeline.contracts.direction.reasoning`.
+*Text.* Only `data_use` and `format` look at the reasoning. What they can tell is in `reasoning`.
 
 A day that is flat counts half as right and half as wrong, for either side.
 """

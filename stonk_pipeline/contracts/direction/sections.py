@@ -21,7 +21,7 @@ class ExamplesConfig(Settings):
     max_train_samples: PositiveInt | None = 2000
     """Most training examples, spread evenly over dates and tickers; not given: all."""
     fallback_volatility: Annotated[float, Field(gt=0)] = 2.0
-    """Volatility of a day, in percent, of records with too little history to know it (see `stonk_pipeline.contracts.direction.make.records`)."""
+    """Volatility of a day, in percent, of records with too little history to know it (see `make.records`)."""
 
 
 class DirectionPrompt(Settings):

@@ -20,6 +20,7 @@ from string import ascii_letters
 
 import numpy as np
 
+from stonk_pipeline import PACKAGE
 from stonk_pipeline.contracts.direction import tiny_sentences
 from stonk_pipeline.contracts.direction.question import LARGEST_CHANGE, SYSTEM, answer, messages
 from stonk_pipeline.contracts.direction.sections import DirectionPrompt
@@ -49,7 +50,7 @@ from stonk_pipeline.text.form import TAGS, Messages
 from stonk_pipeline.text.quoting import FENCE
 
 NAME = "stonk-tiny-calls"
-DIRECTORY = Path(__file__).parent / "assets" / NAME
+DIRECTORY = PACKAGE / "assets" / NAME
 WALKS = tuple((daily_sd, 10, 10) for daily_sd in (0.006, 0.012, 0.012, 0.02, 0.035))
 """Random walks that the questions come from: (daily standard deviation, window, horizon)."""
 

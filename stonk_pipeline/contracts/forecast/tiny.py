@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
+from stonk_pipeline import PACKAGE
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.models import tiny
@@ -34,7 +35,7 @@ from stonk_pipeline.schema import Window
 from stonk_pipeline.text.form import Messages
 
 NAME = "stonk-tiny"
-DIRECTORY = Path(__file__).parent / "assets" / NAME
+DIRECTORY = PACKAGE / "assets" / NAME
 NOISE = 0.2
 """Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
 LATEST_HALF = 0.7
