@@ -27,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from preprocessing import reading
 from stonk_pipeline.config.data import DataConfig, MarketConfig
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.contracts.forecast.evaluate import ANY_JUMP, evaluate, read_closes
 from stonk_pipeline.contracts.forecast.protocol import test_part
 from stonk_pipeline.contracts.forecast.scores import evidence
 from stonk_pipeline.contracts.forecast.scores.stage import finish, write_references
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.market.bars import generate
-from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import Forecast

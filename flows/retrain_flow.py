@@ -11,7 +11,8 @@ from prefect.states import Completed
 
 from flows.train_flow import train_flow
 from stonk_pipeline.commands import retraining
-from stonk_pipeline.config.operations import RetrainConfig
+from stonk_pipeline.commands.retraining import RetrainConfig
+from stonk_pipeline.contracts.forecast.commands import of_forecasts
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.files import roots
 from tasks.begin import guard_run
@@ -29,7 +30,7 @@ def retrain_flow(config: RetrainConfig = DEFAULT) -> str | State[None]:
     """
     guard_run()
     roots.check(config)
-    wanted = config.pipeline_config()
+    wanted = of_forecasts(config.pipeline_config(), "retrain")
     roots.check(wanted)
     settings = retraining.settings_digest(wanted, config.start_from)
     with retraining.alone(wanted) as free:

@@ -34,7 +34,9 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline.commands import options
-from stonk_pipeline.config.recipes import AnyConfig, load_config
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts import contract_of
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import PipelineError, StartError, of_system
 from stonk_pipeline.files import locks, roots
 from tasks import access, contact, guard, server, slots
@@ -137,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = options.resolve_config(args)
         _confine(config, args.root, private=args.private_addresses)
-        chosen = bool(args.recipe or options.overrides(args))
+        chosen = bool(args.recipe or options.overrides(args, contract_of(config)))
         # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which ends `interrupt.end_at_once`, too
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
@@ -154,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _confine(config: AnyConfig, chosen: list[str], *, private: bool) -> None:
+def _confine(config: RunConfig, chosen: list[str], *, private: bool) -> None:
     """Confines the paths and the addresses of all runs that are started from here; see `stonk_pipeline.files.roots`.
 
     Raises:
@@ -186,7 +188,7 @@ def _server(host: str, port: int, allowed: list[str]) -> Iterator[str]:
         yield url
 
 
-def _serve(config: AnyConfig, chosen: bool, url: str, limit: int | None) -> None:
+def _serve(config: RunConfig, chosen: bool, url: str, limit: int | None) -> None:
     made = {}
     for served in DEPLOYMENTS:
         flow = load(served)
@@ -210,12 +212,12 @@ def _serve(config: AnyConfig, chosen: bool, url: str, limit: int | None) -> None
         guard.recover(list(ids.values()))  # runs that were ended with it, while the server can still be told
 
 
-def _parameters(served: Served, flow: Flow[..., Any], config: AnyConfig, chosen: bool) -> dict[str, Any] | None:
+def _parameters(served: Served, flow: Flow[..., Any], config: RunConfig, chosen: bool) -> dict[str, Any] | None:
     """What fills the form of a flow that takes a run's settings: those of the options, or else the last ones."""
     if served.recipe is None:
         return None
     wanted = load_config(served.recipe)
-    asked = config.contract == wanted.contract
+    asked = type(config) is type(wanted)
     parameters = {"config": (config if asked else wanted).model_dump(mode="json")}
     with get_client(sync_client=True) as client:
         try:

@@ -8,14 +8,37 @@ Each stage is a task whose result is persisted. A retry of the run continues in 
 is not done; a stage counts as done only if its files are whole.
 """
 
+from datetime import UTC
+from pathlib import Path
+
 from prefect import flow
+from prefect.runtime import flow_run
 
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.runs import run_at
+from stonk_pipeline.files import roots
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult
 from tasks.begin import begin_run
-from tasks.promotion import count_trials, promote_model
+from tasks.promotion import promote_model
 from tasks.steps import report, step_result
+
+
+def count_trials(config: PipelineConfig) -> PipelineConfig:
+    """Settings whose deflated Sharpe ratio allows for all that was tried before, and not for this run's models alone.
+
+    Counted up to the scheduled start of the flow run, so that a retry counts the same.
+    """
+    from stonk_pipeline.contracts.forecast.scores.evidence import MODELS
+    from stonk_pipeline.registry.store import strategies_tried
+
+    roots.check(config)  # the registry is read before the run begins
+    before = flow_run.scheduled_start_time.astimezone(UTC).isoformat(timespec="microseconds")
+    tried = strategies_tried(run_at(Path(), config), before)
+    if config.comparison.trials is not None or not tried:
+        return config
+    comparison = config.comparison.model_copy(update={"trials": tried + len(MODELS)})
+    return config.model_copy(update={"comparison": comparison})
 
 
 @flow(name="train", flow_run_name="train-{config.stock_name}", persist_result=True, result_serializer="json")

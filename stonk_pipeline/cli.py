@@ -12,67 +12,68 @@ import argparse
 import os
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 
 from stonk_pipeline import __version__
-from stonk_pipeline.commands import models as registry
-from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config, with_wait
-from stonk_pipeline.config.recipes import make_config, merge, of_forecasts
-from stonk_pipeline.contracts.forecast.live import command as forward
-from stonk_pipeline.contracts.forecast.scores import arguments
-from stonk_pipeline.errors import ConfigError, PipelineError, of_system
+from stonk_pipeline.commands import models
+from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config
+from stonk_pipeline.config.validation import merge
+from stonk_pipeline.contracts import CONTRACTS
+from stonk_pipeline.contracts.recipes import make_config
+from stonk_pipeline.contracts.runs import open_run, run_at, write_run
+from stonk_pipeline.errors import PipelineError, of_system
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.models.locations import local_model
-from stonk_pipeline.pipeline import graph
-from stonk_pipeline.pipeline import run as pipeline
-from stonk_pipeline.pipeline.base_model import asked, resettled
+from stonk_pipeline.pipeline.base_model import resettled
+from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
+from stonk_pipeline.pipeline.run import CONFIG, LOG, Run, alone_in
 from stonk_pipeline.runs import capacity, child, interrupt
 from stonk_pipeline.runs.manifest import StageResult
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of `python -m stonk_pipeline`."""
+    """The parser of `python -m stonk_pipeline`; each command has the function that runs it as its default of `run`."""
     parser = argparse.ArgumentParser(
         prog="python -m stonk_pipeline", description="Stages of the pipeline, one at a time."
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
-    for step in (graph.FORECAST | graph.DIRECTION).values():
+    steps = {step.name: step for contract in CONTRACTS for step in contract.graph.values()}
+    for step in steps.values():
         command = commands.add_parser(step.name, help=step.title)
+        command.set_defaults(run=_step)
         command.add_argument("--run-dir", type=Path, required=True, help="directory of the run")
         command.add_argument("--settings", metavar="DIGEST", help=argparse.SUPPRESS)  # from the flow of the run
         add_config_options(command)
     report = commands.add_parser("report", help="write report.html of a compared run")
+    report.set_defaults(run=_write_report)
     report.add_argument("--run-dir", type=Path, required=True)
-    runs = commands.add_parser("runs", help="set several compared runs side by side on one page")
-    runs.add_argument("directories", nargs="+", type=Path, metavar="RUN_DIR")
-    runs.add_argument("--out", type=Path, default=Path("results/runs.html"))
-    arguments.add_evaluate(commands, add_config_options)
-    test = commands.add_parser("test", help="test a saved model of the direction recipe on a run's test days")
-    test.add_argument("--run-dir", type=Path, required=True, help="run whose settings and examples are used")
-    which = test.add_mutually_exclusive_group()
-    which.add_argument("--adapter", type=Path, help="adapter to test (default: the run's last one)")
-    which.add_argument("--base", action="store_true", help="test the base model")
-    test.add_argument("--set", action="append", default=[], metavar="wait_minutes=MINUTES", help="longest wait")
-    test.add_argument("--out", type=Path, help="receives test_results.log, tables and pictures (default: RUN_DIR/test)")
+    for own in (own for contract in CONTRACTS for own in contract.commands):
+        command = commands.add_parser(own.name, help=own.help)
+        command.set_defaults(run=partial(own.run, resolve=resolve_config))
+        own.add_options(command, add_config_options)
     data = commands.add_parser("data", help="what was ingested when, and what a run was trained on")
+    data.set_defaults(run=_data)
     data.add_argument("--data-dir", type=Path, default=Path("bars"), help="folder of bars (default: bars)")
     data.add_argument("--digest", help="SHA-256 of a file or of the folder, or its first 8 characters or more")
     data.add_argument("--run-dir", type=Path, help="run whose bars are looked up")
     joined = commands.add_parser("merge", help="write a model with an adapter merged in")
+    joined.set_defaults(run=_merge)
     joined.add_argument("--adapter", type=Path, required=True)
     joined.add_argument("--out", type=Path, required=True, help="directory of the new model")
     add_config_options(joined)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
-    build.add_argument("--contract", choices=["forecast", "direction"], default="forecast", help="what it answers")
+    build.set_defaults(run=_build_tiny)
+    names = [contract.name for contract in CONTRACTS]
+    build.add_argument("--contract", choices=names, default=names[0], help="what it answers")
     build.add_argument("--out", type=Path, required=True)
     build.add_argument("--start", type=Path, help="a tiny model that was built before, to train further")
     build.add_argument("--steps", type=int, default=1500)
     build.add_argument("--seed", type=int, default=0)
-    registry.add_command(commands)
-    forward.add_commands(commands, add_config_options)
+    models.add_command(commands)
     return parser
 
 
@@ -82,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     interrupt.raise_again()
     try:
-        return _run(args)
+        code: int = args.run(args)
+        return code
     except KeyboardInterrupt:
         return interrupt.INTERRUPTED
     except PipelineError as error:
@@ -101,45 +103,45 @@ def _report(error: PipelineError) -> int:
     return 1
 
 
-def _run(args: argparse.Namespace) -> int:
-    if args.command == "build-tiny":
-        from stonk_pipeline.contracts.direction.tiny import rebuild_calls
-        from stonk_pipeline.contracts.forecast import tiny
+def _build_tiny(args: argparse.Namespace) -> int:
+    contract = next(contract for contract in CONTRACTS if contract.name == args.contract)
+    loss = contract.build_tiny(
+        args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start
+    )
+    sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
+    return 0
 
-        rebuild = rebuild_calls if args.contract == "direction" else tiny.rebuild
-        loss = rebuild(args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start)
-        sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
-        return 0
-    if args.command == "runs":
-        from stonk_pipeline.contracts.forecast.page.runs import write_runs_page
 
-        sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
-        return 0
-    if args.command == "evaluate":
-        return _evaluate(args)
-    if args.command == "data":
-        from stonk_pipeline.records.ingests import describe
+def _data(args: argparse.Namespace) -> int:
+    from stonk_pipeline.records.ingests import describe
 
-        sys.stdout.write(f"{describe(args.data_dir, args.digest, args.run_dir)}\n")
-        return 0
-    if args.command == "merge":
-        return _merge(args)
-    if args.command == "test":
-        return _test(args)
-    if args.command == registry.NAME:
-        return registry.main(args)
-    if args.command in forward.NAMES:
-        return forward.main(args, resolve_config)
-    if args.command == "report":
-        from stonk_pipeline.report.writing import write_report
+    sys.stdout.write(f"{describe(args.data_dir, args.digest, args.run_dir)}\n")
+    return 0
 
-        sys.stdout.write(f"{write_report(args.run_dir)}\n")
-        return 0
+
+def _write_report(args: argparse.Namespace) -> int:
+    from stonk_pipeline.commands.report import write_report
+
+    sys.stdout.write(f"{write_report(args.run_dir)}\n")
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from stonk_pipeline.commands.merge import merge as merge_adapter
+    from stonk_pipeline.models.adapters import require_adapter
+
+    require_adapter(args.adapter)
+    merge_adapter(resolve_config(args).model, args.adapter, args.out)
+    sys.stdout.write(f"{args.out}\n")
+    return 0
+
+
+def _step(args: argparse.Namespace) -> int:
     if child.has_parent():  # which holds the run
         return _run_step(args)
     run = _open(args)
     (run.folds or [run])[0].require_inputs(args.command)  # what is wrong is said before a directory is made
-    with pipeline.alone_in(args.run_dir, args.command):
+    with alone_in(args.run_dir, args.command):
         return _run_step(args)
 
 
@@ -147,12 +149,12 @@ def _run_step(args: argparse.Namespace) -> int:
     run = _open(args)
     (run.folds or [run])[0].require_inputs(args.command)
     if args.settings is None:
-        run = pipeline.write_run(run.directory, run.config)
+        run = write_run(run.directory, run.config)
     else:
         run.require_digest(args.settings)
     for fold in run.folds:
         _run_fold(fold, args.command)
-    if run.folds and args.command != graph.POOL.name:
+    if run.folds and args.command != COMPARE:
         return 0
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
@@ -161,7 +163,7 @@ def _run_step(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_fold(fold: pipeline.Run, step: str) -> None:
+def _run_fold(fold: Run, step: str) -> None:
     """A fold's step in a process of its own, so that all of its memory comes back before the next one."""
 
     def say(line: str) -> None:
@@ -172,16 +174,18 @@ def _run_fold(fold: pipeline.Run, step: str) -> None:
 
     if fold.finished(step) is None:
         arguments = [step, "--run-dir", str(fold.directory), "--settings", fold.digest]
-        devices, wait = pipeline.devices(fold.config, step), fold.config.wait_minutes * 60
+        devices, wait = fold.devices(step), fold.config.wait_minutes * 60
         with locks.accelerator(devices, f"{step} of {fold.directory}", wait=wait, say=say) as held:
-            child.run_child(arguments, fold.config, fold.directory / pipeline.LOG, report, say, locks=held)
+            child.run_child(
+                arguments, fold.config, fold.directory / LOG, report, say, locks=held, smaller=fold.spec(step).smaller
+            )
     else:
         publish_missed(fold, step)
 
 
-def _execute(run: pipeline.Run, step: str) -> StageResult:
+def _execute(run: Run, step: str) -> StageResult:
     """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
-    devices = [] if child.has_parent() or run.finished(step) else pipeline.devices(run.config, step)
+    devices = [] if child.has_parent() or run.finished(step) else run.devices(step)
 
     def say(message: str) -> None:
         sys.stderr.write(f"{message}\n")
@@ -191,87 +195,34 @@ def _execute(run: pipeline.Run, step: str) -> StageResult:
         with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=say):
             return run.execute(step, child.report_progress)
     except Exception as error:
-        known = capacity.explain(error, step, run.directory)
+        known = capacity.explain(error, step, run.directory, run.spec(step).smaller)
         if known is None:
             raise
         raise known from error
 
 
-def _evaluate(args: argparse.Namespace) -> int:
-    from stonk_pipeline.contracts.forecast.evaluate import evaluate
-
-    if args.adapter is not None:
-        _require_adapter(args.adapter)
-    files = {path.stem: path for path in args.forecasts}
-    ask_model = args.base or args.adapter is not None
-    config = of_forecasts(resolve_config(args), "evaluate --protocol vta")
-    rows = evaluate(
-        asked(config, args.adapter) if ask_model else config,
-        files,
-        args.adapter,
-        ask_model,
-        child.report_progress,
-        least=args.min_share,
-        say=lambda note: sys.stderr.write(f"{note}\n"),
-    )
-    sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8} {'share':>7}\n")
-    for row in rows:
-        sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8} {row.share:>7.1%}\n")
-    return 0
-
-
-def _test(args: argparse.Namespace) -> int:
-    from stonk_pipeline.contracts.direction.scores.stage import evaluate_calls
-    from stonk_pipeline.contracts.direction.scores.summary import LOG
-    from stonk_pipeline.registry.entries import last_training
-
-    run = pipeline.open_run(args.run_dir)
-    if run.config.contract != "direction":
-        raise ConfigError(f"{args.run_dir}: not a run of the direction recipe; for forecasts there is evaluate")
-    adapter = None if args.base else args.adapter or run.stage_dir(last_training(run)) / pipeline.ADAPTER
-    out = args.out or run.directory / "test"
-    examples, wait = run.stage_dir("examples"), with_wait(run.config, args.set).wait_minutes
-    evaluate_calls(run.config.calls_stage("two"), examples, adapter, out, child.report_progress, wait_minutes=wait)
-    sys.stdout.write(f"{(out / LOG).read_text(encoding='utf-8')}\n{out / LOG}\n")
-    return 0
-
-
-def _merge(args: argparse.Namespace) -> int:
-    from stonk_pipeline.commands.merge import merge
-
-    _require_adapter(args.adapter)
-    merge(resolve_config(args).model, args.adapter, args.out)
-    sys.stdout.write(f"{args.out}\n")
-    return 0
-
-
-def _require_adapter(adapter: Path) -> None:
-    if not (adapter / "adapter_config.json").is_file():
-        raise ConfigError(f"{adapter}: no adapter there (it has no adapter_config.json)")
-
-
-def _open(args: argparse.Namespace) -> pipeline.Run:
+def _open(args: argparse.Namespace) -> Run:
     """The run of `--run-dir`, its base model checked where a step loads it, or where it is on this machine.
 
     Nothing is written yet: a run whose stages do not fit the options keeps its settings.
     """
     run = _as_asked(args)
     if args.settings is None and (run.loads_model(args.command) or local_model(run.config.model) is not None):
-        return pipeline.Run(run.directory, resettled(run.config, run.directory))
+        return run_at(run.directory, resettled(run.config, run.directory))
     return run  # of a flow, which has checked it
 
 
-def _as_asked(args: argparse.Namespace) -> pipeline.Run:
+def _as_asked(args: argparse.Namespace) -> Run:
     """The run as its config.json says, changed by the options; made by the first step or a recipe."""
     directory: Path = args.run_dir
-    if (directory / pipeline.CONFIG).is_file() and args.recipe is None:
-        run = pipeline.open_run(directory)
-        changed = overrides(args)
+    if (directory / CONFIG).is_file() and args.recipe is None:
+        run = open_run(directory)
+        changed = overrides(args, run.contract)
         if not changed:
             return run
         config = make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
     elif args.command == "preprocess" or args.recipe is not None:
         config = resolve_config(args)
     else:
-        return pipeline.open_run(directory)
-    return pipeline.Run(directory, config)
+        return open_run(directory)
+    return run_at(directory, config)

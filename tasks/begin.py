@@ -10,11 +10,12 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from stonk_pipeline.config.recipes import AnyConfig
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.files import roots
 from stonk_pipeline.pipeline.base_model import settled
 from stonk_pipeline.pipeline.publishing import require_publishable
-from stonk_pipeline.pipeline.run import LOG, Run, alone_in, new_directory, write_run
+from stonk_pipeline.pipeline.run import LOG, Run, alone_in, new_directory
 from stonk_pipeline.runs import child
 from tasks import guard, server
 
@@ -29,7 +30,7 @@ _held = ExitStack()
 """The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
 
-def begin_run(config: AnyConfig) -> Run:
+def begin_run(config: RunConfig) -> Run:
     """Makes the run's directory, or reopens it in a retry, takes it for this process, and sends the run's log there.
 
     The directory is named after the flow run's scheduled start (UTC) and the head of its id, as in

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from stonk_pipeline.config.recipes import AnyConfig
-from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.runs import run_at
 
 
 @dataclass
@@ -45,9 +45,9 @@ _board = _Board()
 
 
 @contextmanager
-def shown(console: Console, config: AnyConfig) -> Iterator[None]:
+def shown(console: Console, config: RunConfig) -> Iterator[None]:
     """Draws the table of a run's steps while the block runs; on something that is no terminal, nothing is drawn."""
-    run = Run(Path(), config)
+    run = run_at(Path(), config)
     _board.titles = {part.label(step): part.title(step) for part, step in run.steps()}
     _board.lines = {label: _Line() for label in _board.titles}
     if not console.is_terminal:

@@ -1,6 +1,5 @@
 """What becomes of a finished run's last model: registered, compared with the champion, and perhaps put in its place."""
 
-from datetime import UTC
 from pathlib import Path
 
 from prefect import task
@@ -10,11 +9,9 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.files import roots
-from stonk_pipeline.pipeline.run import LOG, Run, open_run
+from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import StageResult
 
@@ -26,23 +23,6 @@ class Answer(RunInput):
     """What a person is asked before a promotion."""
 
     promote: bool = False
-
-
-def count_trials(config: PipelineConfig) -> PipelineConfig:
-    """Settings whose deflated Sharpe ratio allows for all that was tried before, and not for this run's models alone.
-
-    Counted up to the scheduled start of the flow run, so that a retry counts the same.
-    """
-    from stonk_pipeline.contracts.forecast.scores.evidence import MODELS
-    from stonk_pipeline.registry.store import strategies_tried
-
-    roots.check(config)  # the registry is read before the run begins
-    before = flow_run.scheduled_start_time.astimezone(UTC).isoformat(timespec="microseconds")
-    tried = strategies_tried(config, before)
-    if config.comparison.trials is not None or not tried:
-        return config
-    comparison = config.comparison.model_copy(update={"trials": tried + len(MODELS)})
-    return config.model_copy(update={"comparison": comparison})
 
 
 def promote_model(run: Run, *after: StageResult) -> None:

@@ -9,8 +9,9 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from stonk_pipeline.commands import retraining
-from stonk_pipeline.config.operations import RetrainConfig
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.commands.retraining import RetrainConfig
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.registry.entries import key_of
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import child
@@ -27,7 +28,7 @@ def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
         retrain: a `RetrainConfig`, as JSON.
 
     Returns:
-        The `PipelineConfig` of the training, as JSON.
+        The settings of the training, as JSON.
     """
     config = RetrainConfig.model_validate(retrain)
     settings = retraining.freeze_bars(config.pipeline_config())
@@ -38,12 +39,12 @@ def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def from_champion(settings: PipelineConfig, recipe: str) -> PipelineConfig:
+def from_champion(settings: RunConfig, recipe: str) -> RunConfig:
     """Settings that start from the champion; from the recipe's model while there is none."""
-    registry = Registry(settings.models_dir)
-    entry = registry.champion(key_of(settings))
+    registry, key = Registry(settings.models_dir), key_of(run_at(Path(), settings))
+    entry = registry.champion(key)
     if entry is None:
-        get_run_logger().info("no champion of %s yet; starting from the recipe's model", key_of(settings))
+        get_run_logger().info("no champion of %s yet; starting from the recipe's model", key)
         return settings
     started = starting_model(settings, registry.adapter(entry), recipe)
     # What the champion has seen, its child has seen: only later days can tell whether it is better.
@@ -51,7 +52,7 @@ def from_champion(settings: PipelineConfig, recipe: str) -> PipelineConfig:
     return started.model_copy(update={"model": started.model.model_copy(update={"knowledge_cutoff": seen})})
 
 
-def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> PipelineConfig:
+def starting_model(settings: RunConfig, adapter: Path, recipe: str) -> RunConfig:
     """Settings that start from a model with an adapter merged in; the merged model is made if need be.
 
     Raises:
@@ -66,7 +67,7 @@ def starting_model(settings: PipelineConfig, adapter: Path, recipe: str) -> Pipe
     return merged
 
 
-def take_over(settings: PipelineConfig, last: retraining.Last | None) -> None:
+def take_over(settings: RunConfig, last: retraining.Last | None) -> None:
     """Begins the run with the stages of the last training that would come out the same."""
     run = begin_run(settings)
     taken = retraining.reuse(run, Path(last.run)) if last is not None else []

@@ -14,11 +14,12 @@ from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.client.schemas.objects import TaskRun
 from prefect.logging import get_run_logger
 
+from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.errors import PipelineError, StageError
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.files.provenance import changed_code
-from stonk_pipeline.pipeline import run as pipeline
 from stonk_pipeline.pipeline.publishing import publish_missed
+from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import StageResult, read_manifest
 from tasks import begin, board, slots
@@ -57,7 +58,7 @@ def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> d
     """Runs one step of a run in a child process, on accelerators that it has for itself.
 
     Args:
-        step: its name in `dag.FORECAST`.
+        step: its name in the run's graph.
         run_dir: directory of the run; its `config.json` holds the settings.
         settings: their digest.
         after: digests of the steps whose outputs this one reads, so that a rebuilt input is a new task input.
@@ -67,7 +68,7 @@ def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> d
     """
     del after
     logger = get_run_logger()
-    run = pipeline.open_run(Path(run_dir))
+    run = open_run(Path(run_dir))
     run.require_digest(settings)
     label = run.label(step)
     done_before = run.finished(step)
@@ -77,11 +78,13 @@ def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> d
         publish_missed(run, step)
         return done_before.model_dump(mode="json")
     showing = _Showing(label, run.title(step))
-    devices, wait = pipeline.devices(run.config, step), run.config.wait_minutes * 60
+    devices, wait = run.devices(step), run.config.wait_minutes * 60
     with slots.occupied(devices, f"{step} of {run.directory}", wait=wait, say=logger.warning) as held:
         board.start(label)
-        arguments, log = [step, "--run-dir", run_dir, "--settings", settings], run.directory / pipeline.LOG
-        child.run_child(arguments, run.config, log, showing.progress, logger.debug, locks=held)
+        arguments, log = [step, "--run-dir", run_dir, "--settings", settings], run.directory / LOG
+        child.run_child(
+            arguments, run.config, log, showing.progress, logger.debug, locks=held, smaller=run.spec(step).smaller
+        )
     result = run.finished(step)
     if result is None:
         raise StageError(run.why_not_done(step))
@@ -112,7 +115,7 @@ class _Showing:
         update_progress_artifact(self.artifact, progress=100.0)
 
 
-def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResult:
+def step_result(step: str, run: Run, *after: StageResult) -> StageResult:
     """The result of a step, from its task; a finished one is taken from Prefect's cache only if its files are whole."""
     whole = run.finished(step) is not None
     if whole:
@@ -133,14 +136,14 @@ def step_result(step: str, run: pipeline.Run, *after: StageResult) -> StageResul
     return StageResult.model_validate(result)
 
 
-def report(run: pipeline.Run, comparison: StageResult) -> None:
+def report(run: Run, comparison: StageResult) -> None:
     """Writes the report of a run, or of a fold."""
     write_report.with_options(name=run.label("report"))(
         str(run.directory), run.digest, {comparison.stage: comparison.digest}
     )
 
 
-def _say_if_code_changed(step: str, run: pipeline.Run) -> None:
+def _say_if_code_changed(step: str, run: Run) -> None:
     """A finished step is kept when its code changes: most changes do not matter, and only a person can tell."""
     changed = changed_code(read_manifest(run.stage_dir(step)).code)
     if changed:
@@ -164,9 +167,9 @@ def write_report(run_dir: str, settings: str, after: dict[str, str]) -> str:
     del after
     from prefect.artifacts import create_link_artifact
 
-    from stonk_pipeline.report.writing import write_report as write
+    from stonk_pipeline.commands.report import write_report as write
 
-    run = pipeline.open_run(Path(run_dir))
+    run = open_run(Path(run_dir))
     run.require_digest(settings)
     path, label = write(run.directory), run.label("report")
     create_link_artifact(key=label, link=path.as_uri(), link_text="report.html", description="Report of the run")

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from stonk_pipeline.commands import options
-from stonk_pipeline.config.recipes import AnyConfig, make_config, merge
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.config.validation import merge
+from stonk_pipeline.contracts import contract_of
+from stonk_pipeline.contracts.recipes import make_config
+from stonk_pipeline.contracts.runs import open_run, run_at
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
-from stonk_pipeline.evaluation.results import Comparison, read_comparison
-from stonk_pipeline.pipeline import graph, inputs
-from stonk_pipeline.pipeline import run as pipeline
 from stonk_pipeline.pipeline.base_model import resettled
+from stonk_pipeline.pipeline.graph import COMPARE
+from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.pipeline.run import discard as discard_step
 from stonk_pipeline.runs import interrupt
 from tasks import begin, board, server
 
@@ -42,11 +45,12 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
     console = Console()
     try:
         if args.run_dir is not None and not args.dry_run:
-            pipeline.open_run(Path(args.run_dir))
+            open_run(Path(args.run_dir))
             begin.take(Path(args.run_dir), "./run_pipeline.sh")  # before its settings are read, or stages removed
         config = _config(args)
-        if config.contract not in flows:
-            raise ConfigError(f"contract: {config.contract}: this flow is for another; use ./run_pipeline.sh")
+        contract = contract_of(config).name
+        if contract not in flows:
+            raise ConfigError(f"contract: {contract}: this flow is for another; use ./run_pipeline.sh")
         config = resettled(
             config, args.run_dir and Path(args.run_dir)
         )  # this, a wrong folder or symbol: said before a server is started
@@ -55,11 +59,11 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
 
             describe(config, console)
             return 0
-        inputs.bar_files(config)
-        inputs.news_files(config)
+        for step in run_at(Path(), config).graph.values():
+            step.files(config)
         discard(config, args.force)
         interrupt.raise_again()
-        return _run(flows[config.contract], config, console)
+        return _run(flows[contract], config, console)
     except KeyboardInterrupt:
         return interrupt.INTERRUPTED
     except (PipelineError, OSError) as error:
@@ -68,19 +72,19 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         return 1
 
 
-def _config(args: argparse.Namespace) -> AnyConfig:
+def _config(args: argparse.Namespace) -> RunConfig:
     """The settings of the options alone, or of a run that is continued with the options on top."""
     if args.run_dir is None:
         return options.resolve_config(args)
     directory = Path(args.run_dir)
     if args.recipe is not None:
         raise ConfigError(f"--continue keeps the settings of {directory}; change single ones with --set, not --recipe")
-    run = pipeline.open_run(directory)
-    changed = merge(options.overrides(args), {"run_dir": str(directory.resolve())})
+    run = open_run(directory)
+    changed = merge(options.overrides(args, run.contract), {"run_dir": str(directory.resolve())})
     return make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
 
 
-def discard(config: AnyConfig, stages: str) -> None:
+def discard(config: RunConfig, stages: str) -> None:
     """Removes what chosen stages of a continued run left, so that they run again.
 
     Raises:
@@ -88,19 +92,19 @@ def discard(config: AnyConfig, stages: str) -> None:
         BusyError: one of them is running.
     """
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
-    stages_there = graph.steps_of(config)
+    stages_there = contract_of(config).steps(config)
     unknown = [name for name in chosen if name not in stages_there]
     if unknown:
         raise ConfigError(f"--force {','.join(unknown)}: no such stage; there are {', '.join(stages_there)}")
     if chosen and config.run_dir is None:
         raise ConfigError("--force needs --continue RUN_DIR: a new run does every stage anyway")
     for name in chosen:
-        for run, step in pipeline.open_run(Path(str(config.run_dir))).steps():
+        for run, step in open_run(Path(str(config.run_dir))).steps():
             if step == name:
-                pipeline.discard(run, step)
+                discard_step(run, step)
 
 
-def _run(flow: Callable[[Any], str], config: AnyConfig, console: Console) -> int:
+def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int:
     begun = time.monotonic()
     _quiet(console)
     try:
@@ -115,7 +119,7 @@ def _run(flow: Callable[[Any], str], config: AnyConfig, console: Console) -> int
         _say_how_to_go_on(console)
         return 1
     minutes, seconds = divmod(time.monotonic() - begun, 60)
-    finish(pipeline.open_run(directory), console)
+    finish(open_run(directory), console)
     console.print(f"{minutes:.0f} min {seconds:.0f} s", style="dim")
     return 0
 
@@ -133,31 +137,7 @@ def _say_how_to_go_on(console: Console) -> None:
         console.print(f"./run_pipeline.sh --continue {begin.opened}", markup=False, highlight=False, soft_wrap=True)
 
 
-def finish(run: pipeline.Run, console: Console) -> None:
+def finish(run: Run, console: Console) -> None:
     """Prints the comparison, the verdict and where the report is."""
-    from stonk_pipeline.contracts.direction.scores.summary import LOG
-
-    directory = run.stage_dir("compare")
-    if run.config.contract == "forecast":
-        _print_forecasts(read_comparison(directory), console)
-    else:
-        console.print((directory / LOG).read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
+    run.contract.show(run.stage_dir(COMPARE), console)
     console.print(f"report: {run.directory / 'report.html'}", highlight=False, soft_wrap=True)
-
-
-def _print_forecasts(comparison: Comparison, console: Console) -> None:
-    table = Table(box=None, pad_edge=False)
-    headings = ("forecaster", "MAE, % of price", "skill over persistence", "interval", "one answer", "of attainable")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "forecaster" else "right")
-    for row in comparison.rows:
-        table.add_row(
-            row.name,
-            f"{row.mae:.3f}",
-            f"{row.skill:+.3f}",
-            f"{row.skill_low:+.3f} to {row.skill_high:+.3f}",
-            f"{row.single_skill:+.3f}",
-            "" if row.attained is None else f"{row.attained:.0%}",
-        )
-    console.print(table)
-    console.print(f"\n{comparison.verdict.finding}: {comparison.verdict.sentence}", style="bold", highlight=False)

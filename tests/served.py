@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from stonk_pipeline.pipeline import graph
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.pipeline.publishing import ADAPTER, ORIGIN
-from stonk_pipeline.pipeline.run import open_run
 from stonk_pipeline.runs.manifest import TIMED, file_digest, verify
 
 ROOT = Path(__file__).parents[1]
@@ -184,7 +184,7 @@ def digests(directory: Path) -> dict[str, str]:
     """Digest of each stage's outputs, of those without times of the clock."""
     run = open_run(directory)
     found = {}
-    for step in graph.FORECAST:
+    for step in STEPS:
         outputs = verify(run.stage_dir(step)).outputs
         found |= {f"{step}/{name}": digest for name, digest in outputs.items() if name not in TIMED}
     return found
@@ -194,7 +194,7 @@ def unpublished(directory: Path, expected: dict[str, str]) -> list[str]:
     """What is not as an undisturbed run's digests say where a run publishes its adapters, or does not belong there."""
     run = open_run(directory)
     wanted = {}
-    for step, spec in graph.FORECAST.items():
+    for step, spec in STEPS.items():
         if spec.publishes:
             begin = f"{step}/{ADAPTER}/"
             names = [name.removeprefix(begin) for name in expected if name.startswith(begin)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.commands.options import add_config_options, resolve_config
-from stonk_pipeline.config.recipes import recipe_names
+from stonk_pipeline.contracts.recipes import recipe_files
 
 from .cases import NUMBERS, Case, Reader, damaged, printable
 
@@ -138,5 +138,5 @@ def _sound(config: Any) -> bool:
     return bool(again == config) and printable(config.model_dump(mode="json"))
 
 
-assert recipe_names()
+assert recipe_files()
 READERS = [Reader("--set", set_cases, _resolve, _sound), Reader("recipes", recipe_cases, _resolve, _sound)]

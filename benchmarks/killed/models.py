@@ -9,9 +9,9 @@ from killed.steps import Facts, Step, Writer, missing
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.pipeline.publishing import publish_missed
-from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Stage, execute, output_files

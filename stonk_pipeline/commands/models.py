@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.pipeline.run import Run, open_run
+from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.child import report_progress
-
-NAME = "models"
 
 
 def add_command(commands: Any) -> None:
     """Adds `models` and its actions to the command line."""
-    parser = commands.add_parser(NAME, help="registered models: list, show, register, promote, rollback, prune")
+    parser = commands.add_parser("models", help="registered models: list, show, register, promote, rollback, prune")
+    parser.set_defaults(run=main)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--models-dir", default="models", help="where the registry lies (default: models)")
@@ -66,8 +66,9 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from stonk_pipeline.commands.models_tables import models_table, print_table
+    from stonk_pipeline.commands.models_tables import models_table
     from stonk_pipeline.registry.store import Registry
+    from stonk_pipeline.report.terminal import print_table
 
     registry = Registry(args.models_dir)
     keys = [key for key in registry.known_keys() if args.key in (None, key)]
@@ -79,8 +80,9 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from stonk_pipeline.commands.models_tables import entry_table, print_table, trials_table
+    from stonk_pipeline.commands.models_tables import entry_table, trials_table
     from stonk_pipeline.registry.store import Registry
+    from stonk_pipeline.report.terminal import print_table
 
     registry = Registry(args.models_dir)
     entry = registry.find(args.model)

@@ -2,19 +2,10 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.store import Registry
-
-
-def print_table(table: Table) -> None:
-    """Prints a table; where there is no terminal, as wide as it needs to be."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
 
 
 def models_table(registry: Registry, key: str) -> Table:

@@ -10,18 +10,23 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.recipes import merge
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.config.validation import merge
+from stonk_pipeline.contracts import contract_of
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.model_digest import model_digests
+from stonk_pipeline.files.roots import PathOrName
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.models.locations import base_directory, on_hub
-from stonk_pipeline.pipeline import graph
 from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.ingests import bars_digest
@@ -29,6 +34,34 @@ from stonk_pipeline.runs.manifest import MANIFEST, MARK, SCRATCH, file_digest, f
 
 BARS = "bars"
 """Directory below the results directory that keeps the bars of each training."""
+
+
+class RetrainConfig(Settings):
+    """What to train again when bars changed."""
+
+    data_dir: PathOrName = "bars"
+    """Folder of bars, as the ingest flow fills it; `embedded`: the generated market, which never changes."""
+    stocks: list[str] = Field(["all"], min_length=1)
+    """Symbols to train on; `all` takes every file of the folder."""
+    recipe: PathOrName = "default"
+    """A recipe's name, or a .yaml file."""
+    overrides: dict[str, Any] = Field({})
+    """Settings laid on the recipe, nested: `{"grpo_first": {"steps": 50}, "results_dir": "results"}`."""
+    start_from: PathOrName = "base"
+    """`base`: the recipe's model. `champion`: the champion of the registry, or the recipe's model while there is none.
+    Otherwise the directory of an adapter (`models/stonk-tiny/ALL/grpo_lora_2nd`). An adapter is merged into the
+    recipe's model, and the training goes on from there."""
+    force: bool = False
+    """Train even though neither bars nor settings changed."""
+
+    def pipeline_config(self) -> RunConfig:
+        """The settings of the training.
+
+        Raises:
+            ConfigError: no such recipe, or a setting is unknown or out of its bounds.
+        """
+        data = {"data": {"data_dir": self.data_dir, "stocks": self.stocks}}
+        return load_config(self.recipe, merge(self.overrides, data))
 
 
 class Last(BaseModel):
@@ -44,7 +77,7 @@ class Last(BaseModel):
     """Directory of the run."""
 
 
-def data_digest(config: PipelineConfig) -> str:
+def data_digest(config: RunConfig) -> str:
     """Digest of the bars that a training would read; for a folder of CSV files the one that an ingest records.
 
     Raises:
@@ -55,7 +88,7 @@ def data_digest(config: PipelineConfig) -> str:
     return bars_digest({symbol: digests[path] for symbol, path in files.items()})
 
 
-def settings_digest(config: PipelineConfig, start_from: str) -> str:
+def settings_digest(config: RunConfig, start_from: str) -> str:
     """Digest of what the results follow from besides the bars: settings, where training starts, and the base model.
 
     A model of the hub is as its revision says; where none is given, a newer commit of it is no reason to train again.
@@ -64,12 +97,13 @@ def settings_digest(config: PipelineConfig, start_from: str) -> str:
         StageError: the base model is not there.
     """
     placeless = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": ""})})
-    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in graph.FORECAST.items()}
+    steps = contract_of(config).steps(config)
+    stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in steps.items()}
     weights = {} if on_hub(config.model) else model_digests(base_directory(config.model))
     return json_digest([stages, start_from, weights])
 
 
-def read_last(config: PipelineConfig) -> Last | None:
+def read_last(config: RunConfig) -> Last | None:
     """The last training that finished; None if there is none, or its note is damaged."""
     try:
         return Last.model_validate_json(_note(config).read_bytes())
@@ -77,17 +111,17 @@ def read_last(config: PipelineConfig) -> Last | None:
         return None
 
 
-def write_last(config: PipelineConfig, last: Last) -> None:
+def write_last(config: RunConfig, last: Last) -> None:
     """Notes a finished training. Call it last: until then, a training that was killed is due again."""
     write_atomic(_note(config), last.model_dump_json(indent=2) + "\n")
 
 
-def _note(config: PipelineConfig) -> Path:
+def _note(config: RunConfig) -> Path:
     return Path(config.results_dir) / f"retrain_{config.stock_name}.json"
 
 
 @contextmanager
-def alone(config: PipelineConfig) -> Iterator[bool]:
+def alone(config: RunConfig) -> Iterator[bool]:
     """Holds the retraining of these stocks while the block runs; gives False if another process holds it.
 
     The system lets go of it when the process ends, however it ends.
@@ -103,7 +137,7 @@ def alone(config: PipelineConfig) -> Iterator[bool]:
         yield True
 
 
-def freeze_bars(config: PipelineConfig) -> PipelineConfig:
+def freeze_bars(config: RunConfig) -> RunConfig:
     """Keeps the bars as they are now, under their digest, and returns settings that read those.
 
     An ingest in the middle of a training then changes nothing for it, a retry continues with the same bars, and a run's
@@ -138,9 +172,9 @@ def reuse(run: Run, last: Path) -> list[str]:
     Returns:
         Names of the steps taken.
     """
-    earlier = Run(last, run.config)
+    earlier = run_at(last, run.config)
     taken = []
-    for name, step in graph.FORECAST.items():
+    for name, step in run.graph.items():
         source, target = earlier.stage_dir(name), run.stage_dir(name)
         if target.exists() or any(not (run.stage_dir(other) / MANIFEST).is_file() for other in step.needs.values()):
             continue
@@ -157,7 +191,7 @@ def _scratch(top: Path) -> Callable[[str, list[str]], list[str]]:
     return lambda folder, names: [name for name in names if Path(folder) == top and name in left]
 
 
-def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineConfig, str, Path]:
+def start_from_adapter(config: RunConfig, adapter: Path) -> tuple[RunConfig, str, Path]:
     """What it takes to train on from an adapter.
 
     Returns:
@@ -181,6 +215,6 @@ def start_from_adapter(config: PipelineConfig, adapter: Path) -> tuple[PipelineC
     return _with_model(config, str(target.resolve())), base, target
 
 
-def _with_model(config: PipelineConfig, name: str) -> PipelineConfig:
+def _with_model(config: RunConfig, name: str) -> RunConfig:
     changed = {"model": {"name": name, "revision": None}}
-    return PipelineConfig.model_validate(merge(config.model_dump(mode="json"), changed))
+    return type(config).model_validate(merge(config.model_dump(mode="json"), changed))

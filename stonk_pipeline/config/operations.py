@@ -1,22 +1,13 @@
-"""Settings of the flows that keep the pipeline going: ingest of new bars, and retraining when bars changed."""
+"""Settings of the ingest: where new bars come from, and what is done with them."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ConfigDict, Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, Settings
-from stonk_pipeline.config.recipes import load_config, merge, of_forecasts
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.files.roots import PathOrName, PathText
-
-MARKET_ZONE = "America/New_York"
-"""Time zone of the schedules below: they follow the exchange through daylight-saving changes."""
-INGEST_CRON = "30 17 * * 1-5"
-"""Weekdays, 90 minutes after the US close: sources lag behind the exchange."""
-RETRAIN_CRON = "30 18 * * 1-5"
-"""Weekdays, after the ingest. The event of changed bars comes first; this run catches up if it was missed."""
+from stonk_pipeline.files.roots import PathText
 
 
 class IngestConfig(Settings):
@@ -113,31 +104,3 @@ def _parts(address: str) -> tuple[SplitResult, str | None]:
             "address: its host or its port cannot be read; a port is a number up to 65535, and in a user or a password "
             "/ ? # @ : [ ] are written as %2F %3F %23 %40 %3A %5B %5D"
         ) from None
-
-
-class RetrainConfig(Settings):
-    """What to train again when bars changed."""
-
-    data_dir: PathOrName = "bars"
-    """Folder of bars, as the ingest flow fills it; `embedded`: the generated market, which never changes."""
-    stocks: list[str] = Field(["all"], min_length=1)
-    """Symbols to train on; `all` takes every file of the folder."""
-    recipe: PathOrName = "default"
-    """A recipe's name, or a .yaml file."""
-    overrides: dict[str, Any] = Field({})
-    """Settings laid on the recipe, nested: `{"grpo_first": {"steps": 50}, "results_dir": "results"}`."""
-    start_from: PathOrName = "base"
-    """`base`: the recipe's model. `champion`: the champion of the registry, or the recipe's model while there is none.
-    Otherwise the directory of an adapter (`models/stonk-tiny/ALL/grpo_lora_2nd`). An adapter is merged into the
-    recipe's model, and the training goes on from there."""
-    force: bool = False
-    """Train even though neither bars nor settings changed."""
-
-    def pipeline_config(self) -> PipelineConfig:
-        """The settings of the training.
-
-        Raises:
-            ConfigError: no such recipe, or a setting is unknown or out of its bounds.
-        """
-        data = {"data": {"data_dir": self.data_dir, "stocks": self.stocks}}
-        return of_forecasts(load_config(self.recipe, merge(self.overrides, data)), "retrain")

@@ -1,1 +1,17 @@
-"""Contracts: what a model is asked, what its answers earn in training, and how they are judged."""
+"""Lists the contracts: what a model is asked, what its answers earn in training, and how they are judged.
+
+Each is a package here that makes one `Contract`, named in this tuple and nowhere else in shared code. The first one's
+recipes are the default.
+"""
+
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contract import Contract
+from stonk_pipeline.contracts.direction import DIRECTION
+from stonk_pipeline.contracts.forecast import FORECAST
+
+CONTRACTS: tuple[Contract, ...] = (FORECAST, DIRECTION)
+
+
+def contract_of(config: RunConfig) -> Contract:
+    """The contract that settings belong to."""
+    return next(contract for contract in CONTRACTS if isinstance(config, contract.settings))

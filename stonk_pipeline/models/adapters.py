@@ -38,6 +38,16 @@ class Adapter:
     """Commit of that model, where it is one of the hub."""
 
 
+def require_adapter(directory: Path) -> None:
+    """Refuses a directory that holds no adapter at all, before anything else is looked at.
+
+    Raises:
+        ConfigError: it has no adapter_config.json.
+    """
+    if not (directory / CONFIG).is_file():
+        raise ConfigError(f"{directory}: no adapter there (it has no {CONFIG})")
+
+
 def read_adapter(directory: Path, base: Path | None = None, model: str | None = None) -> Adapter:
     """Checks an adapter whole: settings, shapes, and that every number is finite.
 

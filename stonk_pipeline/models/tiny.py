@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from preprocessing.dataset import STAGE
 from preprocessing.reading import read_split
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.runs.manifest import Progress, execute
 from stonk_pipeline.schema import Window
 from stonk_pipeline.text.form import Messages
@@ -67,14 +67,13 @@ def walk_windows(walks: Sequence[tuple[float, int, int]], seed: int) -> list[lis
     Returns:
         The windows of each walk.
     """
-    stage = FORECAST["preprocess"].load()
     groups = []
     with TemporaryDirectory() as scratch:
         for number, (daily_sd, window, horizon) in enumerate(walks):
             market = MarketConfig(kind="random_walk", tickers=10, days=1200, daily_sd=daily_sd, seed=1000 + number)
             data = DataConfig(market=market, window=window, horizon=horizon, split_ratio=5.0)
             directory = Path(scratch) / str(number)
-            execute(stage, PreprocessStage(data=data, seed=seed), {}, directory)
+            execute(STAGE, PreprocessStage(data=data, seed=seed), {}, directory)
             groups.append(read_split(directory, "full")[0])
     return groups
 

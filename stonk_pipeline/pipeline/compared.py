@@ -1,46 +1,28 @@
 """Whether a run's comparison is what its stage left, and of the models and windows that lie in the run."""
 
-from pathlib import Path
+from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict
-from stonk_pipeline.errors import ConfigError, StageError
-from stonk_pipeline.evaluation.results import Verdict
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import read_model
-from stonk_pipeline.pipeline.run import CONFIG, Run, open_run
+from stonk_pipeline.pipeline.graph import COMPARE
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import MANIFEST, MODEL, Manifest, read_manifest, verify
 
-COMPARE = "compare"
 DIRECTORY = "model_comparison"
+"""Of a run's comparison, whatever its contract."""
 
 
-def require_comparison(directory: Path) -> str:
-    """Checks a run's comparison before it is shown: its seal, every file of it, and the stages that it is of.
+class Verdict(BaseModel):
+    """What every verdict (`verdict.json`) says; what a contract says besides is kept as it is."""
 
-    A run that was given other settings since is not done any more, and may be shown all the same.
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
-    Args:
-        directory: of the run; its settings and the stages before may be missing.
-
-    Returns:
-        What a reader has to know of it, a sentence; empty if it is of the run as it lies there.
-
-    Raises:
-        StageError: the comparison is not finished, was changed since, or is of other stages than lie in the run.
-    """
-    manifest = verify(directory / DIRECTORY)
-    if not (directory / CONFIG).is_file():
-        return f"{CONFIG} is missing: what this run was to be compared with cannot be told."
-    try:
-        run = open_run(directory)
-    except ConfigError as error:
-        return f"The settings of this run cannot be read any more: {error}"
-    require_of_run(run, manifest)
-    if manifest.config != run.spec(COMPARE).settings(run.config).model_dump(mode="json"):
-        return (
-            f"This comparison was made on {manifest.finished[:10]} with other settings than the run has now; "
-            "--continue makes it anew."
-        )
-    return ""
+    model: str
+    finding: str
+    sentence: str
+    skill: float
+    low: float
+    high: float
 
 
 def require_of_run(run: Run, manifest: Manifest) -> None:
@@ -62,7 +44,7 @@ def require_of_run(run: Run, manifest: Manifest) -> None:
             )
 
 
-def verdict_of(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
+def verdict_of(run: Run, training: Manifest) -> Verdict | None:
     """The verdict of a run's comparison; None where it has not been made, or not of the model of this training.
 
     Raises:
@@ -75,5 +57,4 @@ def verdict_of(run: Run, training: Manifest) -> Verdict | CallVerdict | None:
     if training.digest not in manifest.inputs.values():
         return None
     require_of_run(run, manifest)
-    kind: type[Verdict] | type[CallVerdict] = Verdict if run.config.contract == "forecast" else CallVerdict
-    return read_model(directory / "verdict.json", kind, StageError, "run the comparison again")
+    return read_model(directory / "verdict.json", Verdict, StageError, "run the comparison again")

@@ -1,4 +1,4 @@
-"""A run: its directory, its settings, and what its steps (`dag`) read and leave there.
+"""A run: its directory, its settings, and what its steps read and leave there.
 
 The flows, the command line and the child processes all read the wiring here.
 """
@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config.recipes import AnyConfig, make_config
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contract import Contract
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.files import folders, locks
-from stonk_pipeline.files.untrusted import read_table
+from stonk_pipeline.files import locks
 from stonk_pipeline.models.locations import base_directory, base_location
-from stonk_pipeline.pipeline.graph import POOL, Step, Steps, steps_of
-from stonk_pipeline.pipeline.inputs import bar_files, news_files
+from stonk_pipeline.pipeline.graph import COMPARE, Step, Steps
 from stonk_pipeline.pipeline.places import CONFIG as CONFIG
 from stonk_pipeline.pipeline.places import FOLDS as FOLDS
 from stonk_pipeline.pipeline.places import LOG as LOG
@@ -38,21 +36,22 @@ from stonk_pipeline.runs.manifest import (
     model_digest,
     require_stage_dir,
     verify,
-    write_atomic,
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its directory and its settings."""
+    """A run: its directory, its settings, and the contract that they are of."""
 
     directory: Path
-    config: AnyConfig
+    config: Any
+    """Of the contract's own class."""
+    contract: Contract
 
     @property
     def graph(self) -> Steps:
         """Its steps in their order."""
-        return steps_of(self.config)
+        return self.contract.steps(self.config)
 
     def stage_dir(self, step: str) -> Path:
         """Directory of a step's outputs."""
@@ -75,12 +74,12 @@ class Run:
         }
         if number < count:  # the last fold's adapters have seen the most, and are the ones to use
             changes["models_dir"] = str(directory / "models")
-        return Run(directory, config.model_copy(update=changes))
+        return Run(directory, config.model_copy(update=changes), self.contract)
 
     def steps(self) -> list[tuple["Run", str]]:
         """All steps of this run in their order, each with the run that it belongs to: this one or a fold."""
         folds = [(fold, step) for fold in self.folds for step in self.graph]
-        return [*folds, (self, POOL.name)] if folds else [(self, step) for step in self.graph]
+        return [*folds, (self, COMPARE)] if folds else [(self, step) for step in self.graph]
 
     def spec(self, step: str) -> Step:
         """What a step is in this run.
@@ -90,7 +89,8 @@ class Run:
         """
         if step not in self.graph:
             raise StageError(f"{self.directory}: this run has no step {step}; it has {', '.join(self.graph)}")
-        return POOL if step == POOL.name and self.folds else self.graph[step]
+        pooled = self.contract.pooled
+        return pooled if pooled is not None and step == pooled.name and self.folds else self.graph[step]
 
     def label(self, step: str) -> str:
         """A step's name, unique among the folds: `sft`, `sft-2`."""
@@ -104,24 +104,28 @@ class Run:
 
     def inputs(self, step: str) -> dict[str, Path]:
         """Input name -> file or directory; the base model of a hub may not have been fetched yet."""
-        if self.spec(step) is POOL:
+        spec = self.spec(step)
+        if spec is self.contract.pooled:
             return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
-        if step == "preprocess":
-            return bar_files(self.config)
-        made = {name: self.stage_dir(other) for name, other in self.graph[step].needs.items() if self.runs(other)}
-        if self.loads_model(step):
+        made = {name: self.stage_dir(other) for name, other in spec.needs.items() if self.runs(other)}
+        if spec.loads_model:
             made[MODEL] = base_directory(self.config.model)
-        return made | (news_files(self.config) if step == "examples" else {})
+        return made | spec.files(self.config)
 
     def loads_model(self, step: str) -> bool:
         """Whether a step asks or trains the base model."""
-        return self.spec(step) is not POOL and step not in ("preprocess", "examples")
+        return self.spec(step).loads_model
 
     def runs(self, step: str) -> bool:
-        """Whether a step is part of this run: stage II is not, where a strict gate is not passed."""
-        if step != "stage-two" or not (self.stage_dir("gate") / MANIFEST).is_file():
+        """Whether a step is part of this run; one behind a gate is not, where the gate says so."""
+        gate = self.graph[step].gate
+        if not gate or not (self.stage_dir(gate) / MANIFEST).is_file():
             return True
-        return bool(verify(self.stage_dir("gate")).numbers["go_on"])
+        return bool(verify(self.stage_dir(gate)).numbers["go_on"])
+
+    def devices(self, step: str) -> list[str]:
+        """The accelerators that a step has to have for itself."""
+        return locks.accelerators(self.config.cuda_devices) if self.loads_model(step) else []
 
     def finished(self, step: str) -> StageResult | None:
         """The step's result if it is done and its files are whole."""
@@ -154,7 +158,7 @@ class Run:
             StageError: names the step that has to run first, and why; or what lies where its adapter is published.
         """
         require_publishable(self, step)
-        needed = earlier_steps(self.graph, step) if self.spec(step) is not POOL else []
+        needed = [] if self.spec(step) is self.contract.pooled else earlier_steps(self.graph, step)
         model = self._model_digest() if self.loads_model(step) else None
         for other in filter(self.runs, needed):
             try:
@@ -167,7 +171,7 @@ class Run:
                     f"{base_directory(self.config.model)} now; put the other back, or run {other} again"
                 )
             # Other stages may be given other settings one by one; windows of another shape or market fit none of them.
-            if other == "preprocess" and self.finished(other) is None:
+            if not self.graph[other].needs and self.finished(other) is None:
                 raise StageError(
                     f"{self.stage_dir(other)}: finished {manifest.finished} with other settings or inputs than "
                     f"{step} is to run with; run {other} again with the same options, or leave the options out"
@@ -221,11 +225,6 @@ def earlier_steps(graph: Steps, step: str) -> list[str]:
     return [name for name in graph if name in needed]
 
 
-def devices(config: RunConfig, step: str) -> list[str]:
-    """The accelerators that a step has to have for itself."""
-    return [] if step == "preprocess" else locks.accelerators(config.cuda_devices)
-
-
 def discard(run: Run, step: str) -> None:
     """Removes all that a step left, its checkpoints as well, so that it runs from its beginning.
 
@@ -242,7 +241,7 @@ def discard(run: Run, step: str) -> None:
         (out / MARK).unlink()
 
 
-def new_directory(config: AnyConfig, timestamp: str) -> Path:
+def new_directory(config: RunConfig, timestamp: str) -> Path:
     """Where a new run lies: `{results_dir}/{STOCK}_{timestamp}`."""
     return Path(config.results_dir) / f"{config.stock_name}_{timestamp}"
 
@@ -259,33 +258,3 @@ def alone_in(directory: Path, holder: str, *, wait: float = 0.0) -> Iterator[Non
     directory.mkdir(parents=True, exist_ok=True)
     with locks.held(directory / LOCK, holder, f"{directory}: this run", wait=wait):
         yield
-
-
-def write_run(directory: Path, config: AnyConfig) -> Run:
-    """Makes or reopens a run's directory, and those of its folds, and writes the resolved settings there.
-
-    Raises:
-        StageError: the directory holds what is not a run's.
-    """
-    require_run_dir(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    folders.sweep(directory)
-    write_atomic(directory / CONFIG, config.model_dump_json(indent=2))
-    run = Run(directory.resolve(), config)
-    for fold in run.folds:
-        write_run(fold.directory, fold.config)
-    return run
-
-
-def open_run(directory: Path) -> Run:
-    """Reads a run's settings.
-
-    Raises:
-        StageError: the directory is not a run.
-    """
-    path = directory / CONFIG
-    try:
-        settings = read_table(path, StageError, "begin a run with the preprocess step")
-    except FileNotFoundError as error:
-        raise StageError(f"{path}: no such file; begin a run with the preprocess step") from error
-    return Run(directory.resolve(), make_config(settings, source=str(path)))

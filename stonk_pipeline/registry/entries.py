@@ -8,26 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from preprocessing import reading
-from stonk_pipeline.config.recipes import AnyConfig, make_config
-from stonk_pipeline.contracts.direction.cases import read_examples
-from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict
 from stonk_pipeline.errors import RegistryError, StageError
-from stonk_pipeline.evaluation.results import Verdict
 from stonk_pipeline.files import folders
-from stonk_pipeline.files.untrusted import is_name, read_model, read_table, shown
-from stonk_pipeline.pipeline.compared import verdict_of
+from stonk_pipeline.files.untrusted import is_name, read_model, shown
+from stonk_pipeline.pipeline.compared import Verdict, verdict_of
 from stonk_pipeline.pipeline.places import ENTRY as ENTRY
 from stonk_pipeline.pipeline.run import ADAPTER, Run
 from stonk_pipeline.runs.manifest import json_digest, output_files, verify, write_atomic
 
-DATA = {"forecast": "preprocess", "direction": "examples"}
-"""Contract -> the step whose output the trainings read."""
-SETTINGS = {
-    "forecast": ("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft", "grpo_second", "seed"),
-    "direction": ("data", "prompt", "model", "examples", "clock", "shape", "stage_one", "stage_two", "seed"),
-}
-"""Contract -> the settings that a training follows from: not where files lie, nor how it is judged afterwards."""
 ID_LENGTH = 12
 
 
@@ -63,7 +51,7 @@ class Entry(BaseModel):
     versions: dict[str, str]
     git_commit: str | None
     seed: int
-    verdict: Verdict | CallVerdict | None
+    verdict: Verdict | None
     """Of the run's own comparison."""
     pruned: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\dT")
     """When its adapter was deleted (UTC)."""
@@ -82,11 +70,6 @@ class Entry(BaseModel):
         return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude={"seal"}))})
 
     @property
-    def settings(self) -> AnyConfig:
-        """The settings of its run."""
-        return make_config(self.config, source=f"entry {self.id}")
-
-    @property
     def stocks(self) -> list[str]:
         """What it was trained on."""
         return sorted(self.data["stocks"])
@@ -102,26 +85,25 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
     Raises:
         StageError: the run's dataset or training is not finished, or is damaged; or its comparison is.
     """
-    contract, step = run.config.contract, last_training(run)
-    training, data = verify(run.stage_dir(step)), verify(run.stage_dir(DATA[contract]))
+    step, read = last_training(run), run.contract.training(run)
+    training, data = verify(run.stage_dir(step)), verify(run.stage_dir(read.step))
     if data.digest not in training.inputs.values():
         raise StageError(f"{run.directory}: {step} was trained on another dataset than lies there; run it again")
     files = output_files(run.stage_dir(step) / ADAPTER)
     config = run.config.model_dump(mode="json")
-    first, last, seen = _dates(run)
     return Entry(
-        id=json_digest([files, data.digest, {name: config[name] for name in SETTINGS[contract]}])[:ID_LENGTH],
-        key=key_of(run.config),
+        id=json_digest([files, data.digest, {name: config[name] for name in run.contract.distinguishing}])[:ID_LENGTH],
+        key=key_of(run),
         registered=now(),
         step=step,
         run=str(run.directory),
         base_model=run.config.model.name,
         adapter=files,
         data_digest=data.digest,
-        data=_description(run),
-        train_first=first,
-        train_last=last,
-        seen_until=max(seen, parents_seen, run.config.model.knowledge_cutoff or ""),
+        data=read.about,
+        train_first=read.first,
+        train_last=read.last,
+        seen_until=max(read.seen_until, parents_seen, run.config.model.knowledge_cutoff or ""),
         config=config,
         versions=training.versions,
         git_commit=training.git_commit,
@@ -135,9 +117,9 @@ def last_training(run: Run) -> str:
     return [name for name, step in run.graph.items() if step.publishes and run.runs(name)][-1]
 
 
-def key_of(config: AnyConfig) -> str:
-    """`{MODEL}/{STOCK}`: what a model of these settings can be champion of; callers of directions are apart."""
-    return f"{config.model_name}/{config.stock_name}" + ("" if config.contract == "forecast" else f"-{config.contract}")
+def key_of(run: Run) -> str:
+    """`{MODEL}/{STOCK}`: what a run's last model can be champion of; models of two contracts are apart."""
+    return f"{run.config.model_name}/{run.config.stock_name}{run.contract.suffix}"
 
 
 def now() -> str:
@@ -155,28 +137,6 @@ def now_after(stamps: Iterable[str]) -> str:
     except (ValueError, OverflowError) as error:
         raise RegistryError(f"{shown(latest)}: no time that anything can come after; put back what it was") from error
     return following.isoformat(timespec="microseconds")
-
-
-def _description(run: Run) -> dict[str, Any]:
-    """What the dataset says of itself; of records, which stocks there are."""
-    if "preprocess" in run.graph:
-        return read_table(run.stage_dir("preprocess") / "dataset.json", StageError, "run the preprocessing stage again")
-    decisions = read_examples(run.stage_dir("examples"), "natural").decisions
-    return {"stocks": {stock: {} for stock in sorted({decision.window.stock for decision in decisions})}}
-
-
-def _dates(run: Run) -> tuple[str, str, str]:
-    """(first decision date in training, last day of training targets, last day of validation targets), ISO."""
-    if run.config.contract == "direction":
-        known, held_out = (read_examples(run.stage_dir("examples"), name) for name in ("natural", "val"))
-        last = max(movement.end for movement in known.movements)
-        ends = [last, *(movement.end for movement in held_out.movements)]
-        return min(decision.window.date for decision in known.decisions), last, max(ends)
-    directory = run.stage_dir("preprocess")
-    windows, train = reading.read_split(directory, "train")
-    _, val = reading.read_split(directory, "val")
-    last = max(target.end for target in train)
-    return min(window.date for window in windows), last, max([last, *(target.end for target in val)])
 
 
 def store(entry: Entry, adapter: Path, directory: Path) -> None:

@@ -17,3 +17,5 @@ class Losses(NamedTuple):
     """Of persistence, or of the better baseline of called directions."""
     dates: list[str]
     ends: list[str]
+    against: str
+    """What the baseline is called in a sentence."""

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files import folders, journal
 from stonk_pipeline.pipeline.run import ADAPTER, Run
@@ -221,9 +220,9 @@ class Registry:
         trials.append(self.directory(key), self.champions(key), content)
 
 
-def strategies_tried(config: PipelineConfig, before: str) -> int:
-    """Comparisons that a key had seen before a moment (UTC, ISO 8601): what a run allows for in its own scores."""
-    registry, key = Registry(config.models_dir), entries.key_of(config)
+def strategies_tried(run: Run, before: str) -> int:
+    """Comparisons that a run's key had seen before a moment (UTC, ISO 8601): what it allows for in its own scores."""
+    registry, key = Registry(run.config.models_dir), entries.key_of(run)
     return sum(trial["stamp"] < before and trials.tested(trial) for trial in registry.trials(key))
 
 

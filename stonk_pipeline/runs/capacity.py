@@ -7,18 +7,6 @@ from pathlib import Path
 
 from stonk_pipeline.errors import CapacityError
 
-SMALLER = {
-    "grpo-first": "lower grpo_first.micro_batch (answers in one pass), or model.max_seq_length",
-    "grpo-second": "lower grpo_second.micro_batch (answers in one pass), or model.max_seq_length",
-    "sft": "lower sft.micro_batch, or model.max_seq_length",
-    "sample": "lower model.gpu_memory_utilization, model.max_seq_length or sampling.samples",
-    "stage-one": "lower stage_one.micro_batch (answers in one pass), or model.max_seq_length",
-    "stage-two": "lower stage_two.micro_batch (answers in one pass), or model.max_seq_length",
-    "gate": "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples",
-    "compare": "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples",
-    "preprocess": "take fewer stocks (data.stocks), or a larger data.stride",
-}
-"""What makes a step need less memory."""
 FULL_BYTES = 1 << 20
 _MEMORY = (
     "out of memory",
@@ -30,8 +18,15 @@ _MEMORY = (
 )
 
 
-def explain(error: BaseException, step: str, run_dir: Path) -> CapacityError | None:
-    """What to do about an unexpected error that comes from too little memory or disk; None for any other error."""
+def explain(error: BaseException, step: str, run_dir: Path, smaller: str) -> CapacityError | None:
+    """What to do about an unexpected error that comes from too little memory or disk; None for any other error.
+
+    Args:
+        error: what was raised.
+        step: in which it was.
+        run_dir: directory of the run.
+        smaller: what makes the step need less memory (`Step.smaller`).
+    """
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:
@@ -40,7 +35,7 @@ def explain(error: BaseException, step: str, run_dir: Path) -> CapacityError | N
             return CapacityError(_disk(step, run_dir, found))
         if _is_memory(found):
             first = str(found).strip().splitlines()[0] if str(found).strip() else type(found).__name__
-            return CapacityError(f"{step}: out of memory ({first:.200}); {SMALLER.get(step, 'use a smaller model')}")
+            return CapacityError(f"{step}: out of memory ({first:.200}); {smaller}")
         if "No space left on device" in str(found):  # from libraries that write in Rust or C++
             return CapacityError(_disk(step, run_dir, found))
         found = found.__cause__ or found.__context__
@@ -72,6 +67,6 @@ def _place(error: BaseException) -> Path | None:
     return Path(os.fsdecode(name)).absolute() if isinstance(name, str | bytes) else None
 
 
-def killed_hint(step: str) -> str:
-    """What to look at when a step was killed without a word."""
-    return f"if nobody stopped it, the system ran out of memory: {SMALLER.get(step, 'use a smaller model')}"
+def killed_hint(smaller: str) -> str:
+    """What to do when a step was killed without a word; `smaller` makes it need less memory (`Step.smaller`)."""
+    return f"if nobody stopped it, the system ran out of memory: {smaller}"

@@ -31,6 +31,7 @@ def run_child(
     line: Callable[[str], None],
     *,
     locks: tuple[int, ...] = (),
+    smaller: str = "use a smaller model",
 ) -> None:
     """Runs `python -m stonk_pipeline <arguments>` and waits for it.
 
@@ -41,6 +42,7 @@ def run_child(
         progress: receives the child's progress.
         line: receives each other line.
         locks: descriptors of locks that the child holds as well, so that they are not free before it has ended.
+        smaller: what makes the command need less memory, for the message where it was killed.
 
     Raises:
         PipelineError: of the class that the child raised, with its message.
@@ -70,12 +72,12 @@ def run_child(
     if error is not None:
         raise error
     if code:
-        raise errors.StageError(_obituary(arguments[0], code, tail, log))
+        raise errors.StageError(_obituary(arguments[0], code, tail, log, smaller))
 
 
-def _obituary(step: str, code: int, tail: list[str], log: Path) -> str:
+def _obituary(step: str, code: int, tail: list[str], log: Path, smaller: str) -> str:
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    hint = f"\n{killed_hint(step)}" if code == -signal.SIGKILL else ""
+    hint = f"\n{killed_hint(smaller)}" if code == -signal.SIGKILL else ""
     return f"{step} {how}; its last words:\n" + "\n".join(tail) + f"{hint}\nAll of it: {log}"
 
 

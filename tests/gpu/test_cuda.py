@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.contracts.direction.steps import STEPS as DIRECTION
+from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.models import load
-from stonk_pipeline.pipeline.graph import DIRECTION, FORECAST
-from stonk_pipeline.pipeline.run import Run, write_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.child import run_child
 from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.engines import Draws, VllmEngine

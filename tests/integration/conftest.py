@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.pipeline.run import Run, open_run
+from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.pipeline.run import Run
 from tests.served import TINY, Served, digests, serving
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.pipeline import graph
+from stonk_pipeline.contracts.forecast.steps import STEPS
 from tests import browser
 from tests.served import Served
 
@@ -21,7 +21,7 @@ def test_retry_button_completes_a_failed_run(
 ) -> None:
     run, _ = undisturbed
     pictures = Path(pytestconfig.getoption("--pictures") or tmp_path / "pictures")
-    stage = served.directory(run) / graph.FORECAST["compare"].directory
+    stage = served.directory(run) / STEPS["compare"].directory
     saved = stage.with_name("saved")
     stage.rename(saved)
     stage.write_text("in the way of the stage's directory")

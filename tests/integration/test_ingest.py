@@ -21,8 +21,8 @@ from preprocessing.ingest import store
 from preprocessing.ingest.sources import make_source
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
+from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.market.bars import generate
-from stonk_pipeline.pipeline import graph
 from stonk_pipeline.records import ingests
 from stonk_pipeline.runs.manifest import read_manifest
 from tests.served import Patient
@@ -233,6 +233,6 @@ def test_other_settings_of_the_comparison_run_the_comparison_alone(place: Place)
     (done,) = wait_for(lambda: ended([place.api("GET", f"/flow_runs/{run['id']}")]), 400)
     assert done["state_name"] == "Completed", done["state"]["message"]
     (after,) = set((place.folder / "results").glob("ALL_*")) - {before}
-    stages = {step.name: step.directory for step in graph.FORECAST.values()}
+    stages = {step.name: step.directory for step in STEPS.values()}
     manifests = {name: (read_manifest(before / path), read_manifest(after / path)) for name, path in stages.items()}
     assert [name for name, (old, new) in manifests.items() if old != new] == ["compare"]

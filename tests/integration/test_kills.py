@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.pipeline import graph
-from stonk_pipeline.pipeline.run import open_run, write_run
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.runs import open_run, write_run
 from stonk_pipeline.runs.manifest import verify
 from tests.served import ROOT, Served, digests, environment, of_home, unpublished
 
@@ -33,10 +33,10 @@ def find(served: Served, words: str, seconds: float = 120) -> int:
 
 def training(served: Served, run: str) -> None:
     """Has a finished run do a training again, and returns while it trains."""
-    shutil.rmtree(served.directory(run) / graph.FORECAST[STAGE].directory)
+    shutil.rmtree(served.directory(run) / STEPS[STAGE].directory)
     served.retry(run)
     find(served, f"-m stonk_pipeline {STAGE}")
-    state = served.directory(run) / graph.FORECAST[STAGE].directory / "checkpoints" / "state"
+    state = served.directory(run) / STEPS[STAGE].directory / "checkpoints" / "state"
     until = time.monotonic() + 120
     while not state.is_dir():
         assert time.monotonic() < until
@@ -89,7 +89,7 @@ def test_killed_stage_fails_the_run_and_does_not_count_as_finished(
     os.kill(find(served, f"-m stonk_pipeline {STAGE}"), signal.Signals[name])
     assert served.wait(run, seconds=10) == "FAILED"
     assert nobody_left(served)
-    assert not (served.directory(run) / graph.FORECAST[STAGE].directory / "manifest.json").exists()
+    assert not (served.directory(run) / STEPS[STAGE].directory / "manifest.json").exists()
     assert f"was killed by {name}" in (served.directory(run) / "pipeline.log").read_text()
     completes(served, run, expected)
 
@@ -145,7 +145,7 @@ def test_run_of_the_command_line_that_is_killed_does_not_stay_running(
     run, expected = undisturbed
     directory = served.results / "killed-by-hand"
     shutil.copytree(served.directory(run), directory)
-    shutil.rmtree(directory / graph.FORECAST[STAGE].directory)
+    shutil.rmtree(directory / STEPS[STAGE].directory)
     command = [sys.executable, "-m", "flows.train_flow", "--continue", str(directory)]
     settings = environment(tmp_path)
     with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.DEVNULL) as flow:
@@ -190,11 +190,11 @@ def test_full_disk_is_said_and_loses_no_finished_stage(
     original = open_run(served.directory(run))
     directory = small_disk / "run"
     for step in ("preprocess", "sample"):
-        shutil.copytree(original.stage_dir(step), directory / graph.FORECAST[step].directory)
-    (directory / graph.FORECAST["grpo-first"].directory).mkdir()
+        shutil.copytree(original.stage_dir(step), directory / STEPS[step].directory)
+    (directory / STEPS["grpo-first"].directory).mkdir()
     for path in original.stage_dir("grpo-first").iterdir():
         if path.name != "checkpoints":
-            target = directory / graph.FORECAST["grpo-first"].directory / path.name
+            target = directory / STEPS["grpo-first"].directory / path.name
             shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
     config = original.config.model_copy(update={"models_dir": str(tmp_path / "models")})
     write_run(directory, config)
@@ -206,9 +206,9 @@ def test_full_disk_is_said_and_loses_no_finished_stage(
     assert full.returncode == 1
     assert full.stderr.splitlines()[-1].startswith(f"error: {STAGE}: the disk is full ("), full.stderr[-2000:]
     for step in ("preprocess", "grpo-first", "sample"):
-        verify(directory / graph.FORECAST[step].directory)
+        verify(directory / STEPS[step].directory)
     filler.unlink()
     done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
-    adapter = verify(directory / graph.FORECAST[STAGE].directory).outputs["adapter/adapter_model.safetensors"]
+    adapter = verify(directory / STEPS[STAGE].directory).outputs["adapter/adapter_model.safetensors"]
     assert adapter == expected[f"{STAGE}/adapter/adapter_model.safetensors"]

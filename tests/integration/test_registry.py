@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.pipeline import graph
-from stonk_pipeline.pipeline.run import Run, open_run
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.forward_log import read
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
@@ -57,7 +58,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     changes = [part for key, value in SHORT.items() for part in ("--set", f"{key}={value}")]
     begin = ["--recipe", "small", "--models-dir", str(root / "models"), *changes]
     command("preprocess", *first, *begin)
-    for step in list(graph.FORECAST)[1:]:
+    for step in list(STEPS)[1:]:
         command(step, *first)
     shutil.copytree(root / "first", root / "second")
     second = ["--run-dir", str(root / "second")]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.pipeline.run import Run, write_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult, file_digest
 from stonk_pipeline.training.checkpoints import last_whole_checkpoint
 

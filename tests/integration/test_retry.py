@@ -7,14 +7,14 @@ import time
 
 import pytest
 
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.files import locks
-from stonk_pipeline.pipeline import graph
-from stonk_pipeline.pipeline.run import open_run
 from stonk_pipeline.runs.manifest import output_files, read_manifest
 from tests.served import ROOT, Served, digests, environment
 
 Undisturbed = tuple[str, dict[str, str]]
-STEPS = list(graph.FORECAST)
+STEPS = list(STEPS)
 
 
 def attempt(served: Served, run: str) -> tuple[str, dict[str, str]]:
@@ -29,8 +29,8 @@ def attempt(served: Served, run: str) -> tuple[str, dict[str, str]]:
 def test_retry_runs_the_failed_stage_and_no_finished_one(served: Served, undisturbed: Undisturbed, step: str) -> None:
     run, expected = undisturbed
     directory = served.directory(run)
-    out = directory / graph.FORECAST[step].directory
-    finished = {other: read_manifest(directory / graph.FORECAST[other].directory).finished for other in STEPS}
+    out = directory / STEPS[step].directory
+    finished = {other: read_manifest(directory / STEPS[other].directory).finished for other in STEPS}
     shutil.rmtree(out)
     out.write_text("in the way of the stage's directory")
     ended, states = attempt(served, run)
@@ -46,7 +46,7 @@ def test_retry_runs_the_failed_stage_and_no_finished_one(served: Served, undistu
     assert served.directory(run) == directory
     assert digests(directory) == expected
     for other in STEPS:
-        now = read_manifest(directory / graph.FORECAST[other].directory).finished
+        now = read_manifest(directory / STEPS[other].directory).finished
         assert (now == finished[other]) == (other != step), other
 
 
@@ -54,7 +54,7 @@ def test_retry_rebuilds_a_truncated_output_and_publishes_what_is_missing_and_not
     served: Served, undisturbed: Undisturbed
 ) -> None:
     run, expected = undisturbed
-    published = open_run(served.directory(run)).models_dir / graph.FORECAST["grpo-second"].publishes
+    published = open_run(served.directory(run)).models_dir / STEPS["grpo-second"].publishes
     adapter = output_files(published)
     shutil.rmtree(published)
     path = served.directory(run) / "sft_data_generation" / "rejected.csv"
@@ -68,7 +68,7 @@ def test_retry_rebuilds_a_truncated_output_and_publishes_what_is_missing_and_not
 
 def test_busy_stage_is_tried_again_by_itself(served: Served, undisturbed: Undisturbed) -> None:
     run, _ = undisturbed
-    out = served.directory(run) / graph.FORECAST["preprocess"].directory
+    out = served.directory(run) / STEPS["preprocess"].directory
     (out / "manifest.json").unlink()
     before = len(served.tasks(run))
     with locks.held(out / ".lock", "this test", "the stage"):
@@ -83,7 +83,7 @@ def test_busy_stage_is_tried_again_by_itself(served: Served, undisturbed: Undist
 
 def test_retry_says_that_code_has_changed(served: Served, undisturbed: Undisturbed) -> None:
     run, _ = undisturbed
-    path = served.directory(run) / graph.FORECAST["compare"].directory / "manifest.json"
+    path = served.directory(run) / STEPS["compare"].directory / "manifest.json"
     manifest = read_manifest(path.parent)
     name = "stonk_pipeline/evaluation/metrics.py"
     other = manifest.model_copy(update={"code": manifest.code | {name: "0" * 16}})
@@ -100,7 +100,7 @@ def test_command_line_prints_how_to_go_on_and_goes_on(served: Served, undisturbe
     run, expected = undisturbed
     directory = served.home / "results" / "by-hand"
     shutil.copytree(served.directory(run), directory)
-    stage = directory / graph.FORECAST["compare"].directory
+    stage = directory / STEPS["compare"].directory
     shutil.rmtree(stage)
     stage.write_text("in the way")
     failed = continued(served, str(directory))
@@ -108,12 +108,12 @@ def test_command_line_prints_how_to_go_on_and_goes_on(served: Served, undisturbe
     command = failed.stdout.strip().splitlines()[-1]
     assert command == f"./run_pipeline.sh --continue {directory}"
     stage.unlink()
-    before = read_manifest(directory / graph.FORECAST["sft"].directory).finished
+    before = read_manifest(directory / STEPS["sft"].directory).finished
     done = continued(served, str(directory), "--force", "preprocess")
     assert done.returncode == 0, done.stdout + done.stderr
     assert digests(directory) == expected
-    assert read_manifest(directory / graph.FORECAST["sft"].directory).finished == before
-    assert read_manifest(directory / graph.FORECAST["preprocess"].directory).finished > before
+    assert read_manifest(directory / STEPS["sft"].directory).finished == before
+    assert read_manifest(directory / STEPS["preprocess"].directory).finished > before
     shutil.rmtree(directory)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.load import base_location, load_tokenizer
-from stonk_pipeline.pipeline import graph, run
+from stonk_pipeline.pipeline import run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import read_manifest, verify
@@ -37,7 +38,7 @@ def test_flow_leaves_the_layout_of_the_specification(small_run: run.Run) -> None
         assert (small_run.models_dir / name / "adapter_model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("step", graph.FORECAST)
+@pytest.mark.parametrize("step", STEPS)
 def test_flow_leaves_whole_stages(small_run: run.Run, step: str) -> None:
     manifest = verify(small_run.stage_dir(step))
     assert manifest.outputs

@@ -8,13 +8,14 @@ from rich.console import Console
 
 from stonk_pipeline import cli
 from stonk_pipeline.commands import plan
-from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.contracts.recipes import load_config, make_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.models.locations import EMBEDDED_MODELS, base_directory, base_location
 from stonk_pipeline.models.readiness import context_length, require_model
 from stonk_pipeline.models.weights import read_header
-from stonk_pipeline.pipeline.run import CONFIG, Run, write_run
+from stonk_pipeline.pipeline.run import CONFIG, Run
 
 TINY = EMBEDDED_MODELS["stonk-tiny"]
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from preprocessing.dataset import preprocess
+from stonk_pipeline.commands.report import write_report
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.direction.make.stage import run as make_examples
@@ -33,7 +34,6 @@ from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import percent
-from stonk_pipeline.report.writing import write_report
 from tests.sealing import seal
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"

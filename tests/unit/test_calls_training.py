@@ -10,17 +10,18 @@ from preprocessing import dataset as preprocessing_dataset
 from stonk_pipeline.cli import build_parser
 from stonk_pipeline.commands.options import resolve_config
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.config.recipes import load_config, make_config
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import read_examples
 from stonk_pipeline.contracts.direction.lesson import KNOWN, CallBook, CallReward, validation_figures
 from stonk_pipeline.contracts.direction.make import stage as examples_stage
 from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Outcome
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
+from stonk_pipeline.contracts.recipes import load_config, make_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.models.load import join_adapters
-from stonk_pipeline.pipeline.run import Run, write_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable
 

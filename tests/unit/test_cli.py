@@ -11,10 +11,10 @@ import pytest
 from stonk_pipeline import __version__
 from stonk_pipeline.cli import build_parser, main
 from stonk_pipeline.commands.options import OPTIONS, resolve_config
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.pipeline import graph
-from stonk_pipeline.pipeline.run import write_run
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--set", "data.market.tickers=1", "--set", "data.market.days=400")
@@ -276,7 +276,7 @@ def test_main_offers_every_step(capsys):
             main(arguments)
         assert caught.value.code == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in (*graph.FORECAST, "report", "build-tiny", "--set KEY=VALUE", __version__))
+    assert all(name in said for name in (*STEPS, "report", "build-tiny", "--set KEY=VALUE", __version__))
 
 
 def python(*arguments, **variables):

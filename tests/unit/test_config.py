@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.recipes import load_config, make_config, merge, recipe_names
 from stonk_pipeline.config.training import GRPOConfig
+from stonk_pipeline.config.validation import merge
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.recipes import load_config, make_config, recipe_files
 from stonk_pipeline.errors import ConfigError
 
 
@@ -151,7 +152,7 @@ def test_settings_of_two_runs_share_nothing_that_can_change():
     assert PipelineConfig().data.stocks == ["all"]
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", recipe_files())
 def test_settings_come_back_from_json(name):
     lora = {"stage_one": {"lora": {"alpha": 5}}} if name.startswith("direction") else {"lora": {"alpha": 5}}
     config = load_config(name, {"cuda_devices": "0,1", "data": {"stocks": ["AAPL", "GE"]}} | lora)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline import cli
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.files import folders, journal, locks
 from stonk_pipeline.pipeline.publishing import ADAPTER, ORIGIN, publish
-from stonk_pipeline.pipeline.run import CONFIG, write_run
+from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import LOCK, Stage, execute

@@ -10,19 +10,19 @@ from preprocessing import reading
 from preprocessing.dataset import STAGE as PREPROCESS
 from preprocessing.splits import SplitDates, fold_dates
 from stonk_pipeline.cli import main
+from stonk_pipeline.commands.report import write_report
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonStage
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.contracts.forecast.scores import evidence, folds
 from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.scores.stage import finish
+from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import open_run, require_comparison, write_run
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.market.bars import generate
-from stonk_pipeline.pipeline.compared import require_comparison
-from stonk_pipeline.pipeline.graph import FORECAST
-from stonk_pipeline.pipeline.run import Run, open_run, write_run
-from stonk_pipeline.report.writing import write_report
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import MANIFEST, Manifest, execute, output_files
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 

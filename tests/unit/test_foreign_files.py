@@ -9,14 +9,15 @@ import pytest
 
 from preprocessing.ingest import store
 from stonk_pipeline.config.operations import IngestConfig
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.contracts.forecast.page.runs import write_runs_page
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, LogError, RegistryError, StageError
 from stonk_pipeline.files import journal, locks
 from stonk_pipeline.files.model_digest import cache
 from stonk_pipeline.pipeline import places
 from stonk_pipeline.pipeline.publishing import publish
-from stonk_pipeline.pipeline.run import LOG, alone_in, write_run
+from stonk_pipeline.pipeline.run import LOG, alone_in
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.ingests import Ingest
 from stonk_pipeline.registry.store import Registry

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from stonk_pipeline.cli import build_parser
 from stonk_pipeline.config.data import MarketConfig
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.contracts.forecast.live import make as making
 from stonk_pipeline.contracts.forecast.live.files import keep, write_files
 from stonk_pipeline.contracts.forecast.live.forecaster import Forecaster
 from stonk_pipeline.contracts.forecast.live.make import make
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records.forward_log import append

@@ -14,7 +14,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.contracts.direction import lesson as calls
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import Examples
@@ -25,6 +24,7 @@ from stonk_pipeline.contracts.forecast.kept_answers import lessons
 from stonk_pipeline.contracts.forecast.lesson import _rows
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.question import messages as ask_forecast
+from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render

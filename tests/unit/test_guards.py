@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from stonk_pipeline import contracts
-from stonk_pipeline.config.recipes import RECIPES, load_config, recipe_names
+from stonk_pipeline.contracts.recipes import load_config, recipe_files
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,10 +64,10 @@ def modules(*packages: str) -> list[str]:
 # --- recipes ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", recipe_files())
 def test_every_recipe_loads_and_says_how_to_run_it(name):
     load_config(name)
-    lines = (RECIPES / f"{name}.yaml").read_text().splitlines()
+    lines = recipe_files()[name].read_text().splitlines()
     head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     assert any("./run_pipeline.sh" in line for line in head), (
         f"{name}.yaml does not begin with the command that runs it"

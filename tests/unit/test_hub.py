@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.models.locations import EMBEDDED_MODELS
 from tests.hub_server import serving
 
@@ -30,7 +30,7 @@ ANSWERING = """
 import json, sys
 from pathlib import Path
 from stonk_pipeline.pipeline.base_model import resettled, settled
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import PipelineError
 from stonk_pipeline.pipeline.run import open_run, write_run

@@ -16,9 +16,9 @@ from preprocessing.ohlcv import read_bars
 from stonk_pipeline import cli
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.operations import IngestConfig
-from stonk_pipeline.config.recipes import make_config
+from stonk_pipeline.contracts.recipes import make_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import DataError, StageError
-from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.records import ingests
 from stonk_pipeline.runs.manifest import file_digest
 

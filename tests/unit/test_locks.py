@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from preprocessing.ingest import store
-from stonk_pipeline.commands.options import add_config_options, resolve_config, with_wait
+from stonk_pipeline.commands.options import add_config_options, resolve_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast.scores.stage import ask_alone
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.recipes import with_wait
 from stonk_pipeline.errors import BusyError, ConfigError
 from stonk_pipeline.files import journal, locks
 from stonk_pipeline.sampling.ask import alone

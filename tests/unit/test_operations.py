@@ -11,10 +11,10 @@ from prefect import task
 from prefect.utilities.importtools import import_object
 
 from flows import serve
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, StartError
 from stonk_pipeline.files.provenance import changed_code, loaded_code
-from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.runs.manifest import Manifest
 from tasks import begin, guard, server, steps, terminal
 

@@ -7,7 +7,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 
-from stonk_pipeline.config.operations import IngestConfig, RetrainConfig
+from stonk_pipeline.commands.retraining import RetrainConfig
+from stonk_pipeline.config.operations import IngestConfig
 from tasks.operations_terminal import main
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.recipes import make_config
 from stonk_pipeline.contracts.forecast import tiny
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
+from stonk_pipeline.contracts.recipes import make_config
+from stonk_pipeline.contracts.runs import open_run, write_run
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.pipeline.graph import FORECAST, Step
+from stonk_pipeline.pipeline.graph import Step
 from stonk_pipeline.pipeline.publishing import publish
-from stonk_pipeline.pipeline.run import new_directory, open_run, write_run
+from stonk_pipeline.pipeline.run import new_directory
 from stonk_pipeline.runs.manifest import Stage, execute
 
 BARS = "Date,Open,High,Low,Close,Volume\n2020-01-02,1,2,1,2,9\n"

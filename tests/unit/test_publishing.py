@@ -11,9 +11,10 @@ import pytest
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.pipeline.publishing import publish, publish_missed
-from stonk_pipeline.pipeline.run import Run, write_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import Manifest, Stage, execute, finished
 from tests.killing import die_at
 

@@ -9,10 +9,11 @@ import pytest
 
 from preprocessing import reading
 from stonk_pipeline.cli import main
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.config.training import GRPOStage
+from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import RegistryError, StageError
-from stonk_pipeline.pipeline.run import Run, write_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.forward_log import LOG
 from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.registry import champions, entries

@@ -13,6 +13,7 @@ import pytest
 
 from preprocessing.dataset import preprocess
 from preprocessing.reading import dates_ahead, read_best_possible, read_histories, read_split, spread
+from stonk_pipeline.commands.report import write_report
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
@@ -20,13 +21,12 @@ from stonk_pipeline.contracts.forecast.page.runs import read_runs, remarks
 from stonk_pipeline.contracts.forecast.question import answer, parse
 from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.runs import require_comparison
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import write_comparison
-from stonk_pipeline.pipeline.compared import require_comparison
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import duration, number
 from stonk_pipeline.report.style import DARK, LIGHT, percent
-from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.runs.manifest import MANIFEST, read_manifest
 from stonk_pipeline.schema import Forecast, Unreadable
 from tests.sealing import seal

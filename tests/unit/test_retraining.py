@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.commands import retraining
-from stonk_pipeline.config.operations import RetrainConfig
-from stonk_pipeline.config.recipes import make_config, merge
+from stonk_pipeline.commands.retraining import RetrainConfig
+from stonk_pipeline.config.validation import merge
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.recipes import make_config
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import ConfigError
-from stonk_pipeline.pipeline.run import write_run
 from stonk_pipeline.runs.manifest import read_manifest
 
 

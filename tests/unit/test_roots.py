@@ -6,12 +6,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from stonk_pipeline.config.operations import IngestConfig, RetrainConfig
-from stonk_pipeline.config.recipes import load_config
+from stonk_pipeline.commands.retraining import RetrainConfig
+from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files import roots
 

@@ -12,12 +12,12 @@ from preprocessing.news import read_news
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.news import NewsConfig
-from stonk_pipeline.config.recipes import load_config
 from stonk_pipeline.contracts.direction.make.companies import read_companies
 from stonk_pipeline.contracts.direction.make.records import read_records
 from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.files.untrusted import finite, parse_json, shown
 from stonk_pipeline.files.yaml import parse_yaml

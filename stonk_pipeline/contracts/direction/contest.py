@@ -1,15 +1,20 @@
-"""What a contest of models that call directions is decided by: wrong sides, on days that neither has seen."""
+"""Decides a contest of two models that call directions: wrong sides, on days that neither has seen."""
 
 from collections.abc import Sequence
 
 from preprocessing.reading import spread_rows
+from stonk_pipeline.config.validation import validated
+from stonk_pipeline.contract import Training
 from stonk_pipeline.contracts.direction.cases import Examples, read_examples
 from stonk_pipeline.contracts.direction.question import read_all
 from stonk_pipeline.contracts.direction.scores.answers import completions
 from stonk_pipeline.contracts.direction.scores.calls import Caller, baselines, cases, combine, credits, score
 from stonk_pipeline.contracts.direction.settings import CallsStage, DirectionConfig
-from stonk_pipeline.errors import RegistryError
+from stonk_pipeline.contracts.direction.steps import EXAMPLES
+from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.files.untrusted import read_table
+from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.losses import SHAPE, Losses
@@ -17,9 +22,7 @@ from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Progress
 
 
-def call_losses(
-    registry: Registry, entry: Entry, champion: Entry | None, run: Run, config: DirectionConfig, progress: Progress
-) -> Losses | None:
+def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Losses | None:
     """Wrong sides (1, or 0.5 for a coin) on the days that moved: of both models, and of the better baseline.
 
     The baseline is the majority class or yesterday's sign, whichever was right more often on these very days: who beats
@@ -31,7 +34,8 @@ def call_losses(
     Raises:
         RegistryError: the champion reads windows of another shape, or calls a move of another length.
     """
-    theirs = None if champion is None else champion.settings
+    config: DirectionConfig = run.config
+    theirs = None if champion is None else validated(DirectionConfig, champion.config, f"entry {champion.id}")
     if theirs is not None:
         _require_same_question(config, theirs)
     examples = questions(run, [entry, *([champion] if champion else [])])
@@ -43,13 +47,30 @@ def call_losses(
     challenger = _wrong(own, examples, config.examples.days_ahead)
     best = max(baselines(known), key=lambda caller: score(caller, known).accuracy)
     rival = None
-    if champion is not None and isinstance(theirs, DirectionConfig):
+    if champion is not None and theirs is not None:
         asked = stage.model_copy(update={"model": theirs.model, "prompt": theirs.prompt})
         calls = _ask(asked, registry, champion, examples, run, progress)
         rival = _wrong(calls, examples, config.examples.days_ahead)
     dates = [date for date, moved in zip(known.dates, known.moved, strict=True) if moved]
     ends = [end for end, moved in zip(known.ends, known.moved, strict=True) if moved]
-    return Losses(challenger, rival, 1.0 - credits(best.up[known.moved], known.rose), dates, ends)
+    baseline = 1.0 - credits(best.up[known.moved], known.rose)
+    return Losses(challenger, rival, baseline, dates, ends, "the better baseline")
+
+
+def training(run: Run) -> Training:
+    """What the trainings of a run read: the decisions of its training and validation parts."""
+    directory = run.stage_dir(EXAMPLES)
+    known, held_out = (read_examples(directory, name) for name in ("natural", "val"))
+    last = max(movement.end for movement in known.movements)
+    seen = max([last, *(movement.end for movement in held_out.movements)])
+    first = min(decision.window.date for decision in known.decisions)
+    if PREPROCESS.name in run.graph:
+        about = read_table(
+            run.stage_dir(PREPROCESS.name) / "dataset.json", StageError, "run the preprocessing stage again"
+        )
+    else:
+        about = {"stocks": {stock: {} for stock in sorted({decision.window.stock for decision in known.decisions})}}
+    return Training(EXAMPLES, about, first, last, seen)
 
 
 def questions(run: Run, models: Sequence[Entry]) -> Examples:
@@ -89,9 +110,7 @@ def _wrong(caller: Caller, examples: Examples, days_ahead: int) -> Floats:
     return 1.0 - credits(caller.up[known.moved], known.rose)
 
 
-def _require_same_question(own: DirectionConfig, theirs: object) -> None:
-    if not isinstance(theirs, DirectionConfig):
-        raise RegistryError("the champion forecasts closes, and this run calls directions; give it another models_dir")
+def _require_same_question(own: DirectionConfig, theirs: DirectionConfig) -> None:
     if own.examples.days_ahead != theirs.examples.days_ahead:
         raise RegistryError(
             f"the champion calls a move of {theirs.examples.days_ahead} days and this run of "

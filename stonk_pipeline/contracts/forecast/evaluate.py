@@ -1,14 +1,17 @@
 """The `evaluate` command: forecasts that were made elsewhere, or a saved model, by a published protocol."""
 
+import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
 from preprocessing import reading
+from preprocessing.dataset import load_bars
+from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.forecast_files import medians, read_rows
@@ -27,12 +30,36 @@ from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
 from stonk_pipeline.files.brief import first_lines
-from stonk_pipeline.pipeline.graph import FORECAST
+from stonk_pipeline.models.adapters import require_adapter
+from stonk_pipeline.pipeline.base_model import asked
+from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.inputs import bar_files
+from stonk_pipeline.runs.child import report_progress
 from stonk_pipeline.runs.manifest import Progress, execute
 
 ANY_JUMP = 1e9
 """The protocol takes bars as they are, real jumps and all."""
+
+
+def command(args: argparse.Namespace, config: PipelineConfig) -> int:
+    """Runs `evaluate`, and prints the scores."""
+    if args.adapter is not None:
+        require_adapter(args.adapter)
+    files = {path.stem: path for path in args.forecasts}
+    ask_model = args.base or args.adapter is not None
+    rows = evaluate(
+        asked(config, args.adapter) if ask_model else config,
+        files,
+        args.adapter,
+        ask_model,
+        report_progress,
+        least=args.min_share,
+        say=lambda note: sys.stderr.write(f"{note}\n"),
+    )
+    sys.stdout.write(f"{'forecasts':<24} {'MSE':>8} {'MAE':>8} {'windows':>8} {'share':>7}\n")
+    for row in rows:
+        sys.stdout.write(f"{row.name:<24} {row.mse:>8.4f} {row.mae:>8.4f} {row.windows:>8} {row.share:>7.1%}\n")
+    return 0
 
 
 def evaluate(
@@ -89,8 +116,7 @@ def _match(path: Path, rows: Mapping[Key, list[Floats]], closes: Closes, least: 
 
 def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:
     """Adjusted closes of each stock, by ISO date."""
-    read = resolve_name("preprocessing.ohlcv:read_bars")
-    return {stock: _by_date(read(path, data, stock).frame) for stock, path in paths.items()}
+    return {stock: _by_date(read_bars(path, data, stock).frame) for stock, path in paths.items()}
 
 
 def _by_date(frame: pd.DataFrame) -> pd.Series:
@@ -112,7 +138,7 @@ def usable_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str
     Raises:
         DataError: no file can be used, or not every one of those that were asked for by name.
     """
-    market, left_out = resolve_name("preprocessing.dataset:load_bars")(data, paths)
+    market, left_out = load_bars(data, paths)
     closes = {}
     for bars in market:
         series = _by_date(bars.frame)
@@ -136,7 +162,7 @@ def _answers(
     wanted = {(stock, date) for stock, series in closes.items() for date in test_part(series).dates}
     with TemporaryDirectory() as scratch:
         out = Path(scratch)
-        execute(FORECAST["preprocess"].load(), config.preprocess_stage(), paths, out / "data")
+        execute(PREPROCESS.load(), config.preprocess_stage(), paths, out / "data")
         windows = [window for window in reading.read_split(out / "data", "full")[0] if window.key in wanted]
     stage, wait = config.comparison_stage(), config.wait_minutes
     texts = ask_alone(stage, windows, HORIZON, adapter, progress, purpose="evaluate", wait_minutes=wait)

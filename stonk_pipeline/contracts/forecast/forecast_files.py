@@ -1,12 +1,12 @@
 """Forecasts that were made elsewhere, read from a CSV or Parquet file."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pkgutil import resolve_name
 
 import numpy as np
 
+from preprocessing.decision_days import decision_days
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.metrics import Floats
@@ -52,7 +52,7 @@ def read_rows(path: Path) -> dict[Key, list[Floats]]:
 
     Returns:
         (stock, date) -> prices of each of its rows, (HORIZON,), in the order of the file. Dates with a time or a zone
-        become those of the exchange, as `stonk_pipeline.contracts.direction.make.decision_days` finds them.
+        become those of the exchange, as `preprocessing.decision_days` finds them.
 
     Raises:
         DataError: names the file, and the column or the row.
@@ -95,14 +95,12 @@ def _session_days(path: Path, rows: Mapping[Key, int]) -> dict[Key, str]:
             timed.setdefault(key[0], []).append(key)
     if not timed:
         return {}
-    # Not imported: this package lies below `preprocessing`.
-    find: Callable[[Path, Sequence[int], Sequence[str]], list[str]] = resolve_name(
-        "stonk_pipeline.contracts.direction.make.decision_days:decision_days"
-    )
     return {
         key: day
         for keys in timed.values()
-        for key, day in zip(keys, find(path, [rows[key] for key in keys], [key[1] for key in keys]), strict=True)
+        for key, day in zip(
+            keys, decision_days(path, [rows[key] for key in keys], [key[1] for key in keys]), strict=True
+        )
     }
 
 

@@ -14,7 +14,7 @@ from stonk_pipeline.contracts.direction.scores.results import (
     read_evaluation,
     title,
 )
-from stonk_pipeline.pipeline.graph import DIRECTION
+from stonk_pipeline.contracts.direction.steps import STEPS
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import (
     FINDINGS,
@@ -27,7 +27,7 @@ from stonk_pipeline.report.frame import (
 )
 
 TONES = FINDINGS | {"worse than the baseline": "bad"}
-STAGES = {step.directory: step.title for step in DIRECTION.values()}
+STAGES = {step.directory: step.title for step in STEPS.values()}
 """Directory of each stage, in the order they run, and its name for people."""
 TRAININGS = {
     "stage_one": (

@@ -3,14 +3,15 @@
 import argparse
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stonk_pipeline.commands.options import WAIT, with_wait
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.recipes import AnyConfig, of_forecasts
+from stonk_pipeline.contract import Resolve
+from stonk_pipeline.contracts.forecast.commands import of_forecasts
+from stonk_pipeline.contracts.recipes import WAIT, with_wait
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.files.brief import SHOWN
 from stonk_pipeline.runs.child import report_progress
@@ -18,61 +19,25 @@ from stonk_pipeline.runs.child import report_progress
 if TYPE_CHECKING:
     from stonk_pipeline.records.forward_log import LogEntry
 
-NAMES = ("forecast", "score", "verify")
 CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "window", "results_dir")
 """Options that a registered champion answers by itself."""
 
 
-def add_commands(commands: Any, add_config_options: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Adds the three commands to the command line."""
-    made = commands.add_parser("forecast", help="forecast the next sessions, and log it before they come")
-    made.add_argument("--adapter", type=Path, help="adapter to ask (default: the champion of the registry)")
-    made.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
-    made.add_argument("--key", metavar="MODEL/STOCK", help="which champion, where several know the stock")
-    made.add_argument("--calendar", help="exchange calendar, ISO 10383 (default: XNYS, or 24/7 for bars of all days)")
-    made.add_argument("--samples", type=int, default=64, help="answers for the quantiles (default: 64)")
-    made.add_argument("--forecasts-dir", default="forecasts", help="where forecasts and the log lie")
-    add_config_options(made)
-    scored = commands.add_parser("score", help="mark logged forecasts whose outcome is there")
-    scored.add_argument("--data-dir", required=True, help="folder of CSV or Parquet files, one a stock")
-    scored.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
-    verified = commands.add_parser("verify", help="prove that no logged forecast was changed afterwards")
-    verified.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
-    verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
-    for command, option, what in (
-        (verified, "data", "that ingests fill"),
-        (verified, "models", "with a registry"),
-        (scored, "models", "with a registry"),
-    ):
-        default = {"data": "bars", "models": "models"}[option]
-        command.add_argument(
-            f"--{option}-dir",
-            type=Path,
-            action="append",
-            help=f"folder {what}, whose record is compared with the log; repeatable (default: {default})",
-        )
-
-
-def main(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
-    """Runs a command."""
-    if args.command == "forecast":
-        return _forecast(args, resolve_config)
-    return _score(args) if args.command == "score" else _verify(args)
-
-
-def _forecast(args: argparse.Namespace, resolve_config: Callable[[argparse.Namespace], AnyConfig]) -> int:
+def forecast(args: argparse.Namespace, resolve: Resolve) -> int:
+    """Forecasts the next sessions, logs each forecast, and prints it."""
     import os
 
     from stonk_pipeline.contracts.forecast.live.files import keep
     from stonk_pipeline.contracts.forecast.live.forecaster import champions_for, of_adapter
     from stonk_pipeline.contracts.forecast.live.make import make
     from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
-    from stonk_pipeline.contracts.forecast.live.tables import forecast_table, print_table
+    from stonk_pipeline.contracts.forecast.live.tables import forecast_table
     from stonk_pipeline.pipeline.base_model import asked
+    from stonk_pipeline.report.terminal import print_table
 
     request = _request(args, ForecastRequest)
     if args.adapter is not None or args.base:
-        named = of_adapter(of_forecasts(resolve_config(args), "forecast"), args.adapter)
+        named = of_adapter(of_forecasts(resolve(args), "forecast"), args.adapter)
         forecasters = [replace(named, config=asked(named.config, args.adapter))]
     else:
         found_ones = champions_for(request)
@@ -132,14 +97,17 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
         raise ConfigError(f"--{first['loc'][0]}: {first['msg']} (got {first['input']!r})") from error
 
 
-def _score(args: argparse.Namespace) -> int:
+def score(args: argparse.Namespace) -> int:
+    """Marks logged forecasts whose outcome is there, and prints the record."""
     from stonk_pipeline.config.data import DataConfig
     from stonk_pipeline.contracts.forecast.live.calendar import in_weeks
     from stonk_pipeline.contracts.forecast.live.honesty import require_honest
-    from stonk_pipeline.contracts.forecast.live.score import closes_of, read_marks, records, restated, score
-    from stonk_pipeline.contracts.forecast.live.tables import print_table, records_table
+    from stonk_pipeline.contracts.forecast.live.score import closes_of, read_marks, records, restated
+    from stonk_pipeline.contracts.forecast.live.score import score as mark
+    from stonk_pipeline.contracts.forecast.live.tables import records_table
     from stonk_pipeline.records import ingests
     from stonk_pipeline.records.forward_log import read
+    from stonk_pipeline.report.terminal import print_table
 
     if args.data_dir == EMBEDDED:
         raise ConfigError("the generated market has no future to wait for; give --data-dir a folder of real bars")
@@ -155,7 +123,7 @@ def _score(args: argparse.Namespace) -> int:
     closes = closes_of(data, [stock for stock in stocks if stock not in weekly])
     if weekly:
         closes |= closes_of(data.model_copy(update={"bars": "weekly"}), sorted(weekly))
-    new = score(args.forecasts_dir, closes)
+    new = mark(args.forecasts_dir, closes)
     missing = [stock for stock in stocks if stock not in closes]
     if missing:
         sys.stdout.write(f"no bars of {', '.join(missing)} in {args.data_dir}\n")
@@ -176,7 +144,8 @@ def _score(args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(args: argparse.Namespace) -> int:
+def verify(args: argparse.Namespace) -> int:
+    """Checks the log against its own chain and against what ingests and promotions recorded of it."""
     from stonk_pipeline.contracts.forecast.live.honesty import require_honest
     from stonk_pipeline.contracts.forecast.live.score import read_marks
     from stonk_pipeline.records.forward_log import holds, read

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.recipes import of_forecasts
+from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, RegistryError
@@ -73,7 +73,7 @@ def _only(found: list[Entry], request: ForecastRequest, what: str) -> Entry:
 
 
 def _of_entry(registry: Registry, entry: Entry, stocks: list[str], request: ForecastRequest) -> Forecaster:
-    config = of_forecasts(entry.settings, "forecast")
+    config = validated(PipelineConfig, entry.config, f"entry {entry.id}")
     if stocks == ["all"]:
         stocks = config.data.stocks
     change = {"stocks": stocks} | ({"data_dir": request.data_dir} if request.data_dir else {})

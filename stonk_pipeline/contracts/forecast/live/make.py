@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from preprocessing.latest import latest_windows
 from stonk_pipeline.contracts.forecast import question as forecast
 from stonk_pipeline.contracts.forecast.live.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.contracts.forecast.live.forecaster import Forecaster, generated
@@ -54,7 +54,7 @@ def make(
     """
     config = forecaster.config
     horizon, asked = config.data.horizon, WEEKDAYS if generated(config) else request.calendar
-    found, left_out = resolve_name("preprocessing.latest:latest_windows")(config.data, forecaster.scales)
+    found, left_out = latest_windows(config.data, forecaster.scales)
     latest, days = [], []
     for each in found:
         try:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.contracts.forecast.evaluate import ANY_JUMP, read_closes
 from stonk_pipeline.contracts.forecast.live.calendar import in_weeks
@@ -139,12 +140,10 @@ def restated(marks: Sequence[Mark], entries: Sequence[LogEntry], closes: Mapping
 
 def closes_of(data: DataConfig, stocks: list[str]) -> dict[str, pd.Series]:
     """Adjusted closes of the stocks that the folder has, by ISO date."""
-    from pkgutil import resolve_name
-
     # Closes alone are read here, so neither a jump nor a wrong high may stop the scoring.
     update = {"stocks": ["all"], "split_ratio": ANY_JUMP, "outlier_factor": ANY_JUMP}
     everything = data.model_copy(update=update)
-    files = resolve_name("preprocessing.ohlcv:find_files")(everything)
+    files = find_files(everything)
     return read_closes({stock: path for stock, path in files.items() if stock in stocks}, everything)
 
 

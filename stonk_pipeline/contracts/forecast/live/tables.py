@@ -2,7 +2,6 @@
 
 from rich.table import Table
 
-from stonk_pipeline.commands.models_tables import print_table
 from stonk_pipeline.contracts.forecast.live.score import Record
 from stonk_pipeline.records.forward_log import LogEntry
 
@@ -45,6 +44,3 @@ def records_table(found: list[Record]) -> Table:
             ", ".join(f"{float(name):.0%}: {share:.0%}" for name, share in record.coverage.items()),
         )
     return table
-
-
-__all__ = ["forecast_table", "print_table", "records_table"]

@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from stonk_pipeline.config.recipes import of_forecasts
+from stonk_pipeline.contracts.forecast.commands import of_forecasts
+from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
-from stonk_pipeline.pipeline.compared import require_comparison
 from stonk_pipeline.pipeline.places import require_outside
-from stonk_pipeline.pipeline.run import open_run
 from stonk_pipeline.report.frame import FINDINGS, duration, environment, flat, stylesheet
 from stonk_pipeline.runs.manifest import write_atomic
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from stonk_pipeline.contracts.direction.page import page as calls_page
-from stonk_pipeline.contracts.forecast.page import page
-from stonk_pipeline.pipeline.compared import require_comparison
+from stonk_pipeline.contracts import CONTRACTS
+from stonk_pipeline.contracts.runs import require_comparison
+from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.runs.manifest import write_atomic
 
@@ -25,8 +25,8 @@ def write_report(run_dir: Path) -> Path:
             run, or a file of the run is damaged.
     """
     remark, files = require_comparison(run_dir), RunFiles(run_dir)
-    settings = files.record("config.json") or {}
-    render = calls_page.render if settings.get("contract") == "direction" else page.render
+    name = (files.record(CONFIG) or {}).get("contract")
+    contract = next((each for each in CONTRACTS if each.name == name), CONTRACTS[0])
     path = run_dir / REPORT
-    write_atomic(path, render(files, remark))
+    write_atomic(path, contract.page(files, remark))
     return path

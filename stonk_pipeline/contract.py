@@ -1,0 +1,124 @@
+"""Defines `Contract`, the value by which shared code knows what a model is asked; `contracts.CONTRACTS` lists them all.
+
+A contract is a package below `stonk_pipeline/contracts` whose `__init__` makes one such value. Functions in it import
+their modules when they are called, so that the command line starts without pandas or torch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.console import Console
+
+    from stonk_pipeline.config.run import RunConfig
+    from stonk_pipeline.config.training import LoraConfig
+    from stonk_pipeline.pipeline.graph import Step, Steps
+    from stonk_pipeline.pipeline.run import Run
+    from stonk_pipeline.registry.entries import Entry
+    from stonk_pipeline.registry.losses import Losses
+    from stonk_pipeline.registry.store import Registry
+    from stonk_pipeline.report.files import RunFiles
+    from stonk_pipeline.runs.manifest import Progress
+
+Resolve = Callable[["argparse.Namespace"], "RunConfig"]
+"""Turns parsed options into settings: `commands.options.resolve_config`."""
+
+
+class Option(NamedTuple):
+    """A command-line option that changes settings of a contract."""
+
+    flag: str
+    """`--kl-coef`."""
+    settings: tuple[str, ...]
+    """Dotted names. Of two settings, the second gets an option's second value, or the first as well."""
+    argument: dict[str, Any]
+    """What `argparse.ArgumentParser.add_argument` takes besides the flag: `help`, `type`, `choices`, ..."""
+
+    @property
+    def name(self) -> str:
+        """The attribute of the parsed options."""
+        return self.flag.lstrip("-").replace("-", "_")
+
+
+class Command(NamedTuple):
+    """A subcommand that only this contract has."""
+
+    name: str
+    help: str
+    add_options: Callable[["argparse.ArgumentParser", Callable[["argparse.ArgumentParser"], None]], None]
+    """Adds the options; the second argument adds those that change settings."""
+    run: Callable[["argparse.Namespace", Resolve], int]
+    """Runs it; returns the exit code."""
+
+
+class Training(NamedTuple):
+    """What a run's trainings read, for the registry of models."""
+
+    step: str
+    """The step that made it."""
+    about: dict[str, Any]
+    """Its description; `stocks` maps each symbol to what is known of its bars."""
+    first: str
+    """First decision date of the training part (ISO)."""
+    last: str
+    """Last day of an outcome in the training part (ISO)."""
+    seen_until: str
+    """Last day of an outcome in the training or the validation part (ISO)."""
+
+
+class Plan(NamedTuple):
+    """What a dry run says of a run that has made its data."""
+
+    prompt_tokens: int
+    """Of the longest prompt."""
+    work: dict[str, tuple[str, float]]
+    """Step -> what it does, and its arithmetic in operations a parameter; empty where nobody estimates it."""
+    at_once: int = 0
+    """Tokens in one forward and backward pass of the trainings, for the memory of their logits."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model is asked, and everything that follows from it."""
+
+    name: str
+    """Value of the setting `contract` in every `config.json`."""
+    about: str
+    """One line for `--help`."""
+    settings: type["RunConfig"]
+    """All settings of a run, which validate themselves."""
+    recipes: Path
+    """Folder of its recipes (YAML)."""
+    graph: "Steps"
+    """All its steps in their order."""
+    steps: Callable[[Any], "Steps"]
+    """Those that a run with these settings has."""
+    options: tuple[Option, ...]
+    """Command-line options of its own."""
+    lora: Callable[[Any], "LoraConfig"]
+    """Settings of the first adapter that a run trains."""
+    plan: Callable[["Run", Any], Plan]
+    """What a run would do: a run with its data made, and the tokenizer of its model."""
+    training: Callable[["Run"], Training]
+    """What the trainings of a run read."""
+    distinguishing: tuple[str, ...]
+    """Settings that tell two models apart: not where files lie, nor how a model is judged afterwards."""
+    suffix: str
+    """End of the name under which its models are champions, so that those of two contracts never compete."""
+    losses: Callable[["Registry", "Entry", "Entry | None", "Run", "Progress"], "Losses | None"]
+    """Losses of a registered model, of the champion if there is one, and of the better baseline, on test questions
+    later than all that the models have seen; None where there is no such question."""
+    page: Callable[["RunFiles", str], str]
+    """The HTML report of a compared run, with a remark on the comparison's standing."""
+    show: Callable[[Path, "Console"], None]
+    """Prints scores and verdict from the directory of a comparison."""
+    build_tiny: Callable[..., float]
+    """Trains its embedded tiny model from nothing; returns the last loss in nats a token."""
+    commands: tuple[Command, ...] = ()
+    """Subcommands of its own."""
+    pooled: "Step | None" = None
+    """The comparison of a walk-forward over all its folds; None where there is no walk-forward."""

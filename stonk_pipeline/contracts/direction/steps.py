@@ -1,0 +1,91 @@
+"""The graph of a direction run: examples, a balanced stage, a gate, a stage on the market as it is, a comparison."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from stonk_pipeline.contracts.direction.settings import DirectionConfig
+from stonk_pipeline.pipeline.graph import PREPROCESS, Step, Steps, graph
+
+EXAMPLES = "examples"
+_EXAMPLES = {"examples": EXAMPLES}
+_FEWER_ANSWERS = "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples"
+_SMALLER_PASSES = "lower {}.micro_batch (answers in one pass), or model.max_seq_length"
+
+
+def _files(config: DirectionConfig) -> dict[str, Path]:
+    """Input name -> file of headlines, company facts or records that the settings name.
+
+    Raises:
+        DataError: there is no such file, folder or dataset.
+    """
+    if config.records is not None:
+        from stonk_pipeline.contracts.direction.make.records import record_files
+
+        return {f"records/{path.name}": path for path in record_files(config.records)}
+    from preprocessing.news import news_files
+
+    files = {f"news/{path.name}": path for path in news_files(Path(config.news))} if config.news else {}
+    return files | ({"companies": Path(config.companies).expanduser()} if config.companies else {})
+
+
+STEPS = graph(
+    PREPROCESS,
+    Step(
+        EXAMPLES,
+        "Examples",
+        "stonk_pipeline.contracts.direction.make.stage:STAGE",
+        "examples",
+        DirectionConfig.examples_stage,
+        {"dataset": PREPROCESS.name},
+        files=_files,
+        loads_model=False,
+    ),
+    Step(
+        "stage-one",
+        "Stage I",
+        "stonk_pipeline.contracts.direction.lesson:ONE",
+        "stage1_training",
+        lambda config: config.policy_stage("one"),
+        _EXAMPLES,
+        "direction_lora_1st",
+        smaller=_SMALLER_PASSES.format("stage_one"),
+    ),
+    Step(
+        "gate",
+        "Gate to stage II",
+        "stonk_pipeline.contracts.direction.scores.stage:GATE",
+        "gate",
+        lambda config: config.calls_stage("one"),
+        _EXAMPLES | {"stage_one": "stage-one"},
+        smaller=_FEWER_ANSWERS,
+    ),
+    Step(
+        "stage-two",
+        "Stage II",
+        "stonk_pipeline.contracts.direction.lesson:TWO",
+        "stage2_training",
+        lambda config: config.policy_stage("two"),
+        _EXAMPLES | {"start": "stage-one"},
+        "direction_lora_2nd",
+        gate="gate",
+        smaller=_SMALLER_PASSES.format("stage_two"),
+    ),
+    Step(
+        "compare",
+        "Comparison",
+        "stonk_pipeline.contracts.direction.scores.stage:STAGE",
+        "model_comparison",
+        lambda config: config.calls_stage("two"),
+        _EXAMPLES | {"stage_one": "stage-one", "gate": "gate", "stage_two": "stage-two"},
+        smaller=_FEWER_ANSWERS,
+    ),
+)
+
+ON_RECORDS = graph(*(replace(step, needs={}) if step.name == EXAMPLES else step for step in STEPS.values()))
+del ON_RECORDS["preprocess"]
+"""The steps on records, which need no windows to be cut."""
+
+
+def steps_of(config: DirectionConfig) -> Steps:
+    """The graph of a run with these settings."""
+    return STEPS if config.records is None else ON_RECORDS

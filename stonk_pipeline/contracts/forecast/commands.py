@@ -1,0 +1,142 @@
+"""Defines the subcommands that only the forecast contract has; what they do is imported when they run."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stonk_pipeline.contract import Command, Resolve
+from stonk_pipeline.contracts.forecast.scores.matching import MIN_SHARE
+
+if TYPE_CHECKING:
+    from stonk_pipeline.config.run import RunConfig
+    from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+
+AddSettings = Callable[[argparse.ArgumentParser], None]
+
+
+def of_forecasts(config: "RunConfig", what: str) -> "PipelineConfig":
+    """The settings, for what only models that forecast closes can be put to.
+
+    Args:
+        config: settings of any run.
+        what: the command or flow that asks, for the message.
+
+    Raises:
+        ConfigError: they belong to another contract.
+    """
+    from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+    from stonk_pipeline.errors import ConfigError
+
+    if isinstance(config, PipelineConfig):
+        return config
+    other = getattr(config, "contract", "another one")
+    raise ConfigError(f"{what} is for models that forecast closes; these settings have contract: {other}")
+
+
+def _evaluate_options(evaluate: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+    evaluate.add_argument("--protocol", choices=["vta"], required=True, help="vta: the table of arXiv 2511.08616")
+    evaluate.add_argument(
+        "--forecasts",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="CSV or Parquet with stock, date (of the last known close) and values (10 prices); repeatable",
+    )
+    evaluate.add_argument(
+        "--min-share",
+        type=_share,
+        default=MIN_SHARE,
+        metavar="SHARE",
+        help=f"least share of the test windows that a file has forecasts for, 0 to 1 (default: {MIN_SHARE})",
+    )
+    evaluate.add_argument("--adapter", type=Path, help="adapter to ask, e.g. models/stonk-tiny/AAPL/grpo_lora_2nd")
+    evaluate.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
+    add_settings(evaluate)
+
+
+def _share(text: str) -> float:
+    """A share as an option's value; argparse names the option where it is none."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+def _evaluate(args: argparse.Namespace, resolve: Resolve) -> int:
+    from stonk_pipeline.contracts.forecast.evaluate import command
+
+    return command(args, of_forecasts(resolve(args), "evaluate --protocol vta"))
+
+
+def _runs_options(runs: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+    runs.add_argument("directories", nargs="+", type=Path, metavar="RUN_DIR")
+    runs.add_argument("--out", type=Path, default=Path("results/runs.html"))
+
+
+def _runs(args: argparse.Namespace, resolve: Resolve) -> int:
+    from stonk_pipeline.contracts.forecast.page.runs import write_runs_page
+
+    sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
+    return 0
+
+
+def _forecast_options(made: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+    made.add_argument("--adapter", type=Path, help="adapter to ask (default: the champion of the registry)")
+    made.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
+    made.add_argument("--key", metavar="MODEL/STOCK", help="which champion, where several know the stock")
+    made.add_argument("--calendar", help="exchange calendar, ISO 10383 (default: XNYS, or 24/7 for bars of all days)")
+    made.add_argument("--samples", type=int, default=64, help="answers for the quantiles (default: 64)")
+    made.add_argument("--forecasts-dir", default="forecasts", help="where forecasts and the log lie")
+    add_settings(made)
+
+
+def _score_options(scored: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+    scored.add_argument("--data-dir", required=True, help="folder of CSV or Parquet files, one a stock")
+    scored.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
+    _folder_of_records(scored, "models", "with a registry")
+
+
+def _verify_options(verified: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+    verified.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
+    verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
+    _folder_of_records(verified, "data", "that ingests fill", "bars")
+    _folder_of_records(verified, "models", "with a registry")
+
+
+def _folder_of_records(command: argparse.ArgumentParser, option: str, what: str, default: str = "models") -> None:
+    command.add_argument(
+        f"--{option}-dir",
+        type=Path,
+        action="append",
+        help=f"folder {what}, whose record is compared with the log; repeatable (default: {default})",
+    )
+
+
+def _forecast(args: argparse.Namespace, resolve: Resolve) -> int:
+    from stonk_pipeline.contracts.forecast.live.command import forecast
+
+    return forecast(args, resolve)
+
+
+def _score(args: argparse.Namespace, resolve: Resolve) -> int:
+    from stonk_pipeline.contracts.forecast.live.command import score
+
+    return score(args)
+
+
+def _verify(args: argparse.Namespace, resolve: Resolve) -> int:
+    from stonk_pipeline.contracts.forecast.live.command import verify
+
+    return verify(args)
+
+
+COMMANDS = (
+    Command("runs", "set several compared runs side by side on one page", _runs_options, _runs),
+    Command("evaluate", "score forecasts or a saved model by a published protocol", _evaluate_options, _evaluate),
+    Command("forecast", "forecast the next sessions, and log it before they come", _forecast_options, _forecast),
+    Command("score", "mark logged forecasts whose outcome is there", _score_options, _score),
+    Command("verify", "prove that no logged forecast was changed afterwards", _verify_options, _verify),
+)

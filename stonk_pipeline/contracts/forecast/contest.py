@@ -1,0 +1,169 @@
+"""Decides a contest of two forecasting models: errors on the same windows, on dates that neither has seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocessing import reading
+from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.config.evaluation import ComparisonStage
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.config.validation import validated
+from stonk_pipeline.contract import Training
+from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.scores.stage import ask_alone
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.errors import RegistryError, StageError
+from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.evaluation.baselines import persistence
+from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.files.untrusted import read_table
+from stonk_pipeline.pipeline.graph import PREPROCESS
+from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.registry.entries import Entry
+from stonk_pipeline.registry.losses import SHAPE, Losses
+from stonk_pipeline.registry.store import Registry
+from stonk_pipeline.runs.manifest import Progress, execute
+from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+
+Answers = Sequence[Sequence[Forecast | Unreadable]]
+
+
+class Questions(NamedTuple):
+    """What both models are asked."""
+
+    windows: list[Window]
+    targets: list[Target]
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """(stock, date) of each window."""
+        return [window.key for window in self.windows]
+
+
+def training(run: Run) -> Training:
+    """What the trainings of a run read: the windows of its training and validation parts."""
+    directory = run.stage_dir(PREPROCESS.name)
+    about = read_table(directory / "dataset.json", StageError, "run the preprocessing stage again")
+    windows, train = reading.read_split(directory, "train")
+    _, val = reading.read_split(directory, "val")
+    last = max(target.end for target in train)
+    seen = max([last, *(target.end for target in val)])
+    return Training(PREPROCESS.name, about, min(window.date for window in windows), last, seen)
+
+
+def questions(run: Run, models: Sequence[Entry]) -> Questions:
+    """Test windows of a run that were decided after all that the models have seen, spread as the comparison's are."""
+    seen = max(model.seen_until for model in models)
+    pairs = zip(*reading.read_split(run.stage_dir("preprocess"), "test"), strict=True)
+    later = [(window, target) for window, target in pairs if window.date > seen]
+    windows, targets = [window for window, _ in later], [target for _, target in later]
+    return Questions(*reading.spread(windows, targets, run.config.comparison.windows, run.config.seed))
+
+
+def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Losses | None:
+    """Errors of both models and of persistence; None where no window is later than what the models have seen.
+
+    Raises:
+        RegistryError: the two forecast different horizons.
+    """
+    config: PipelineConfig = run.config
+    if champion is not None:
+        _require_same_horizon(config, _settings(champion))
+    asked = questions(run, [entry, *([champion] if champion else [])])
+    if not asked.windows:
+        return None
+    own_answers = stored_answers(run, asked)
+    if own_answers is None:
+        own_answers = _answers(config.comparison_stage(), asked, registry.adapter(entry), run, progress)
+    own, flat = losses_of(own_answers, asked)
+    theirs: Floats | None = None
+    if champion is not None:
+        with TemporaryDirectory() as scratch:
+            seen_by_champion = windows_for(_settings(champion), run, asked, Path(scratch))
+        stage = _stage_of(champion, config)
+        answers = _answers(stage, seen_by_champion, registry.adapter(champion), run, progress)
+        theirs, _ = losses_of(answers, seen_by_champion)
+        # A window that one of the two cannot be asked about counts for neither.
+        common = [asked.keys.index(key) for key in seen_by_champion.keys]
+        own, flat = own[common], flat[common]
+        asked = seen_by_champion
+    return Losses(
+        own,
+        theirs,
+        flat,
+        [window.date for window in asked.windows],
+        [target.end for target in asked.targets],
+        "persistence",
+    )
+
+
+def losses_of(answers: Answers, asked: Questions) -> tuple[Floats, Floats]:
+    """(N,) errors of the median answer, and of persistence, in percent of the last close."""
+    horizon = len(asked.targets[0].values)
+    offset, unit = metrics.percent_scale(asked.windows)
+    flat = persistence(asked.windows, horizon)
+    values, _ = metrics.fill_unreadable(answers, flat)
+    truth = np.array([target.values for target in asked.targets], dtype=np.float64)
+    median = metrics.median_forecast(values)
+    own, still = (metrics.mae(offset + unit * made, offset + unit * truth) for made in (median, flat))
+    return own, still
+
+
+def stored_answers(run: Run, asked: Questions) -> Answers | None:
+    """The challenger's answers in the run's comparison, if it is whole and answered all these windows."""
+    import pyarrow.parquet as pq
+
+    if run.finished("compare") is None:
+        return None
+    rows = pq.read_table(run.stage_dir("compare") / "forecasts" / "grpo_2nd.parquet").to_pylist()
+    given: dict[tuple[str, str], list[Forecast | Unreadable]] = {}
+    for row in sorted(rows, key=lambda row: int(row["sample"])):
+        answer = Unreadable(row["reason"]) if row["values"] is None else Forecast(tuple(row["values"]))
+        given.setdefault((row["stock"], row["date"]), []).append(answer)
+    return [given[key] for key in asked.keys] if set(asked.keys) <= given.keys() else None
+
+
+def _require_same_horizon(own: RunConfig, theirs: RunConfig) -> None:
+    if own.data.horizon != theirs.data.horizon:
+        raise RegistryError(
+            f"the champion forecasts {theirs.data.horizon} closes and this run {own.data.horizon}; give its models "
+            "another models_dir, or promote one of them with --force"
+        )
+
+
+def windows_for(settings: RunConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
+    """The same dates as a model of other settings is used to seeing them: its own context length, scale, indicators."""
+    own, theirs = run.config.data, settings.data
+    shape = {name: getattr(theirs, name) for name in SHAPE}
+    if shape == {name: getattr(own, name) for name in SHAPE}:
+        return asked
+    data: DataConfig = own.model_copy(update=shape)
+    stage = run.config.model_copy(update={"data": data}).preprocess_stage()
+    execute(PREPROCESS.load(), stage, run.inputs("preprocess"), scratch / "data")
+    wanted = set(asked.keys)
+    pairs = zip(*reading.read_split(scratch / "data", "full"), strict=True)
+    found = [(window, target) for window, target in pairs if window.key in wanted]
+    return Questions([window for window, _ in found], [target for _, target in found])
+
+
+def _stage_of(champion: Entry, config: PipelineConfig) -> ComparisonStage:
+    """The champion's own prompt, with the answers drawn as the challenger's are."""
+    settings = _settings(champion)
+    comparison = config.comparison.model_copy(update={"max_tokens": settings.comparison.max_tokens})
+    return ComparisonStage(model=settings.model, prompt=settings.prompt, comparison=comparison, seed=config.seed)
+
+
+def _answers(stage: ComparisonStage, asked: Questions, adapter: Path, run: Run, progress: Progress) -> Answers:
+    horizon, wait = len(asked.targets[0].values), run.config.wait_minutes
+    purpose = f"promotion of the model of {run.directory}"
+    texts = ask_alone(stage, asked.windows, horizon, adapter, progress, purpose=purpose, wait_minutes=wait)
+    return question.read_all(texts, asked.windows, horizon)
+
+
+def _settings(entry: Entry) -> PipelineConfig:
+    """The settings that a registered model was trained with."""
+    return validated(PipelineConfig, entry.config, f"entry {entry.id}")

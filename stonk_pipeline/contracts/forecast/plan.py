@@ -1,0 +1,67 @@
+"""Estimates the work of a forecast run from its settings, its data, and the tokens of its prompts."""
+
+import math
+from typing import Any
+
+from preprocessing import reading
+from stonk_pipeline.contract import Plan
+from stonk_pipeline.contracts.forecast.prompts import questions
+from stonk_pipeline.contracts.forecast.question import SHORTER
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.pipeline.graph import PREPROCESS
+from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.runs.manifest import read_manifest
+from stonk_pipeline.sampling.prompts import check_lengths
+
+PROMPTS = 500
+"""Of the training windows, whose tokens are counted."""
+
+
+def plan(run: Run, tokenizer: Any) -> Plan:
+    """What a run would do, once its windows are made.
+
+    Raises:
+        PromptError: a prompt does not fit.
+    """
+    config: PipelineConfig = run.config
+    windows, targets = reading.read_split(run.stage_dir(PREPROCESS.name), "train")
+    some = windows[:: max(1, len(windows) // PROMPTS)]
+    rooms = [grpo.max_completion_length for grpo in (config.grpo_first, config.grpo_second)]
+    rooms += [asking.max_tokens for asking in (config.sampling, config.comparison)]
+    least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
+    prompts = questions(tokenizer, some, config.prompt, len(targets[0].values), room=least, limit=limit)
+    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
+    counts = read_manifest(run.stage_dir(PREPROCESS.name)).numbers["windows"]
+    at_once = config.grpo_first.micro_batch * (longest + config.grpo_first.max_completion_length)
+    return Plan(longest, work(config, longest, counts), at_once)
+
+
+def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[str, tuple[str, float]]:
+    """Step -> (what it does, operations a parameter): 2 for each token forward, 4 backward.
+
+    Args:
+        config: settings.
+        prompt: tokens of the longest prompt.
+        windows: part of the split -> its windows.
+    """
+
+    def grpo(which: str) -> tuple[str, float]:
+        part = getattr(config, which)
+        answers = part.steps * part.prompts_per_step * part.group_size
+        tokens = answers * (prompt + part.max_completion_length)
+        return f"{part.steps} steps of {part.prompts_per_step} windows x {part.group_size} answers", 10 * tokens
+
+    sampled = min(config.sampling.windows, windows["train"])
+    answers = sampled * config.sampling.samples
+    kept = min(config.sampling.max_examples, sampled * config.sampling.keep_per_window)
+    compared = 4 * min(config.comparison.windows, windows["test"]) * config.comparison.samples
+    steps = math.ceil(config.sft.epochs * kept / config.sft.batch_size)
+    length = prompt + config.sampling.max_tokens
+    return {
+        "preprocess": ("indicators and windows", 0.0),
+        "grpo-first": grpo("grpo_first"),
+        "sample": (f"{answers} answers", 6 * answers * length),
+        "sft": (f"at most {steps} steps of {config.sft.batch_size}", 6 * config.sft.epochs * kept * length),
+        "grpo-second": grpo("grpo_second"),
+        "compare": (f"{compared} answers of four models", 6 * compared * length),
+    }

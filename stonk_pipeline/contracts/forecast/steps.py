@@ -1,0 +1,71 @@
+"""The graph of a forecast run: two GRPO runs with fine-tuning on the best answers between them, and a comparison."""
+
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.pipeline.graph import PREPROCESS, Step, graph
+
+_DATASET = {"dataset": PREPROCESS.name}
+_FEWER_ANSWERS = "lower model.gpu_memory_utilization, model.max_seq_length or {}"
+_SMALLER_PASSES = "lower {}.micro_batch (answers in one pass), or model.max_seq_length"
+
+STEPS = graph(
+    PREPROCESS,
+    Step(
+        "grpo-first",
+        "First GRPO",
+        "stonk_pipeline.contracts.forecast.lesson:FIRST",
+        "stage1_grpo_training",
+        lambda config: config.grpo_stage("first"),
+        _DATASET,
+        "grpo_lora_1st",
+        smaller=_SMALLER_PASSES.format("grpo_first"),
+    ),
+    Step(
+        "sample",
+        "Rejection sampling",
+        "stonk_pipeline.contracts.forecast.rejection:STAGE",
+        "sft_data_generation",
+        PipelineConfig.sampling_stage,
+        _DATASET | {"policy": "grpo-first"},
+        smaller=_FEWER_ANSWERS.format("sampling.samples"),
+        start_seconds=30,
+    ),
+    Step(
+        "sft",
+        "Supervised fine-tuning",
+        "stonk_pipeline.training.sft:STAGE",
+        "stage2_sft_training",
+        PipelineConfig.sft_stage,
+        {"examples": "sample"},
+        "sft_lora",
+        smaller="lower sft.micro_batch, or model.max_seq_length",
+    ),
+    Step(
+        "grpo-second",
+        "Second GRPO",
+        "stonk_pipeline.contracts.forecast.lesson:SECOND",
+        "stage3_grpo_from_sft",
+        lambda config: config.grpo_stage("second"),
+        _DATASET | {"start": "sft"},
+        "grpo_lora_2nd",
+        smaller=_SMALLER_PASSES.format("grpo_second"),
+    ),
+    Step(
+        "compare",
+        "Comparison",
+        "stonk_pipeline.contracts.forecast.scores.stage:STAGE",
+        "model_comparison",
+        PipelineConfig.comparison_stage,
+        _DATASET | {"grpo_1st": "grpo-first", "sft": "sft", "grpo_2nd": "grpo-second"},
+        smaller=_FEWER_ANSWERS.format("comparison.samples"),
+    ),
+)
+
+POOLED = Step(
+    "compare",
+    "Pooled comparison",
+    "stonk_pipeline.contracts.forecast.scores.folds:STAGE",
+    "model_comparison",
+    PipelineConfig.comparison_stage,
+    loads_model=False,
+)
+"""The comparison of a walk-forward: over the windows of all its folds."""

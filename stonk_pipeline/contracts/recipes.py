@@ -1,0 +1,94 @@
+"""Recipes: the settings that differ from the defaults, as YAML files beside the contract that they are for."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.config.validation import merge, validated
+from stonk_pipeline.contracts import CONTRACTS
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.roots import confined
+from stonk_pipeline.files.untrusted import read_text, shown
+from stonk_pipeline.files.yaml import parse_yaml
+
+WAIT = "wait_minutes"
+"""The setting that a command with a trained model's settings takes as well."""
+Config = TypeVar("Config", bound=RunConfig)
+LONGEST_CHAIN = 16
+"""Recipes of which each has the next as its base."""
+
+
+def recipe_files() -> dict[str, Path]:
+    """Name -> file of each shipped recipe, controls last."""
+    found = {path.stem: path for contract in CONTRACTS for path in contract.recipes.glob("*.yaml")}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name.startswith("control-"), name))}
+
+
+def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Resolves a recipe's name or YAML file, with overrides on top.
+
+    Raises:
+        ConfigError: no such recipe, the file is not YAML, or a setting is unknown or out of its bounds.
+    """
+    settings, path = _read_recipe(recipe)
+    if overrides:
+        make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
+        return make_config(merge(settings, overrides), source="command line")
+    return make_config(settings, source=str(path))
+
+
+def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
+    """A recipe's settings, laid on those of the recipe that its `base` names, and its file."""
+    shipped = recipe_files()
+    path = shipped.get(recipe, Path(recipe))
+    missing = f"no recipe {shown(recipe)!r}: give one of {', '.join(shipped)}, or a .yaml file"
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(missing)
+    if recipe not in shipped:
+        try:
+            confined(path)
+        except ValueError as error:
+            raise ConfigError(f"no recipe: {shown(str(error), 300)}") from None
+    try:
+        settings = parse_yaml(read_text(path, ConfigError, "give a recipe in YAML"), str(path)) or {}
+    except FileNotFoundError as error:
+        raise ConfigError(missing) from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
+    base = settings.pop("base", None)
+    if base is None:
+        return settings, path
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base: {shown(base)} is no text; give a recipe's name or a .yaml file")
+    if base in (recipe, *above) or len(above) >= LONGEST_CHAIN:
+        raise ConfigError(f"{path}: base: {shown(base)} leads back to itself, or too far; name a recipe without a base")
+    return merge(_read_recipe(base, (recipe, *above))[0], settings), path
+
+
+def make_config(settings: dict[str, Any], *, source: str) -> RunConfig:
+    """Validates settings.
+
+    Raises:
+        ConfigError: names each wrong field, its value and what is allowed.
+    """
+    known = {contract.name: contract for contract in CONTRACTS}
+    name = settings.get("contract", CONTRACTS[0].name) if isinstance(settings, dict) else CONTRACTS[0].name
+    if not isinstance(name, str) or name not in known:
+        raise ConfigError(f"{source}: contract: {shown(repr(name), 80)} is none of {', '.join(known)}")
+    return validated(known[name].settings, settings, source)
+
+
+def with_wait(config: Config, texts: list[str]) -> Config:
+    """The settings of a trained model, with another longest wait for an accelerator where a `--set` asks for one.
+
+    Raises:
+        ConfigError: another setting is to be changed, or the value is out of bounds.
+    """
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key != WAIT:
+            raise ConfigError(f"--set {shown(text)}: settings are those of the training; {WAIT} alone can be changed")
+        given = {WAIT: parse_yaml(value, f"--set {shown(text)}")}
+        changed = make_config(merge(config.model_dump(mode="json"), given), source="command line")
+        config = config.model_copy(update={WAIT: changed.wait_minutes})
+    return config
