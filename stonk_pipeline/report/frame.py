@@ -32,12 +32,12 @@ class Chapter:
     pictures: list[Picture]
 
 
-def environment() -> "Environment":
-    """Jinja with this folder's templates and filters."""
+def environment(*folders: Path) -> "Environment":
+    """Jinja with the filters of all pages; it looks for templates in the folders given, then among the shared ones."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

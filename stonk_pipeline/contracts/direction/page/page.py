@@ -1,6 +1,7 @@
 """Puts the page of a direction run together, out of what its stages wrote."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline.contracts.direction.page.pictures import outcome_sketches, role, training_sketches
@@ -57,7 +58,7 @@ def render(files: RunFiles, remark: str) -> str:
         remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
     """
     comparison = read_calls(files.root / "model_comparison")
-    jinja = environment()
+    jinja = environment(Path(__file__).parent)
     jinja.filters["label"] = title
     return jinja.get_template("calls.html.j2").render(
         run=files.root.resolve().name,

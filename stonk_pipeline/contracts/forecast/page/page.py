@@ -1,6 +1,7 @@
 """Renders `report.html` of a forecast run from the files of its stages."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.contracts.forecast.page.fans import fans
@@ -35,7 +36,7 @@ def render(files: RunFiles, remark: str) -> str:
     """
     comparison = files.comparison()
     return (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("page.html.j2")
         .render(
             run=files.root.resolve().name,

@@ -122,7 +122,7 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     runs = read_runs(directories)
     rows = list(zip(runs, differences(runs), strict=True))
     page = (
-        environment()
+        environment(Path(__file__).parent)
         .get_template("runs.html.j2")
         .render(
             rows=rows, remarks=remarks(runs), css=stylesheet(), tones=FINDINGS, duration=duration, shown=SHOWN_SETTINGS
