@@ -60,7 +60,7 @@ def render(files: RunFiles, remark: str) -> str:
     comparison = read_calls(files.root / "model_comparison")
     jinja = environment(Path(__file__).parent)
     jinja.filters["label"] = title
-    return jinja.get_template("calls.html.j2").render(
+    return jinja.get_template("page.html.j2").render(
         run=files.root.resolve().name,
         comparison=comparison,
         remark=remark,
