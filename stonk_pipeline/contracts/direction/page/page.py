@@ -63,6 +63,7 @@ def render(files: RunFiles, remark: str) -> str:
     return jinja.get_template("page.html.j2").render(
         run=files.root.resolve().name,
         comparison=comparison,
+        alarm=comparison.alarm,
         remark=remark,
         verdict=comparison.verdict,
         final=comparison.final,

@@ -41,6 +41,7 @@ def render(files: RunFiles, remark: str) -> str:
         .render(
             run=files.root.resolve().name,
             comparison=comparison,
+            alarm=None,
             remark=remark,
             verdict=comparison.verdict,
             final=comparison.row(comparison.verdict.model),
