@@ -1,4 +1,4 @@
-"""What a run directory holds, as far as the report shows it; everything but the comparison may be missing."""
+"""Reads what a run directory holds, as far as every report shows it; all of it may be missing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +7,8 @@ from typing import Any
 import pandas as pd
 
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.results import Comparison, read_comparison
 from stonk_pipeline.files.untrusted import read_json
-from stonk_pipeline.pipeline.graph import FORECAST
 from stonk_pipeline.pipeline.run import FOLDS
-
-STAGES = {step.directory: step.title for step in FORECAST.values()}
-"""Directory of each stage, in the order they run, and its name for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +22,6 @@ class RunFiles:
         path = self.root.joinpath(*parts)
         folds = sorted((self.root / FOLDS).glob("*"), key=lambda fold: int(fold.name))
         return folds[-1].joinpath(*parts) if folds and not path.is_file() else path
-
-    def comparison(self) -> Comparison:
-        """The numbers that the page is about.
-
-        Raises:
-            StageError: there is no comparison, or it is damaged.
-        """
-        return read_comparison(self.root / "model_comparison")
 
     def record(self, *parts: str) -> dict[str, Any] | None:
         """A JSON file, or None where there is none.
@@ -71,29 +58,3 @@ class RunFiles:
         except (OSError, ValueError) as error:
             raise StageError(f"{path}: damaged; run its stage again") from error
         return frame if len(frame) else None
-
-    def bars(self, stock: str) -> pd.DataFrame | None:
-        """Clean bars of a stock, `date` as ISO text."""
-        return _iso(self.table("preprocessing", f"{stock}_bars.csv"))
-
-    @property
-    def windows(self) -> pd.DataFrame | None:
-        """The compared windows with what came after them."""
-        return self._parquet("windows.parquet")
-
-    def forecasts(self, model: str) -> pd.DataFrame | None:
-        """All answers of a model."""
-        return self._parquet(f"forecasts/{model}.parquet")
-
-    def _parquet(self, name: str) -> pd.DataFrame | None:
-        from pyarrow import ArrowException
-
-        path = self.root / "model_comparison" / name
-        try:
-            return _iso(pd.read_parquet(path)) if path.is_file() else None
-        except (ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
-            raise StageError(f"{path}: damaged; run the comparison again") from error
-
-
-def _iso(frame: pd.DataFrame | None) -> pd.DataFrame | None:
-    return None if frame is None else frame.assign(date=frame["date"].astype(str).str[:10])

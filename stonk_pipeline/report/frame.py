@@ -1,25 +1,18 @@
 """What the HTML pages of all runs share: templates and filters, style, settings and where the numbers come from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stonk_pipeline.report.files import STAGES, RunFiles
-from stonk_pipeline.report.style import DARK, LIGHT, Picture, label, percent
+from stonk_pipeline.pipeline.graph import Steps
+from stonk_pipeline.report.files import RunFiles
+from stonk_pipeline.report.style import DARK, LIGHT, Picture, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-FINDINGS = {
-    "evidence of skill": "good",
-    "no evidence of skill": "none",
-    "worse than persistence": "bad",
-    "too little data to tell": "none",
-}
-"""Tone of each finding of a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +23,53 @@ class Chapter:
     about: str
     numbers: list[tuple[str, str]]
     pictures: list[Picture]
+
+
+def render(
+    folder: Path,
+    files: RunFiles,
+    remark: str,
+    steps: Steps,
+    comparison: Any,
+    label: Callable[[str], str],
+    *,
+    alarm: str | None = None,
+    **own: Any,
+) -> str:
+    """The page of a run as HTML: the frame, filled by the template of its contract.
+
+    Args:
+        folder: of the contract's `page.html.j2`, which extends `frame.html.j2`.
+        files: of the run.
+        remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
+        steps: the run's graph.
+        comparison: the numbers that the page is about, with their `verdict`.
+        label: what a person reads for a forecaster's name.
+        alarm: why nothing on the page may be believed; it stands above all warnings.
+        own: what the contract's template shows besides; at least `chapters`, those of its trainings.
+    """
+    jinja = environment(folder)
+    jinja.filters["label"] = label
+    shared = {
+        "run": files.root.resolve().name,
+        "remark": remark,
+        "comparison": comparison,
+        "verdict": comparison.verdict,
+        "tone": "bad" if alarm else tone(comparison.verdict.finding),
+        "alarm": alarm,
+        "css": stylesheet(),
+        "dataset": files.record("preprocessing", "dataset.json"),
+        "settings": settings(files.record("config.json")),
+        **provenance(files, {step.directory: step.title for step in steps.values()}),
+    }
+    return jinja.get_template("page.html.j2").render(shared | own)
+
+
+def tone(finding: str) -> str:
+    """What a verdict's finding means for the colour of its box: `good`, `bad` or `none`."""
+    if finding == "evidence of skill":
+        return "good"
+    return "bad" if finding.startswith("worse than") else "none"
 
 
 def environment(*folders: Path) -> "Environment":
@@ -43,7 +83,7 @@ def environment(*folders: Path) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(percent=percent, label=label, number=number, error=error, duration=duration)
+    made.filters.update(percent=percent, number=number, error=error, duration=duration)
     return made
 
 
@@ -54,7 +94,7 @@ def stylesheet() -> str:
     return text.replace("/*light*/", light).replace("/*dark*/", dark)
 
 
-def provenance(files: RunFiles, stages: Mapping[str, str] = STAGES) -> dict[str, Any]:
+def provenance(files: RunFiles, stages: Mapping[str, str]) -> dict[str, Any]:
     """Where the numbers come from: finished stages (directory -> name), versions of libraries, commit and seed."""
     manifests = {stage: files.manifest(stage) for stage in stages}
     done = {stage: manifest for stage, manifest in manifests.items() if manifest}

@@ -23,8 +23,7 @@ from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.runs import require_comparison
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.results import write_comparison
-from stonk_pipeline.report.files import RunFiles
+from stonk_pipeline.evaluation.results import read_comparison, write_comparison
 from stonk_pipeline.report.frame import duration, number
 from stonk_pipeline.report.style import DARK, LIGHT, percent
 from stonk_pipeline.runs.manifest import MANIFEST, read_manifest
@@ -206,7 +205,7 @@ def test_write_report_has_headings_in_order(run):
 
 def test_write_report_shows_the_comparisons_numbers(run):
     text, _ = page(run)
-    comparison = RunFiles(run).comparison()
+    comparison = read_comparison(run / "model_comparison")
     said = comparison.verdict.sentence.split(": ", 1)[1]
     assert said[1:].replace("'", "&#39;") in text
     assert f"<h1>{comparison.verdict.finding.capitalize()}</h1>" in text
@@ -339,7 +338,7 @@ def test_reports_say_that_settings_changed_since(small, tmp_path):
 
 
 def test_write_pictures_writes_png_files(run, tmp_path):
-    paths = write_pictures(RunFiles(run).comparison(), tmp_path)
+    paths = write_pictures(read_comparison(run / "model_comparison"), tmp_path)
     assert [path.name for path in paths] == ["skill.png", "skill_by_day.png", "skill_through_time.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 

@@ -16,20 +16,10 @@ from stonk_pipeline.contracts.direction.scores.results import (
     title,
 )
 from stonk_pipeline.contracts.direction.steps import STEPS
+from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.frame import (
-    FINDINGS,
-    Chapter,
-    colour_name,
-    environment,
-    provenance,
-    settings,
-    stylesheet,
-)
+from stonk_pipeline.report.frame import Chapter, colour_name
 
-TONES = FINDINGS | {"worse than the baseline": "bad"}
-STAGES = {step.directory: step.title for step in STEPS.values()}
-"""Directory of each stage, in the order they run, and its name for people."""
 TRAININGS = {
     "stage_one": (
         "stage1_training",
@@ -58,18 +48,16 @@ def render(files: RunFiles, remark: str) -> str:
         remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
     """
     comparison = read_calls(files.root / "model_comparison")
-    jinja = environment(Path(__file__).parent)
-    jinja.filters["label"] = title
-    return jinja.get_template("page.html.j2").render(
-        run=files.root.resolve().name,
-        comparison=comparison,
+    return frame.render(
+        Path(__file__).parent,
+        files,
+        remark,
+        STEPS,
+        comparison,
+        title,
         alarm=comparison.alarm,
-        remark=remark,
-        verdict=comparison.verdict,
         final=comparison.final,
         yardstick=yardstick(comparison),
-        tone="bad" if comparison.alarm else TONES[comparison.verdict.finding],
-        css=stylesheet(),
         colour=lambda name: colour_name(role(name)),
         gate=comparison.transition,
         record=gate_record(files),
@@ -78,10 +66,7 @@ def render(files: RunFiles, remark: str) -> str:
         examples=examples(files, comparison),
         chapters=chapters(files),
         sets=sets(files.record("examples", "examples.json")),
-        dataset=files.record("preprocessing", "dataset.json"),
-        settings=settings(files.record("config.json")),
         market=market(files, comparison),
-        **provenance(files, STAGES),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stonk_pipeline.contracts.forecast.question import thinking
+from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Example
 from stonk_pipeline.periods import noun
 from stonk_pipeline.report.files import RunFiles
@@ -51,7 +52,7 @@ class Scene:
 
 def fans(files: RunFiles, comparison: Comparison) -> list[Fan]:
     """The examples that the run's files allow to draw, in the order given."""
-    windows, answers = files.windows, files.forecasts(comparison.verdict.model)
+    windows, answers = (_parquet(files, name) for name in ("windows", f"forecasts/{comparison.verdict.model}"))
     if windows is None or answers is None:
         return []
     found = []
@@ -108,14 +109,30 @@ def _cut(text: str) -> str:
     return text if len(text) <= WORDS else text[:WORDS].rstrip() + " …"
 
 
+def _parquet(files: RunFiles, name: str) -> pd.DataFrame | None:
+    """A table of the comparison, `date` as ISO text; None where there is none."""
+    from pyarrow import ArrowException
+
+    path = files.root / "model_comparison" / f"{name}.parquet"
+    try:
+        frame = pd.read_parquet(path) if path.is_file() else None
+        return None if frame is None else frame.assign(date=_iso(frame["date"]))
+    except (ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+        raise StageError(f"{path}: damaged; run the comparison again") from error
+
+
+def _iso(dates: pd.Series) -> pd.Series:
+    return dates.astype(str).str[:10]
+
+
 def _scene(files: RunFiles, example: Example, window: Any, own: pd.DataFrame) -> Scene:
     def price(values: Any) -> np.ndarray:
         return np.asarray(window["price_offset"] + window["price_unit"] * np.asarray(values, dtype=np.float64))
 
     horizon = len(window["target"])
     readable = [values for values in own["values"] if values is not None and len(values) == horizon]
-    bars = files.bars(example.stock)
-    candles = bars[bars["date"] <= example.date].tail(PAST) if bars is not None else None
+    bars = files.table("preprocessing", f"{example.stock}_bars.csv")
+    candles = bars[_iso(bars["date"]) <= example.date].tail(PAST) if bars is not None else None
     return Scene(
         candles=candles if candles is not None and len(candles) else None,
         context=price(window["context"]),

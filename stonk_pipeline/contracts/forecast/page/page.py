@@ -7,20 +7,13 @@ from typing import Any
 from stonk_pipeline.contracts.forecast.page.fans import fans
 from stonk_pipeline.contracts.forecast.page.pictures import by_day_picture, by_month_picture, skill_picture
 from stonk_pipeline.contracts.forecast.page.trust import equity_picture, ranks_picture
-from stonk_pipeline.evaluation.results import Comparison, GroupSkill
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.evaluation.results import Comparison, GroupSkill, read_comparison
 from stonk_pipeline.periods import adjective, noun
+from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.frame import (
-    FINDINGS,
-    Chapter,
-    colour_name,
-    environment,
-    number,
-    provenance,
-    settings,
-    stylesheet,
-)
-from stonk_pipeline.report.style import Picture, percent
+from stonk_pipeline.report.frame import Chapter, colour_name, number
+from stonk_pipeline.report.style import Picture, label, percent
 from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
 
 TITLES = {"reasons": "Why answers were put aside"}
@@ -34,35 +27,27 @@ def render(files: RunFiles, remark: str) -> str:
         files: of the run.
         remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
     """
-    comparison = files.comparison()
-    return (
-        environment(Path(__file__).parent)
-        .get_template("page.html.j2")
-        .render(
-            run=files.root.resolve().name,
-            comparison=comparison,
-            alarm=None,
-            remark=remark,
-            verdict=comparison.verdict,
-            final=comparison.row(comparison.verdict.model),
-            flat=comparison.row("persistence"),
-            tone=FINDINGS[comparison.verdict.finding],
-            noun=noun,
-            adjective=adjective,
-            css=stylesheet(),
-            colour=colour_name,
-            skill=skill_picture(comparison),
-            where=[by_day_picture(comparison), by_month_picture(comparison)],
-            ranks=ranks_picture(comparison),
-            equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
-            groups=groups(comparison),
-            fans=fans(files, comparison),
-            chapters=chapters(files),
-            dataset=files.record("preprocessing", "dataset.json"),
-            settings=settings(files.record("config.json")),
-            generated=_generated(files),
-            **provenance(files),
-        )
+    comparison = read_comparison(files.root / "model_comparison")
+    return frame.render(
+        Path(__file__).parent,
+        files,
+        remark,
+        STEPS,
+        comparison,
+        label,
+        final=comparison.row(comparison.verdict.model),
+        flat=comparison.row("persistence"),
+        noun=noun,
+        adjective=adjective,
+        colour=colour_name,
+        skill=skill_picture(comparison),
+        where=[by_day_picture(comparison), by_month_picture(comparison)],
+        ranks=ranks_picture(comparison),
+        equity=equity_picture(comparison, files.table("model_comparison", "equity.csv")),
+        groups=groups(comparison),
+        fans=fans(files, comparison),
+        chapters=chapters(files),
+        generated=_generated(files),
     )
 
 

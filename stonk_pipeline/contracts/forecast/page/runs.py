@@ -13,7 +13,7 @@ from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline.places import require_outside
-from stonk_pipeline.report.frame import FINDINGS, duration, environment, flat, stylesheet
+from stonk_pipeline.report.frame import duration, environment, flat, stylesheet
 from stonk_pipeline.runs.manifest import write_atomic
 
 SHOWN_SETTINGS = 8
@@ -124,9 +124,7 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     page = (
         environment(Path(__file__).parent)
         .get_template("runs.html.j2")
-        .render(
-            rows=rows, remarks=remarks(runs), css=stylesheet(), tones=FINDINGS, duration=duration, shown=SHOWN_SETTINGS
-        )
+        .render(rows=rows, remarks=remarks(runs), css=stylesheet(), duration=duration, shown=SHOWN_SETTINGS)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     table = [
