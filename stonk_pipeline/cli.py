@@ -19,6 +19,7 @@ from stonk_pipeline import __version__
 from stonk_pipeline.commands import models
 from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config
 from stonk_pipeline.config.validation import merge
+from stonk_pipeline.contract import Command
 from stonk_pipeline.contracts import CONTRACTS
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run, run_at, write_run
@@ -53,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--run-dir", type=Path, required=True)
     for own in (own for contract in CONTRACTS for own in contract.commands):
         command = commands.add_parser(own.name, help=own.help)
-        command.set_defaults(run=partial(own.run, resolve=resolve_config))
+        command.set_defaults(run=partial(_own, own))
         own.add_options(command, add_config_options)
     data = commands.add_parser("data", help="what was ingested when, and what a run was trained on")
     data.set_defaults(run=_data)
@@ -101,6 +102,10 @@ def _report(error: PipelineError) -> int:
     else:
         sys.stderr.write(f"error: {error}\n")
     return 1
+
+
+def _own(command: Command, args: argparse.Namespace) -> int:
+    return command.run(args, resolve_config)
 
 
 def _build_tiny(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.contracts.recipes import load_config
-from stonk_pipeline.contracts.runs import write_run
+from stonk_pipeline.contracts.runs import run_at, write_run
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult, file_digest
@@ -66,7 +66,7 @@ def test_resumed_stage_two_gives_the_same_adapter(tmp_path: Path) -> None:
     whole = write_run(tmp_path / "whole", load_config("direction", settings))
     for step in ("preprocess", "examples", "stage-one"):
         train(whole, step)
-    broken = Run(tmp_path / "broken", whole.config)
+    broken = run_at(tmp_path / "broken", whole.config)
     shutil.copytree(whole.directory, broken.directory)
     assert_resumed_is_whole(whole, broken, "stage-two")
 

@@ -10,12 +10,12 @@ from stonk_pipeline import cli
 from stonk_pipeline.commands import plan
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.recipes import load_config, make_config
-from stonk_pipeline.contracts.runs import write_run
+from stonk_pipeline.contracts.runs import run_at, write_run
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.models.locations import EMBEDDED_MODELS, base_directory, base_location
 from stonk_pipeline.models.readiness import context_length, require_model
 from stonk_pipeline.models.weights import read_header
-from stonk_pipeline.pipeline.run import CONFIG, Run
+from stonk_pipeline.pipeline.run import CONFIG
 
 TINY = EMBEDDED_MODELS["stonk-tiny"]
 
@@ -210,9 +210,9 @@ def test_base_model_is_an_input_of_each_stage_that_loads_it(model, tmp_path):
     given = {step: run.inputs(step).get("model") for step in run.graph}
     assert given.pop("preprocess") is None
     assert set(given.values()) == {model}
-    calls = Run(tmp_path, load_config("direction"))
+    calls = run_at(tmp_path, load_config("direction"))
     assert [step for step in calls.graph if not calls.loads_model(step)] == ["preprocess", "examples"]
-    whole = Run(tmp_path, config_of(model, tmp_path, data={"folds": 2}))
+    whole = run_at(tmp_path, config_of(model, tmp_path, data={"folds": 2}))
     assert "model" not in whole.inputs("compare")
 
 

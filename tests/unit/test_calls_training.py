@@ -17,11 +17,10 @@ from stonk_pipeline.contracts.direction.make import stage as examples_stage
 from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Outcome
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.contracts.recipes import load_config, make_config
-from stonk_pipeline.contracts.runs import write_run
+from stonk_pipeline.contracts.runs import run_at, write_run
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.models.load import join_adapters
-from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable
 
@@ -39,7 +38,7 @@ def config(**changes) -> DirectionConfig:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Preprocessing and examples of a small generated market."""
-    run = Run(tmp_path_factory.mktemp("calls"), config())
+    run = run_at(tmp_path_factory.mktemp("calls"), config())
     for step in ("preprocess", "examples"):
         run.execute(step, lambda *_: None)
     return run
@@ -64,7 +63,7 @@ def test_examples_stage_reads_the_news_that_are_its_inputs(made, tmp_path):
     news = tmp_path / "mine.jsonl"
     line = {"timestamp": "2019-01-02T15:00:00+00:00", "ticker": "SIM01", "headline": "SIM01 wins an order"}
     news.write_text(json.dumps(line) + "\n")
-    run = Run(tmp_path / "run", config(news=str(news)))
+    run = run_at(tmp_path / "run", config(news=str(news)))
     execute(preprocessing_dataset.STAGE, run.config.preprocess_stage(), {}, run.stage_dir("preprocess"))
     assert set(run.inputs("examples")) == {"dataset", "news/mine.jsonl"}
     assert run.execute("examples", lambda *_: None).numbers["headlines"]["read"] == 1
@@ -267,7 +266,7 @@ def test_records_take_the_place_of_bars_and_news(tmp_path):
     ],
 )
 def test_records_that_are_not_there_are_named(tmp_path, name, message):
-    run = Run(tmp_path, make_config({"contract": "direction", "records": name}, source="x"))
+    run = run_at(tmp_path, make_config({"contract": "direction", "records": name}, source="x"))
     with pytest.raises(DataError, match=rf"{name}: .*{message}"):
         run.inputs("examples")
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.errors import BusyError, ConfigError, DataError, DownloadError, EngineError, StageError, StartError
 from stonk_pipeline.runs import capacity
 
@@ -24,7 +25,7 @@ class OutOfMemoryError(RuntimeError):
     ],
 )
 def test_explain_names_the_setting_that_needs_less_memory(tmp_path, error):
-    told = capacity.explain(error, "sft", tmp_path)
+    told = capacity.explain(error, "sft", tmp_path, STEPS["sft"].smaller)
     assert str(told).startswith("sft: out of memory (")
     assert "sft.micro_batch" in str(told)
     assert not told.transient
@@ -37,7 +38,7 @@ def test_explain_looks_behind_an_engine_that_did_not_start(tmp_path):
         except ValueError as error:
             raise StartError("vLLM did not start") from error
     except StartError as error:
-        assert "gpu_memory_utilization" in str(capacity.explain(error, "sample", tmp_path))
+        assert "gpu_memory_utilization" in str(capacity.explain(error, "sample", tmp_path, STEPS["sample"].smaller))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_explain_looks_behind_an_engine_that_did_not_start(tmp_path):
     ],
 )
 def test_explain_says_that_the_disk_is_full(tmp_path, error):
-    told = str(capacity.explain(error, "grpo-first", tmp_path))
+    told = str(capacity.explain(error, "grpo-first", tmp_path, STEPS["grpo-first"].smaller))
     assert told.startswith("grpo-first: the disk is full (")
     assert "stages that are done stay done" in told
 
@@ -65,13 +66,13 @@ def test_explain_names_the_disk_that_is_full(tmp_path, monkeypatch, error):
     (tmp_path / "models").mkdir()  # a disk of its own, which the run's directory is not on
     free = {tmp_path / "models": 3_000_000}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.get(path, 9e12)))
-    told = str(capacity.explain(error, "sft", tmp_path / "run"))
+    told = str(capacity.explain(error, "sft", tmp_path / "run", STEPS["sft"].smaller))
     assert f"the disk is full ({tmp_path}/models/tiny/AAPL/adapter; 3 MB free)" in told
 
 
 def test_explain_leaves_other_errors_alone(tmp_path):
     for error in (RuntimeError("shape mismatch"), OSError(errno.ENOENT, "no such file"), ConfigError("sft.epochs")):
-        assert capacity.explain(error, "sft", tmp_path) is None
+        assert capacity.explain(error, "sft", tmp_path, STEPS["sft"].smaller) is None
 
 
 def test_only_errors_that_may_pass_are_transient():

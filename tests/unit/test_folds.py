@@ -18,11 +18,10 @@ from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.scores.stage import finish
 from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
 from stonk_pipeline.contracts.recipes import load_config
-from stonk_pipeline.contracts.runs import open_run, require_comparison, write_run
+from stonk_pipeline.contracts.runs import open_run, require_comparison, run_at, write_run
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.market.bars import generate
-from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import MANIFEST, Manifest, execute, output_files
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
@@ -108,7 +107,7 @@ def config_for(tmp_path, **settings):
 
 
 def test_run_without_folds_is_one_run(tmp_path):
-    run = Run(tmp_path, config_for(tmp_path))
+    run = run_at(tmp_path, config_for(tmp_path))
     assert run.folds == []
     assert run.steps() == [(run, step) for step in FORECAST]
     assert [run.label(step) for step in FORECAST] == list(FORECAST)

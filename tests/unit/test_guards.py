@@ -257,7 +257,7 @@ def test_wheel_holds_every_file_of_the_package(wheel):
 
 
 def public_rewards() -> Iterator[tuple[str, object]]:
-    for room in pkgutil.iter_modules(contracts.__path__):
+    for room in (module for module in pkgutil.iter_modules(contracts.__path__) if module.ispkg):
         components = importlib.import_module(f"{contracts.__name__}.{room.name}.rewards").COMPONENTS
         yield from ((f"{room.name}.{name}", component) for name, component in components.items())
 

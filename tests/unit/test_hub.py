@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from stonk_pipeline.contracts.forecast import FORECAST
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.models.locations import EMBEDDED_MODELS
 from tests.hub_server import serving
@@ -33,7 +34,7 @@ from stonk_pipeline.pipeline.base_model import resettled, settled
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import PipelineError
-from stonk_pipeline.pipeline.run import open_run, write_run
+from stonk_pipeline.contracts.runs import open_run, write_run
 from stonk_pipeline.models.hub import commit_of
 from stonk_pipeline.models.locations import base_directory, base_location, of_adapter, outline_location
 from stonk_pipeline.models.readiness import require_model
@@ -207,8 +208,8 @@ def test_settings_of_another_model_have_no_commit_of_this_one():
 
     given = ["sft", "--run-dir", "x"]
     for options in (["--model", "org/other"], ["--set", "model.name=org/other"]):
-        assert overrides(build_parser().parse_args([*given, *options]))["model"]["revision"] is None
+        assert overrides(build_parser().parse_args([*given, *options]), FORECAST)["model"]["revision"] is None
     both = [*given, "--model", "org/other", "--set", "model.revision=v2"]
-    assert overrides(build_parser().parse_args(both))["model"]["revision"] == "v2"
-    assert "model" not in overrides(build_parser().parse_args(given))
+    assert overrides(build_parser().parse_args(both), FORECAST)["model"]["revision"] == "v2"
+    assert "model" not in overrides(build_parser().parse_args(given), FORECAST)
     assert load_config("small").model.revision is None

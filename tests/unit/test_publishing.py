@@ -12,9 +12,8 @@ import pytest
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
-from stonk_pipeline.contracts.runs import write_run
+from stonk_pipeline.contracts.runs import run_at, write_run
 from stonk_pipeline.pipeline.publishing import publish, publish_missed
-from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import Manifest, Stage, execute, finished
 from tests.killing import die_at
 
@@ -106,7 +105,7 @@ def test_every_instant_of_a_stage_end_is_mended_by_a_retry(tmp_path, older):
 
 
 def trained(directory, name, finished_at):
-    run = Run(directory / name, PipelineConfig(models_dir=str(directory / "models")))
+    run = run_at(directory / name, PipelineConfig(models_dir=str(directory / "models")))
     execute(STAGE, Settings(), {}, run.stage_dir("sft"))
     manifest = run.stage_dir("sft") / "manifest.json"
     changed = Manifest(**(json.loads(manifest.read_text()) | {"finished": finished_at}))

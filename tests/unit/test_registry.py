@@ -10,14 +10,14 @@ import pytest
 from preprocessing import reading
 from stonk_pipeline.cli import main
 from stonk_pipeline.config.training import GRPOStage
-from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.forecast import contest as contests
+from stonk_pipeline.contracts.recipes import load_config, make_config
 from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.forward_log import LOG
 from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.registry import champions, entries
-from stonk_pipeline.registry import contest as contests
 from stonk_pipeline.registry.contest import contest, read_trial
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.registry.store import Registry, strategies_tried
@@ -107,7 +107,7 @@ def test_register_writes_down_what_the_model_is(tmp_path):
     assert entry.seen_until == max(target.end for target in val) > entry.train_last
     assert entry.stocks == ["SIM01", "SIM02"]
     assert entry.verdict is None
-    assert entry.settings == run.config
+    assert make_config(entry.config, source="entry") == run.config
     assert registry.adapter(entry).joinpath("adapter_config.json").is_file()
     assert registry.find(entry.id[:4]) == entry
     assert registry.known_keys() == [entry.key]
