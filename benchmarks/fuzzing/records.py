@@ -9,9 +9,9 @@ from typing import Any
 
 from preprocessing import reading
 from stonk_pipeline.contracts.direction.cases import read_examples
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.evaluation.quantiles import LEVELS
 from stonk_pipeline.records import forward_log, ingests
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry

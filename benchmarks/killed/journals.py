@@ -16,7 +16,7 @@ from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.contracts.forecast.live.files import files_of, keep, table_text
 from stonk_pipeline.contracts.forecast.live.make import Made
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
+from stonk_pipeline.evaluation.quantiles import LEVELS
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.forward_log import LOG, Forecasted, read

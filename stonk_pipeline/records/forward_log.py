@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stonk_pipeline.contracts.forecast.live.wellformed import draw_of, why_not
 from stonk_pipeline.errors import LogError
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import reason, shown
+from stonk_pipeline.records.wellformed import draw_of, why_not
 from stonk_pipeline.runs.manifest import json_digest
 
 LOG = "log.jsonl"

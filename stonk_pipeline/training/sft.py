@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import SFTConfig, SFTStage
-from stonk_pipeline.contracts.forecast.kept_answers import IGNORED, lessons, read_examples, split_examples
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.training.checkpoints import (
@@ -24,6 +23,7 @@ from stonk_pipeline.training.checkpoints import (
     seal_checkpoints,
     step_of,
 )
+from stonk_pipeline.training.kept_answers import IGNORED, lessons, read_examples, split_examples
 from stonk_pipeline.training.telemetry import CsvLog
 
 COLUMNS = ("step", "loss", "val_loss", "perplexity", "val_perplexity", "learning_rate", "tokens_per_second")

@@ -8,6 +8,7 @@ import pytest
 from stonk_pipeline.commands import plan
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.models.load import join_adapters, load_for_training, load_merged, save_adapter, save_merged
@@ -138,7 +139,7 @@ def test_what_cannot_be_trained_is_refused_without_weights(tmp_path, kind, messa
     with pytest.raises(ConfigError, match=message):
         load_for_training(settings_of(tmp_path), LORA, 0)  # before it looks for them
     with pytest.raises(ConfigError, match=message):
-        plan.tried(PipelineConfig(model=settings_of(tmp_path)))
+        plan.tried(run_at(tmp_path, PipelineConfig(model=settings_of(tmp_path))))
 
 
 def test_a_trial_counts_the_models_own_parameters(tmp_path):

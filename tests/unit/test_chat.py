@@ -5,7 +5,6 @@ import pytest
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast import question
-from stonk_pipeline.contracts.forecast.kept_answers import IGNORED, lessons
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.errors import PromptError, StageError
 from stonk_pipeline.models.chat import Chat
@@ -14,6 +13,7 @@ from stonk_pipeline.models.tiny import walk_windows
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from stonk_pipeline.schema import Forecast
 from stonk_pipeline.text.form import TAGS
+from stonk_pipeline.training.kept_answers import IGNORED, lessons
 from tests.tiny_models import DROPS_THINKING, copy_of_tiny, template
 
 ANSWER = question.answer("The close is +1.0 from its EMA after a move of -0.3.", (100.5, 101.0), 1)

@@ -8,7 +8,7 @@ import pytest
 
 from preprocessing.ingest import store
 from stonk_pipeline.cli import main
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
+from stonk_pipeline.evaluation.quantiles import LEVELS
 from stonk_pipeline.files import journal
 from stonk_pipeline.records import ingests
 from stonk_pipeline.records.forward_log import LOG, Forecasted, append, read

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from stonk_pipeline.cli import main
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.evaluation.quantiles import LEVELS
 from stonk_pipeline.files import journal
 from stonk_pipeline.records.forward_log import GENESIS, LOG, Forecasted, append, read, verify_chain
 from stonk_pipeline.runs.manifest import json_digest

@@ -9,9 +9,9 @@ import pytest
 
 from stonk_pipeline.cli import main
 from stonk_pipeline.contracts.forecast.live.calendar import WEEKDAYS, sessions_from
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS, crps_of, inside, quantiles_of
 from stonk_pipeline.contracts.forecast.live.score import SCORES, read_marks, records, score
 from stonk_pipeline.errors import ConfigError, DataError
+from stonk_pipeline.evaluation.quantiles import LEVELS, crps_of, inside, quantiles_of
 from stonk_pipeline.records.forward_log import LOG, Forecasted, append, read
 
 DAYS = ["2026-03-02", "2026-03-03", "2026-03-04", "2026-03-05"]

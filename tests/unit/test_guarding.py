@@ -20,7 +20,6 @@ from stonk_pipeline.contracts.direction.cases import Examples
 from stonk_pipeline.contracts.direction.sections import DirectionPrompt
 from stonk_pipeline.contracts.direction.tiny import DIRECTORY
 from stonk_pipeline.contracts.forecast import tiny
-from stonk_pipeline.contracts.forecast.kept_answers import lessons
 from stonk_pipeline.contracts.forecast.lesson import _rows
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.question import messages as ask_forecast
@@ -30,6 +29,7 @@ from stonk_pipeline.sampling.guarding import control_tokens, guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Company, Decision, Headline, Movement, Target, Window
 from stonk_pipeline.text.quoting import clean
+from stonk_pipeline.training.kept_answers import lessons
 
 SPACE = "\u2581"
 TEMPLATE = (

@@ -8,8 +8,8 @@ import pytest
 from stonk_pipeline.cli import main
 from stonk_pipeline.contracts.forecast.live.calendar import sessions_from, weeks_from
 from stonk_pipeline.contracts.forecast.live.honesty import require_honest
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.evaluation.quantiles import LEVELS
 from stonk_pipeline.files import journal
 from stonk_pipeline.records.forward_log import GENESIS, LOG, Forecasted, append, read
 from stonk_pipeline.runs.manifest import json_digest

@@ -174,8 +174,8 @@ def test_better_challenger_is_promoted_and_worse_is_refused(tmp_path, answering)
     assert read_trial(better_run).champion == first.id
     assert registry.trials_since_promotion(first.key) == 0
     assert [trial["challenger"] for trial in registry.trials(first.key)] == [first.id, worse.id, better.id]
-    assert strategies_tried(better_run.config, "2000") == 0
-    assert strategies_tried(better_run.config, "9999") == 3
+    assert strategies_tried(better_run, "2000") == 0
+    assert strategies_tried(better_run, "9999") == 3
 
 
 def test_lucky_challengers_are_refused_and_each_raises_the_bar(tmp_path, answering):

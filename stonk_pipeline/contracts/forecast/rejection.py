@@ -13,12 +13,13 @@ from preprocessing import reading
 from stonk_pipeline.config.training import SamplingConfig, SamplingStage
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.prompts import questions
-from stonk_pipeline.contracts.forecast.selection import TRAINING_DATA, Candidate, balance, judge
+from stonk_pipeline.contracts.forecast.selection import Candidate, balance, judge
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.engines import Drawn, Draws, choose_engine, open_engine
 from stonk_pipeline.schema import Window
+from stonk_pipeline.training.kept_answers import TRAINING_DATA
 
 REJECTED = "rejected.csv"
 COLUMNS = ("stock", "date", "sample", "skill", "forecast", "completion", "prompt", "tokens")

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
-TRAINING_DATA = "sft_training_data.csv"
 PERIODS = 4
 """Parts of the calendar that the set is balanced over."""
 VOLATILITY_BANDS = 3

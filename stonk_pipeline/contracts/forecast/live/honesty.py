@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from stonk_pipeline.contracts.forecast.live.calendar import Calendars, Session, in_weeks
-from stonk_pipeline.contracts.forecast.live.wellformed import draw_of
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.files.untrusted import reason
 from stonk_pipeline.records.forward_log import CLOCKS_APART, LOG, LogEntry
+from stonk_pipeline.records.wellformed import draw_of
 
 
 def require_honest(entries: Sequence[LogEntry], now: datetime | None = None) -> None:

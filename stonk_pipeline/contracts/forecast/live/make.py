@@ -11,11 +11,11 @@ from preprocessing.latest import latest_windows
 from stonk_pipeline.contracts.forecast import question as forecast
 from stonk_pipeline.contracts.forecast.live.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.contracts.forecast.live.forecaster import Forecaster, generated
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS, quantiles_of
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
+from stonk_pipeline.evaluation.quantiles import LEVELS, quantiles_of
 from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.periods import WEEK, noun
 from stonk_pipeline.records.forward_log import Forecasted

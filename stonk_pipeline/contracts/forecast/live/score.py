@@ -21,8 +21,8 @@ from preprocessing.ohlcv import find_files
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.contracts.forecast.evaluate import ANY_JUMP, read_closes
 from stonk_pipeline.contracts.forecast.live.calendar import in_weeks
-from stonk_pipeline.contracts.forecast.live.quantiles import MEDIAN, crps_of, inside
 from stonk_pipeline.errors import LogError
+from stonk_pipeline.evaluation.quantiles import MEDIAN, crps_of, inside
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.records.forward_log import LogEntry, read

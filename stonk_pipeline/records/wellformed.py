@@ -9,7 +9,7 @@ from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from stonk_pipeline.contracts.forecast.live.quantiles import LEVELS
+from stonk_pipeline.evaluation.quantiles import LEVELS
 from stonk_pipeline.files.untrusted import shown
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.contracts.forecast.question import SHORTER
-from stonk_pipeline.contracts.forecast.selection import TRAINING_DATA
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.prompts import render, token_ids
 
+TRAINING_DATA = "sft_training_data.csv"
+"""End of the name of the file of kept answers; the stocks' name stands before it."""
+SHORTER = "make the questions shorter"
 IGNORED = -100
 """Label of a token without loss, as torch and TRL have it."""
 
