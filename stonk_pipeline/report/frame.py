@@ -140,11 +140,6 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return out
 
 
-def colour_name(name: str) -> str:
-    """CSS colour of a forecaster."""
-    return f"var(--{name})" if name in LIGHT else "var(--muted)"
-
-
 def number(value: float | None, digits: int = 2) -> str:
     """1234 -> `1,234`, 0.04567 -> `0.046`; an em dash for None."""
     if value is None or pd.isna(value):

@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -60,43 +62,23 @@ DARK = {
 """The same roles, light and dark; `part_*` are for the components of a reward, apart from the forecasters' colours.
 Every light value is unique: it is how a role is found again in an SVG."""
 
-LABELS = {
-    "base": "Base model",
-    "grpo_1st": "First GRPO",
-    "sft": "SFT",
-    "grpo_2nd": "Second GRPO",
-    "persistence": "Persistence",
-    "drift": "Drift so far",
-    "mean_return": "Mean training return",
-    "exp_smoothing": "Exponential smoothing",
-    "theta": "Theta",
-    "ridge": "Ridge regression",
-    "boosted_trees": "Boosted trees",
-    "chronos": "Chronos",
-    "best_possible": "Best possible",
-    "hold": "Bought and held",
+MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "accent": "o"} | {
+    "best_possible": "D",
+    "baseline": "P",
 }
-MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "best_possible": "D"}
 DASHES: dict[str, Any] = {
     "base": (0, (4, 2)),
     "grpo_1st": "-",
     "sft": "-",
     "grpo_2nd": "-",
+    "accent": "-",
     "best_possible": (0, (6, 2, 1, 2)),
+    "baseline": (0, (1, 1.5)),
 }
+"""Marker and line style of the roles that forecasters are drawn in."""
 
 WIDE, NARROW = 1072, 350
 """Widths of pictures in CSS pixels; wide ones have a narrow twin for phones."""
-
-
-def label(name: str) -> str:
-    """What a person reads for a forecaster's name."""
-    return LABELS.get(name, name.replace("_", " "))
-
-
-def colour(name: str) -> str:
-    """The forecaster's colour in the light palette; all baselines share one."""
-    return LIGHT.get(name, LIGHT["baseline"])
 
 
 def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
@@ -111,39 +93,41 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     return f"{text.replace('-', '−')}%"
 
 
-@dataclass(frozen=True, slots=True)
+Draw = Callable[["Figure"], None]
+"""Fills an empty figure."""
+
+
+@dataclass(frozen=True)
 class Picture:
-    """A picture with its words."""
+    """A picture with its words, drawn when it is asked for: for the page or as a file."""
 
     key: str
-    """Unique on the page."""
+    """Unique on the page, where ids in the SVG begin with it; name of the file."""
     title: str
     alt: str
     """What it shows, for people who cannot see it."""
-    wide: str
-    """SVG."""
-    narrow: str | None = None
-    """SVG for phones, where the wide one would be too small to read."""
+    draw: Draw
+    width: int
+    height: int
+    """In CSS pixels, as the width."""
+    twin: int | None = None
+    """Height of its twin for phones, where it would be too small to read."""
 
+    @cached_property
+    def wide(self) -> str:
+        """SVG for the page."""
+        return svg(self.draw, self.width, self.height, f"{self.key}-w")
 
-Draw = Callable[["Figure"], None]
+    @cached_property
+    def narrow(self) -> str | None:
+        """SVG of its twin for phones, if it has one."""
+        return svg(self.draw, NARROW, self.twin, f"{self.key}-n") if self.twin else None
 
-
-def picture(
-    key: str, title: str, alt: str, draw: Draw, *, width: int, height: int, narrow: int | None = None
-) -> Picture:
-    """Draws a picture for the page.
-
-    Args:
-        key: unique on the page; ids in the SVG start with it.
-        title, alt: its words.
-        draw: fills an empty figure.
-        width, height: in CSS pixels.
-        narrow: height of its twin for phones, if it has one.
-    """
-    wide = svg(draw, width, height, f"{key}-w")
-    twin = svg(draw, NARROW, narrow, f"{key}-n") if narrow else None
-    return Picture(key, title, alt, wide, twin)
+    def save(self, directory: Path) -> Path:
+        """Writes it as a PNG file and returns where."""
+        path = directory / f"{self.key}.png"
+        path.write_bytes(png(self.draw, self.width, self.height))
+        return path
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stonk_pipeline.contracts.direction.page.pictures import outcome_sketches, role, training_sketches
+from stonk_pipeline.contracts.direction.page.pictures import learned, outcomes, role
 from stonk_pipeline.contracts.direction.scores.answers import completions
 from stonk_pipeline.contracts.direction.scores.calls import CallGroup, CallRow
 from stonk_pipeline.contracts.direction.scores.results import (
@@ -18,7 +18,7 @@ from stonk_pipeline.contracts.direction.scores.results import (
 from stonk_pipeline.contracts.direction.steps import STEPS
 from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.frame import Chapter, colour_name
+from stonk_pipeline.report.frame import Chapter
 
 TRAININGS = {
     "stage_one": (
@@ -58,10 +58,10 @@ def render(files: RunFiles, remark: str) -> str:
         alarm=comparison.alarm,
         final=comparison.final,
         yardstick=yardstick(comparison),
-        colour=lambda name: colour_name(role(name)),
+        colour=lambda name: f"var(--{role(name)})",
         gate=comparison.transition,
         record=gate_record(files),
-        where=[sketch.picture() for sketch in outcome_sketches(comparison)],
+        where=outcomes(comparison),
         groups=groups(comparison),
         examples=examples(files, comparison),
         chapters=chapters(files),
@@ -105,8 +105,7 @@ def chapters(files: RunFiles) -> list[Chapter]:
     found = []
     for name, (directory, about) in TRAININGS.items():
         log, validation = files.table(directory, "training_log.csv"), files.table(directory, "validation.csv")
-        pictures = [sketch.picture() for sketch in training_sketches(name, log, validation)]
-        found.append(Chapter(title(name), about, [], pictures))
+        found.append(Chapter(title(name), about, [], learned(name, log, validation)))
     return [chapter for chapter in found if chapter.pictures]
 
 

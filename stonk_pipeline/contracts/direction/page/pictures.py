@@ -2,14 +2,25 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from stonk_pipeline.contracts.direction.scores.calls import MAJORITY, YESTERDAY
 from stonk_pipeline.contracts.direction.scores.results import CallComparison, ModelScores, title
-from stonk_pipeline.report.style import DASHES, LIGHT, MARKERS, Draw, Picture, percent, picture, png
-from stonk_pipeline.report.training import PANEL, Curve, draw_curves, draw_stack, ends, percents
+from stonk_pipeline.report.charts import legend, line, months_axis, percents
+from stonk_pipeline.report.style import LIGHT, MARKERS, Picture, percent
+from stonk_pipeline.report.training import (
+    SMALL,
+    Curve,
+    Panel,
+    draw_curves,
+    ends,
+    kept,
+    ring,
+    spreads,
+    training_pictures,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +41,6 @@ COMPONENTS = (
     Curve("reward_confidence", "confidence", "part_4", (0, (5, 1.5, 1, 1.5))),
     Curve("reward_data_use", "data use", "accent", (0, (8, 2))),
 )
-SPREADS = tuple(curve._replace(column=curve.column.replace("reward", "spread")) for curve in COMPONENTS)
 RATIO = (
     Curve("up_share", "rises called", "part_2"),
     Curve("called_up", "the same, running", "part_3", (0, (1, 1.2))),
@@ -40,26 +50,13 @@ SHAPES = (
     Curve("readable_share", "readable", "part_1"),
     Curve("zero_spread_share", "groups all alike", "part_4", (0, (5, 1.5, 1, 1.5))),
 )
+PANELS = (
+    Panel("components", "Its components", COMPONENTS),
+    Panel("spread", "Spread within groups", spreads(COMPONENTS)),
+    Panel("ratio", "Rises, called and come", RATIO, share=True),
+    Panel("shape", "What the answers look like", SHAPES, share=True),
+)
 VALIDATION = (Curve("reward", "reward", "part_1"), Curve("accuracy", "accuracy", "part_2", (0, (5, 1.5))))
-
-
-class Sketch(NamedTuple):
-    """A picture before it is drawn: for the page or as a file."""
-
-    key: str
-    """Unique on the page; name of the file."""
-    title: str
-    alt: str
-    draw: Draw
-    width: int
-    height: int
-    narrow: int | None = None
-    """Height of its twin for phones."""
-
-    def picture(self) -> Picture:
-        """For the page."""
-        size = {"width": self.width, "height": self.height}
-        return picture(self.key, self.title, self.alt, self.draw, **size, narrow=self.narrow)
 
 
 def write_pictures(comparison: CallComparison, logs: Mapping[str, pd.DataFrame], directory: Path) -> list[Path]:
@@ -74,23 +71,18 @@ def write_pictures(comparison: CallComparison, logs: Mapping[str, pd.DataFrame],
         directory: where to.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    sketches = outcome_sketches(comparison)
+    pictures = outcomes(comparison)
     for name, log in logs.items():
-        sketches += training_sketches(name, log, None)
-    paths = []
-    for sketch in sketches:
-        path = directory / f"{sketch.key}.png"
-        path.write_bytes(png(sketch.draw, sketch.width, sketch.height))
-        paths.append(path)
-    return paths
+        pictures += learned(name, log, None)
+    return [picture.save(directory) for picture in pictures]
 
 
-def outcome_sketches(comparison: CallComparison) -> list[Sketch]:
+def outcomes(comparison: CallComparison) -> list[Picture]:
     """What the comparison shows: reliability, confusion, and accuracy through time."""
     return [reliability(comparison), confusion(comparison.final), by_month(comparison)]
 
 
-def reliability(comparison: CallComparison) -> Sketch:
+def reliability(comparison: CallComparison) -> Picture:
     """How often calls of about the same confidence are right, one line a model; truthful ones lie on the diagonal."""
     final = comparison.final
     told = ", ".join(
@@ -106,17 +98,17 @@ def reliability(comparison: CallComparison) -> Sketch:
             _line(axes, [b.confidence for b in model.row.bins], [b.accuracy for b in model.row.bins], model.name, final)
             for b in model.row.bins:
                 size = 4 + 8 * (b.calls / most) ** 0.5
-                axes.plot(b.confidence, b.accuracy, MARKERS.get(role(model.name), "o"), ms=size, mfc=tint(model.name),
+                axes.plot(b.confidence, b.accuracy, MARKERS[role(model.name)], ms=size, mfc=tint(model.name),
                           mec="none")  # fmt: skip
         axes.set(xlim=(0.48, 1.02), ylim=(-0.04, 1.04), xlabel="stated confidence")
         axes.set_xticks([0.5, 0.75, 1.0], ["50%", "75%", "100%"])
-        percents(axes)
-        _legend(figure)
+        percents(axes.yaxis)
+        legend(figure, 3, handle=1.9, gap=1.2)
 
-    return Sketch("reliability", "Is stated confidence true?", alt, draw, 520, 320, 300)
+    return Picture("reliability", "Is stated confidence true?", alt, draw, 520, 320, 300)
 
 
-def confusion(model: ModelScores) -> Sketch:
+def confusion(model: ModelScores) -> Picture:
     """Decisions by what came and what was called."""
     table = model.row.confusion
     called = list(next(iter(table.values())))
@@ -143,10 +135,10 @@ def confusion(model: ModelScores) -> Sketch:
         axes.spines["bottom"].set_visible(False)
 
     heading = "What was called, and what came"
-    return Sketch("confusion", heading, f"Decisions of {title(model.name)}: {told}.", draw, 520, 320, 260)
+    return Picture("confusion", heading, f"Decisions of {title(model.name)}: {told}.", draw, 520, 320, 260)
 
 
-def by_month(comparison: CallComparison) -> Sketch:
+def by_month(comparison: CallComparison) -> Picture:
     """Accuracy by month, beside that of always calling each month's more frequent side."""
     final = comparison.final
     own = [group for group in comparison.groups if group.by == "month" and group.name == final.name]
@@ -163,17 +155,15 @@ def by_month(comparison: CallComparison) -> Sketch:
         for name in shown:
             values = [group.accuracy for group in comparison.groups if group.by == "month" and group.name == name]
             _line(axes, list(range(len(values))), values, name, final)
-        step = -(-len(own) // 6)
-        axes.set_xticks(range(0, len(own), step), [group.group for group in own][::step])
-        axes.set_xlabel("month of the decision")
-        percents(axes)
-        _legend(figure)
+        months_axis(axes, [group.group for group in own])
+        percents(axes.yaxis)
+        legend(figure, 3, handle=1.9, gap=1.2)
 
     alt = f"Accuracy by month of {title(final.name)}: {told}."
-    return Sketch("accuracy_by_month", "At all times?", alt, draw, 520, 320, 300)
+    return Picture("accuracy_by_month", "At all times?", alt, draw, 520, 320, 300)
 
 
-def training_sketches(name: str, log: pd.DataFrame | None, validation: pd.DataFrame | None) -> list[Sketch]:
+def learned(name: str, log: pd.DataFrame | None, validation: pd.DataFrame | None) -> list[Picture]:
     """Panels of one training; those whose columns are there.
 
     Args:
@@ -181,41 +171,23 @@ def training_sketches(name: str, log: pd.DataFrame | None, validation: pd.DataFr
         log: `training_log.csv`.
         validation: `validation.csv`.
     """
-    panels = []
+    first = []
     if validation is not None and {"step", "reward", "accuracy"} <= set(validation):
-        panels.append(_validation(name, validation))
-    if log is None or "step" not in log:
-        return panels
-    for part, heading, curves, share in (
-        ("reward", "Reward", (Curve("reward", "all components, weighted", role(name)),), False),
-        ("components", "Its components", COMPONENTS, False),
-        ("spread", "Spread within groups", SPREADS, False),
-        ("ratio", "Rises, called and come", RATIO, True),
-        ("shape", "What the answers look like", SHAPES, True),
-    ):
-        found = [curve for curve in curves if curve.column in log and log[curve.column].notna().any()]
-        if found:
-            alt = f"{heading} of {title(name)} over {len(log)} steps: {ends(log, found, share)}."
-            panels.append(Sketch(f"{name}_{part}", heading, alt, draw_curves(log, found, share=share), *PANEL))
-    both = [Curve("entropy", "entropy", role(name)), Curve("completion_length", "length", role(name))]
-    if {curve.column for curve in both} <= set(log):
-        alt = f"Entropy and length of the answers of {title(name)} over {len(log)} steps: {ends(log, both, False)}."
-        heading = "Entropy (nats a token) and length (tokens)"
-        panels.append(Sketch(f"{name}_entropy", heading, alt, draw_stack(log, both), *PANEL))
-    return panels
+        first = [validation_picture(name, validation)]
+    return first + training_pictures(f"{name}_", title(name), role(name), log, PANELS)
 
 
-def _validation(name: str, validation: pd.DataFrame) -> Sketch:
-    kept = validation.get("kept", pd.Series(False, validation.index)).astype(str).str.lower().isin(("true", "1", "1.0"))
+def validation_picture(name: str, validation: pd.DataFrame) -> Picture:
+    """Reward and accuracy on validation decisions while it was trained, with rings where an adapter was kept."""
+    at = kept(validation)
 
     def draw(figure: "Figure") -> None:
         draw_curves(validation, VALIDATION, smooth=False)(figure)
-        at = validation[kept]
-        figure.axes[0].plot(at["step"], at["reward"], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5)
+        ring(figure.axes[0], at, "reward")
 
-    steps = ", ".join(f"{step:.0f}" for step in validation["step"][kept])
+    steps = ", ".join(f"{step:.0f}" for step in at["step"])
     alt = f"{title(name)} on validation decisions: {ends(validation, VALIDATION, False)}; kept: step {steps}."
-    return Sketch(f"{name}_validation", "On validation decisions", alt, draw, *PANEL)
+    return Picture(f"{name}_validation", "On validation decisions", alt, draw, *SMALL)
 
 
 def tint(name: str) -> str:
@@ -229,20 +201,4 @@ def role(name: str) -> str:
 
 
 def _line(axes: "Axes", x: list[float] | list[int], y: list[float], name: str, final: ModelScores) -> None:
-    own = name == final.name
-    axes.plot(
-        x,
-        y,
-        color=tint(name),
-        linewidth=2.6 if own else 1.5,
-        linestyle=DASHES.get(role(name), "-"),
-        marker=MARKERS.get(role(name), "o"),
-        ms=4,
-        mec="none",
-        label=title(name),
-        zorder=3 if own else 2,
-    )
-
-
-def _legend(figure: "Figure") -> None:
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=11, handlelength=1.9, columnspacing=1.2)
+    line(axes, x, y, title(name), role(name), final=name == final.name, size=4)

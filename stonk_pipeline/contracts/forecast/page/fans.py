@@ -11,7 +11,7 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.results import Comparison, Example
 from stonk_pipeline.periods import noun
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.style import LIGHT, Draw, Picture, picture
+from stonk_pipeline.report.style import LIGHT, Draw, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,13 +61,13 @@ def fans(files: RunFiles, comparison: Comparison) -> list[Fan]:
         own = answers[(answers["stock"] == example.stock) & (answers["date"] == example.date)]
         if len(window) and len(own):
             scene = _scene(files, example, window.iloc[0], own)
-            drawn = picture(
+            drawn = Picture(
                 f"fan-{number}",
                 f"{example.stock}, decided on {example.date}",
                 _alt(scene, example, noun(comparison.period)),
                 draw_fan(scene, comparison.period),
-                width=350,
-                height=240,
+                350,
+                240,
             )
             first = own.sort_values("sample").iloc[0]
             text = str(first["completion"])

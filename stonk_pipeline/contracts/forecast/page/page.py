@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.contracts.forecast.page.fans import fans
+from stonk_pipeline.contracts.forecast.page.looks import dot, label
 from stonk_pipeline.contracts.forecast.page.pictures import by_day_picture, by_month_picture, skill_picture
+from stonk_pipeline.contracts.forecast.page.trainings import bars_picture, grpo_pictures, sft_pictures
 from stonk_pipeline.contracts.forecast.page.trust import equity_picture, ranks_picture
 from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.evaluation.results import Comparison, GroupSkill, read_comparison
 from stonk_pipeline.periods import adjective, noun
 from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.frame import Chapter, colour_name, number
-from stonk_pipeline.report.style import Picture, label, percent
-from stonk_pipeline.report.training import bars_picture, grpo_pictures, sft_pictures
+from stonk_pipeline.report.frame import Chapter, number
+from stonk_pipeline.report.style import Picture, percent
 
 TITLES = {"reasons": "Why answers were put aside"}
 """Better words for keys of `selection.json`."""
@@ -39,7 +40,7 @@ def render(files: RunFiles, remark: str) -> str:
         flat=comparison.row("persistence"),
         noun=noun,
         adjective=adjective,
-        colour=colour_name,
+        colour=dot,
         skill=skill_picture(comparison),
         where=[by_day_picture(comparison), by_month_picture(comparison)],
         ranks=ranks_picture(comparison),

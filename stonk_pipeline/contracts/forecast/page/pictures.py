@@ -1,24 +1,15 @@
 """Pictures of the comparison: skill with its interval, by day ahead, and through time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
 from stonk_pipeline.evaluation.results import Comparison, Row
 from stonk_pipeline.periods import noun
-from stonk_pipeline.report.style import (
-    DASHES,
-    LIGHT,
-    MARKERS,
-    WIDE,
-    Draw,
-    Picture,
-    colour,
-    label,
-    percent,
-    picture,
-    png,
-)
+from stonk_pipeline.report.charts import legend, line, months_axis, percents
+from stonk_pipeline.report.style import LIGHT, MARKERS, WIDE, Picture, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,72 +29,21 @@ def write_pictures(comparison: Comparison, directory: Path) -> list[Path]:
     Returns:
         The files.
     """
-    paths = []
-    for name, draw, height in (
-        ("skill", draw_skill(comparison), _skill_height(comparison)),
-        ("skill_by_day", draw_by_day(comparison), 320),
-        ("skill_through_time", draw_by_month(comparison), 320),
-    ):
-        path = directory / f"{name}.png"
-        path.write_bytes(png(draw, WIDE, height))
-        paths.append(path)
-    return paths
+    wide = {"skill_by_day": by_day_picture(comparison), "skill_through_time": by_month_picture(comparison)}
+    pictures = [replace(picture, key=key, width=WIDE, height=320) for key, picture in wide.items()]
+    return [picture.save(directory) for picture in (skill_picture(comparison), *pictures)]
 
 
 def skill_picture(comparison: Comparison) -> Picture:
-    """Skill of every forecaster with its interval."""
+    """Skill of every forecaster as dots with intervals: the median of the answers filled, a single answer hollow."""
     rows = _shown(comparison)
     told = "; ".join(
         f"{label(row.name)} {percent(row.skill, sign=True)} "
         f"({percent(row.skill_low, sign=True)} to {percent(row.skill_high, sign=True)})"
         for row in rows
     )
-    height = _skill_height(comparison)
-    return picture(
-        "skill",
-        "Skill over repeating the last price",
-        f"Skill over persistence with {comparison.confidence:.0%} intervals, median of the answers: {told}.",
-        draw_skill(comparison),
-        width=WIDE,
-        height=height,
-        narrow=height,
-    )
-
-
-def by_day_picture(comparison: Comparison) -> Picture:
-    """Skill of every forecaster by day ahead, the final model with its interval."""
-    final = [point for point in comparison.by_horizon if point.name == comparison.verdict.model]
-    told = ", ".join(f"{noun(comparison.period)} {point.day} {percent(point.skill, sign=True)}" for point in final)
-    return picture(
-        "by-day",
-        "How far ahead?",
-        f"Skill over persistence by {noun(comparison.period)} ahead, one line a forecaster. "
-        f"{label(comparison.verdict.model)}: {told}.",
-        draw_by_day(comparison),
-        width=520,
-        height=300,
-        narrow=280,
-    )
-
-
-def by_month_picture(comparison: Comparison) -> Picture:
-    """Skill of every forecaster by month."""
-    final = [point for point in comparison.by_month if point.name == comparison.verdict.model]
-    told = ", ".join(f"{point.month} {percent(point.skill, 0, sign=True)}" for point in final)
-    return picture(
-        "by-month",
-        "At all times?",
-        f"Skill over persistence by month, one line a forecaster. {label(comparison.verdict.model)}: {told}.",
-        draw_by_month(comparison),
-        width=520,
-        height=300,
-        narrow=280,
-    )
-
-
-def draw_skill(comparison: Comparison) -> Draw:
-    """Dots and intervals: the median of the answers filled, a single answer hollow."""
-    rows = _shown(comparison)
+    alt = f"Skill over persistence with {comparison.confidence:.0%} intervals, median of the answers: {told}."
+    height = 74 + 42 * len(rows)
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -140,15 +80,19 @@ def draw_skill(comparison: Comparison) -> Draw:
                 annotation_clip=False,
             )
         axes.spines["bottom"].set_visible(False)
-        _percent_axis(axes, "x")
+        percents(axes.xaxis, sign=True)
         _fit(axes, rows)
 
-    return draw
+    return Picture("skill", "Skill over repeating the last price", alt, draw, WIDE, height, height)
 
 
-def draw_by_day(comparison: Comparison) -> Draw:
-    """One line a forecaster over the days ahead; the final model's interval is shaded."""
-    final = comparison.verdict.model
+def by_day_picture(comparison: Comparison) -> Picture:
+    """Skill by day ahead, one line a forecaster; the final model's interval is shaded."""
+    final, bar = comparison.verdict.model, noun(comparison.period)
+    told = ", ".join(
+        f"{bar} {point.day} {percent(point.skill, sign=True)}" for point in comparison.by_horizon if point.name == final
+    )
+    alt = f"Skill over persistence by {bar} ahead, one line a forecaster. {label(final)}: {told}."
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -169,18 +113,22 @@ def draw_by_day(comparison: Comparison) -> Draw:
                 )
             values += [point.skill for point in points]
             _line(axes, days, [point.skill for point in points], row.name, final)
-        axes.set_xlabel(f"{noun(comparison.period)}s ahead")
+        axes.set_xlabel(f"{bar}s ahead")
         axes.set_xticks(range(1, comparison.horizon + 1, max(1, comparison.horizon // 10)))
-        _percent_axis(axes, "y")
+        percents(axes.yaxis, sign=True)
         axes.set_ylim(_limits(values))
-        _legend(figure, axes)
+        _legend(figure)
 
-    return draw
+    return Picture("by-day", "How far ahead?", alt, draw, 520, 300, 280)
 
 
-def draw_by_month(comparison: Comparison) -> Draw:
-    """One line a forecaster over the months of the test part."""
+def by_month_picture(comparison: Comparison) -> Picture:
+    """Skill by month of the test part, one line a forecaster."""
     final = comparison.verdict.model
+    told = ", ".join(
+        f"{point.month} {percent(point.skill, 0, sign=True)}" for point in comparison.by_month if point.name == final
+    )
+    alt = f"Skill over persistence by month, one line a forecaster. {label(final)}: {told}."
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -191,14 +139,12 @@ def draw_by_month(comparison: Comparison) -> Draw:
             points = {point.month: point.skill for point in comparison.by_month if point.name == row.name}
             values += points.values()
             _line(axes, list(range(len(months))), [points[month] for month in months], row.name, final)
-        step = -(-len(months) // 6)
-        axes.set_xticks(range(0, len(months), step), months[::step])
-        axes.set_xlabel("month of the decision")
-        _percent_axis(axes, "y")
+        months_axis(axes, months)
+        percents(axes.yaxis, sign=True)
         axes.set_ylim(_limits(values))
-        _legend(figure, axes)
+        _legend(figure)
 
-    return draw
+    return Picture("by-month", "At all times?", alt, draw, 520, 300, 280)
 
 
 def _shown(comparison: Comparison) -> list[Row]:
@@ -213,10 +159,6 @@ def _lines(comparison: Comparison) -> list[Row]:
     return [row for row in shown if row.kind != "baseline" or row is strongest]
 
 
-def _skill_height(comparison: Comparison) -> int:
-    return 74 + 42 * len(_shown(comparison))
-
-
 def _dot_and_interval(axes: "Axes", row: Row, place: float) -> None:
     tint = colour(row.name)
     if row.kind == "model":
@@ -224,31 +166,12 @@ def _dot_and_interval(axes: "Axes", row: Row, place: float) -> None:
         axes.plot([row.single_low, row.single_high], [below, below], color=tint, linewidth=1.4, alpha=0.55)
         axes.plot(row.single_skill, below, "o", ms=5, mfc="none", mec=tint, mew=1.2)
     axes.plot([row.skill_low, row.skill_high], [place, place], color=tint, linewidth=5, alpha=0.45)
-    axes.plot(row.skill, place, MARKERS.get(row.name, "P"), ms=9, mfc=tint, mec="none")
+    axes.plot(row.skill, place, MARKERS[role(row.name)], ms=9, mfc=tint, mec="none")
 
 
 def _line(axes: "Axes", x: list[int], y: list[float], name: str, final: str) -> None:
     own = name == final
-    axes.plot(
-        x,
-        y,
-        color=colour(name),
-        linewidth=2.6 if own else 1.5,
-        linestyle=DASHES.get(name, (0, (1, 1.5))),
-        marker=MARKERS.get(name, "P"),
-        markersize=5 if own else 3.5,
-        markeredgecolor="none",
-        label=label(name),
-        zorder=3 if own else 2,
-    )
-
-
-def _percent_axis(axes: "Axes", which: str) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0, sign=True)))
+    line(axes, x, y, label(name), role(name), final=own, size=5 if own else 3.5)
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
@@ -269,16 +192,5 @@ def _fit(axes: "Axes", rows: list[Row]) -> None:
             axes.plot(FLOOR, -float(place), "<", ms=8, mfc=colour(row.name), mec="none")
 
 
-def _legend(figure: "Figure", axes: "Axes") -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    columns = 3 if figure.get_figwidth() * 72 < 450 else 4
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=columns,
-        frameon=False,
-        fontsize=11,
-        handlelength=1.9,
-        columnspacing=1.2,
-    )
+def _legend(figure: "Figure") -> None:
+    legend(figure, 3 if figure.get_figwidth() * 72 < 450 else 4, handle=1.9, gap=1.2)

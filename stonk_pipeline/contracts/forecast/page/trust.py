@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
 from stonk_pipeline.contracts.forecast.scores.trades import HOLD
 from stonk_pipeline.evaluation.results import Comparison
-from stonk_pipeline.report.style import DASHES, LIGHT, Draw, Picture, colour, label, percent, picture
-from stonk_pipeline.report.training import percents
+from stonk_pipeline.report.charts import legend, percents
+from stonk_pipeline.report.style import DASHES, LIGHT, Picture, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,28 +21,20 @@ def ranks_picture(comparison: Comparison) -> Picture | None:
     if len(shares) < 3:
         return None
     told = ", ".join(percent(share, 0) for share in shares)
-    return picture(
-        "ranks",
-        "Are the answers as spread as what comes?",
+    alt = (
         f"Share of closes by their place among the sorted answers of {label(final)}, below all first: {told}. "
-        f"Equal bars of {percent(1 / len(shares), 0)} would be right.",
-        _draw_ranks(shares),
-        width=520,
-        height=280,
-        narrow=260,
+        f"Equal bars of {percent(1 / len(shares), 0)} would be right."
     )
 
-
-def _draw_ranks(shares: tuple[float, ...]) -> Draw:
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         axes.bar(range(len(shares)), shares, color=LIGHT["grpo_2nd"], width=0.86)
         axes.axhline(1 / len(shares), color=LIGHT["ink"], linewidth=1.2, linestyle=(0, (4, 2)))
         axes.set_xticks([0, len(shares) - 1], ["below all answers", "above all"])
         axes.set_ylim(0, max(*shares, 1.6 / len(shares)) * 1.08)
-        percents(axes)
+        percents(axes.yaxis)
 
-    return draw
+    return Picture("ranks", "Are the answers as spread as what comes?", alt, draw, 520, 280, 260)
 
 
 def equity_picture(comparison: Comparison, equity: pd.DataFrame | None) -> Picture | None:
@@ -51,18 +44,8 @@ def equity_picture(comparison: Comparison, equity: pd.DataFrame | None) -> Pictu
     final = comparison.verdict.model
     names = [name for name in (final, "base", "best_possible", HOLD) if name in equity]
     told = "; ".join(f"{label(name)} {percent(float(equity[name].iloc[-1]) - 1, sign=True)}" for name in names)
-    return picture(
-        "equity",
-        "After costs",
-        f"Growth of capital from {equity['date'].iloc[0]} to {equity['date'].iloc[-1]}, after costs: {told}.",
-        _draw_equity(equity, names, final),
-        width=520,
-        height=280,
-        narrow=260,
-    )
+    alt = f"Growth of capital from {equity['date'].iloc[0]} to {equity['date'].iloc[-1]}, after costs: {told}."
 
-
-def _draw_equity(equity: pd.DataFrame, names: list[str], final: str) -> Draw:
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
@@ -72,12 +55,12 @@ def _draw_equity(equity: pd.DataFrame, names: list[str], final: str) -> Draw:
                 equity[name] - 1,
                 color=LIGHT["muted"] if name == HOLD else colour(name),
                 linewidth=2.4 if name == final else 1.4,
-                linestyle=DASHES.get(name, (0, (1, 1.5))),
+                linestyle=DASHES[role(name)],
                 label=label(name),
             )
         step = max(1, len(equity) // 4)
         axes.set_xticks(range(0, len(equity), step), [str(day)[:7] for day in equity["date"].iloc[::step]])
-        percents(axes, sign=True)
-        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=11, handlelength=1.9)
+        percents(axes.yaxis, sign=True)
+        legend(figure, 2, handle=1.9)
 
-    return draw
+    return Picture("equity", "After costs", alt, draw, 520, 280, 260)

@@ -1,0 +1,42 @@
+"""Says how each forecaster of a forecast run is called and drawn in the report."""
+
+from stonk_pipeline.report.style import LIGHT
+
+LABELS = {
+    "base": "Base model",
+    "grpo_1st": "First GRPO",
+    "sft": "SFT",
+    "grpo_2nd": "Second GRPO",
+    "persistence": "Persistence",
+    "drift": "Drift so far",
+    "mean_return": "Mean training return",
+    "exp_smoothing": "Exponential smoothing",
+    "theta": "Theta",
+    "ridge": "Ridge regression",
+    "boosted_trees": "Boosted trees",
+    "chronos": "Chronos",
+    "best_possible": "Best possible",
+    "hold": "Bought and held",
+}
+ROLES = {name: name for name in ("base", "grpo_1st", "sft", "grpo_2nd", "best_possible")}
+"""Forecaster -> its role in the palette; all baselines share one."""
+
+
+def label(name: str) -> str:
+    """What a person reads for a forecaster's name."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def role(name: str) -> str:
+    """A forecaster's role in the palette."""
+    return ROLES.get(name, "baseline")
+
+
+def colour(name: str) -> str:
+    """A forecaster's colour in the light palette."""
+    return LIGHT[role(name)]
+
+
+def dot(name: str) -> str:
+    """CSS colour of a forecaster's dot in a table, where only models and the best possible forecast stand out."""
+    return f"var(--{ROLES.get(name, 'muted')})"

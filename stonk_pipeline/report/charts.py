@@ -1,0 +1,58 @@
+"""Draws what the pictures of all contracts have alike: a forecaster's line, axes of shares and of months, a legend."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stonk_pipeline.report.style import DASHES, LIGHT, MARKERS, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+
+def line(
+    axes: "Axes", x: Sequence[float], y: Sequence[float], words: str, role: str, *, final: bool, size: float
+) -> None:
+    """One forecaster's line in the colour, dash and marker of its role; the final model's is thicker and on top."""
+    axes.plot(
+        x,
+        y,
+        color=LIGHT[role],
+        linewidth=2.6 if final else 1.5,
+        linestyle=DASHES[role],
+        marker=MARKERS[role],
+        ms=size,
+        mec="none",
+        label=words,
+        zorder=3 if final else 2,
+    )
+
+
+def percents(axis: "Axis", *, sign: bool = False) -> None:
+    """An axis of shares, in percent."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0, sign=sign)))
+
+
+def months_axis(axes: "Axes", months: Sequence[str]) -> None:
+    """A horizontal axis of months, of which at most six are named."""
+    step = -(-len(months) // 6)
+    axes.set_xticks(range(0, len(months), step), months[::step])
+    axes.set_xlabel("month of the decision")
+
+
+def legend(figure: "Figure", columns: int, *, handle: float = 2.2, gap: float = 2.0) -> None:
+    """The names of all lines, above the picture.
+
+    Args:
+        figure: the picture.
+        columns: so many names side by side.
+        handle: length of the piece of line before a name, in heights of the text.
+        gap: between columns, in the same measure.
+    """
+    figure.legend(
+        loc="outside upper left", ncols=columns, frameon=False, fontsize=11, handlelength=handle, columnspacing=gap
+    )
