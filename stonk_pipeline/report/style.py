@@ -26,9 +26,9 @@ LIGHT = {
     "accent": "#00705c",
     "alarm": "#b5420f",
     "base": "#828a95",
-    "grpo_1st": "#3b8bcb",
-    "sft": "#c77708",
-    "grpo_2nd": "#00735e",
+    "first": "#3b8bcb",
+    "middle": "#c77708",
+    "last": "#00735e",
     "baseline": "#8b5fb4",
     "best_possible": "#1b1e24",
     "up": "#6f7782",
@@ -47,9 +47,9 @@ DARK = {
     "accent": "#5fd0b5",
     "alarm": "#ff9466",
     "base": "#98a1ad",
-    "grpo_1st": "#73b4ec",
-    "sft": "#eda63f",
-    "grpo_2nd": "#58cfb2",
+    "first": "#73b4ec",
+    "middle": "#eda63f",
+    "last": "#58cfb2",
     "baseline": "#bd98e0",
     "best_possible": "#e9e7e3",
     "up": "#8d95a0",
@@ -59,18 +59,16 @@ DARK = {
     "part_3": "#b9c860",
     "part_4": "#a3b0ea",
 }
-"""The same roles, light and dark; `part_*` are for the components of a reward, apart from the forecasters' colours.
+"""The same roles, light and dark. `base` is the untrained model; `first`, `middle` and `last` are those made of it, in
+their order; `part_*` are for the components of a reward, apart from the forecasters' colours.
 Every light value is unique: it is how a role is found again in an SVG."""
 
-MARKERS = {"base": "s", "grpo_1st": "^", "sft": "v", "grpo_2nd": "o", "accent": "o"} | {
-    "best_possible": "D",
-    "baseline": "P",
-}
+MARKERS = {"base": "s", "first": "^", "middle": "v", "last": "o", "accent": "o", "best_possible": "D", "baseline": "P"}
 DASHES: dict[str, Any] = {
     "base": (0, (4, 2)),
-    "grpo_1st": "-",
-    "sft": "-",
-    "grpo_2nd": "-",
+    "first": "-",
+    "middle": "-",
+    "last": "-",
     "accent": "-",
     "best_possible": (0, (6, 2, 1, 2)),
     "baseline": (0, (1, 1.5)),

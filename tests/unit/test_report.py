@@ -216,7 +216,7 @@ def test_write_report_shows_the_comparisons_numbers(run):
 def test_write_report_draws_in_colours_that_follow_the_scheme(run):
     text, _ = page(run)
     pictures = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
-    assert "var(--grpo_2nd)" in pictures
+    assert "var(--last)" in pictures
     stray = set(re.findall(r"#[0-9a-f]{6}\b", pictures))
     assert stray == set()
 
@@ -360,9 +360,9 @@ def test_palette_has_enough_contrast(palette):
             assert contrast(text, ground) >= 4.5
         for line in (
             "base",
-            "grpo_1st",
-            "sft",
-            "grpo_2nd",
+            "first",
+            "middle",
+            "last",
             "baseline",
             "best_possible",
             *(f"part_{i}" for i in range(1, 5)),

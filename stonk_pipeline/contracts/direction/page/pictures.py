@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 ROLES = {
     "base": "base",
-    "stage_one": "grpo_1st",
-    "stage_two": "grpo_2nd",
+    "stage_one": "first",
+    "stage_two": "last",
     MAJORITY: "baseline",
     YESTERDAY: "baseline",
 }

@@ -18,7 +18,13 @@ LABELS = {
     "best_possible": "Best possible",
     "hold": "Bought and held",
 }
-ROLES = {name: name for name in ("base", "grpo_1st", "sft", "grpo_2nd", "best_possible")}
+ROLES = {
+    "base": "base",
+    "grpo_1st": "first",
+    "sft": "middle",
+    "grpo_2nd": "last",
+    "best_possible": "best_possible",
+}
 """Forecaster -> its role in the palette; all baselines share one."""
 
 

@@ -89,7 +89,7 @@ def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
     """Loss and perplexity, training and held-out."""
     panels = []
     for column, title in (("loss", "Loss"), ("perplexity", "Perplexity")):
-        curves = [Curve(column, "training", "muted"), Curve(f"val_{column}", "held out", "sft")]
+        curves = [Curve(column, "training", "muted"), Curve(f"val_{column}", "held out", "middle")]
         if log is not None and {"step", column, f"val_{column}"} <= set(log):
             alt = f"{title} of the supervised fine-tuning: {ends(log, curves, False)}."
             panels.append(Picture(f"sft-{column}", title, alt, draw_curves(log, curves, smooth=False), *SMALL))
@@ -109,7 +109,7 @@ def bars_picture(key: str, title: str, counts: Mapping[str, float]) -> Picture:
         axes = figure.subplots()
         axes.grid(visible=False)
         places = range(len(shown))
-        axes.barh(places, [count for _, count in shown], color=LIGHT["sft"], height=0.62)
+        axes.barh(places, [count for _, count in shown], color=LIGHT["middle"], height=0.62)
         for place, (_, count) in zip(places, shown, strict=True):
             axes.annotate(
                 f"{count:,.0f}", (count, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=11

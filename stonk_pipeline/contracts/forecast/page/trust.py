@@ -28,7 +28,7 @@ def ranks_picture(comparison: Comparison) -> Picture | None:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        axes.bar(range(len(shares)), shares, color=LIGHT["grpo_2nd"], width=0.86)
+        axes.bar(range(len(shares)), shares, color=LIGHT["last"], width=0.86)
         axes.axhline(1 / len(shares), color=LIGHT["ink"], linewidth=1.2, linestyle=(0, (4, 2)))
         axes.set_xticks([0, len(shares) - 1], ["below all answers", "above all"])
         axes.set_ylim(0, max(*shares, 1.6 / len(shares)) * 1.08)
