@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def line(
     axes: "Axes", x: Sequence[float], y: Sequence[float], words: str, role: str, *, final: bool, size: float
 ) -> None:
-    """One forecaster's line in the colour, dash and marker of its role; the final model's is thicker and on top."""
+    """Draws one forecaster's line in colour, dash and marker of its role; the final model's is thicker and on top."""
     axes.plot(
         x,
         y,
@@ -30,7 +30,7 @@ def line(
 
 
 def percents(axis: "Axis", *, sign: bool = False) -> None:
-    """An axis of shares, in percent."""
+    """Labels an axis of shares in percent."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -38,14 +38,14 @@ def percents(axis: "Axis", *, sign: bool = False) -> None:
 
 
 def months_axis(axes: "Axes", months: Sequence[str]) -> None:
-    """A horizontal axis of months, of which at most six are named."""
+    """Labels a horizontal axis of months, of which it names at most six."""
     step = -(-len(months) // 6)
     axes.set_xticks(range(0, len(months), step), months[::step])
     axes.set_xlabel("month of the decision")
 
 
 def legend(figure: "Figure", columns: int, *, handle: float = 2.2, gap: float = 2.0) -> None:
-    """The names of all lines, above the picture.
+    """Names all lines above the picture.
 
     Args:
         figure: the picture.

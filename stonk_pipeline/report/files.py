@@ -18,13 +18,13 @@ class RunFiles:
     root: Path
 
     def find(self, *parts: str) -> Path:
-        """Where a file of the run lies."""
+        """Finds where a file of the run lies."""
         path = self.root.joinpath(*parts)
         folds = sorted((self.root / FOLDS).glob("*"), key=lambda fold: int(fold.name))
         return folds[-1].joinpath(*parts) if folds and not path.is_file() else path
 
     def record(self, *parts: str) -> dict[str, Any] | None:
-        """A JSON file, or None where there is none.
+        """Reads a JSON file; None where there is none.
 
         Raises:
             StageError: the file is damaged.
@@ -39,11 +39,11 @@ class RunFiles:
         return found if isinstance(found, dict) else None
 
     def manifest(self, stage: str) -> dict[str, Any] | None:
-        """A stage's manifest. Read, not verified: the stage that made it is done."""
+        """Reads a stage's manifest, without verifying it: the stage that made it is done."""
         return self.record(stage, "manifest.json")
 
     def table(self, *parts: str) -> pd.DataFrame | None:
-        """A CSV file, or None where there is none or it has no rows.
+        """Reads a CSV file; None where there is none or it has no rows.
 
         Raises:
             StageError: the file is damaged.

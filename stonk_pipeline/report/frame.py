@@ -1,4 +1,4 @@
-"""What the HTML pages of all runs share: templates and filters, style, settings and where the numbers come from."""
+"""Puts the HTML page of any run together: its frame, its style, its settings and where its numbers come from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def render(
     alarm: str | None = None,
     **own: Any,
 ) -> str:
-    """The page of a run as HTML: the frame, filled by the template of its contract.
+    """Renders the page of a run as HTML: the frame, filled by the template of its contract.
 
     Args:
         folder: of the contract's `page.html.j2`, which extends `frame.html.j2`.
@@ -66,14 +66,14 @@ def render(
 
 
 def tone(finding: str) -> str:
-    """What a verdict's finding means for the colour of its box: `good`, `bad` or `none`."""
+    """Says how a verdict's finding colours its box: `good`, `bad` or `none`."""
     if finding == "evidence of skill":
         return "good"
     return "bad" if finding.startswith("worse than") else "none"
 
 
 def environment(*folders: Path) -> "Environment":
-    """Jinja with the filters of all pages; it looks for templates in the folders given, then among the shared ones."""
+    """Makes Jinja with the filters of all pages; it looks for templates in the folders given, then beside this file."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -88,14 +88,14 @@ def environment(*folders: Path) -> "Environment":
 
 
 def stylesheet() -> str:
-    """The page's CSS, with the palette that the pictures are drawn in."""
+    """Writes the page's CSS, with the palette that the pictures are drawn in."""
     text = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     light, dark = ("".join(f"--{role}:{value};" for role, value in palette.items()) for palette in (LIGHT, DARK))
     return text.replace("/*light*/", light).replace("/*dark*/", dark)
 
 
 def provenance(files: RunFiles, stages: Mapping[str, str]) -> dict[str, Any]:
-    """Where the numbers come from: finished stages (directory -> name), versions of libraries, commit and seed."""
+    """Tells where the numbers come from: finished stages (directory -> name), versions of libraries and the commit."""
     manifests = {stage: files.manifest(stage) for stage in stages}
     done = {stage: manifest for stage, manifest in manifests.items() if manifest}
     versions: dict[str, str] = {}
@@ -120,7 +120,7 @@ def provenance(files: RunFiles, stages: Mapping[str, str]) -> dict[str, Any]:
 
 
 def settings(config: Mapping[str, Any] | None) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The resolved settings by section: dotted name and value."""
+    """Lists the resolved settings by section: dotted name and value."""
     if not config:
         return []
     sections: dict[str, list[tuple[str, str]]] = {}
@@ -133,7 +133,7 @@ def settings(config: Mapping[str, Any] | None) -> list[tuple[str, list[tuple[str
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested settings as (dotted name, value)."""
+    """Flattens nested settings to (dotted name, value)."""
     out: list[tuple[str, Any]] = []
     for key, value in mapping.items():
         out += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
@@ -141,7 +141,7 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """1234 -> `1,234`, 0.04567 -> `0.046`; an em dash for None."""
+    """Writes 1234 as `1,234`, 0.04567 as `0.046`, and None as an em dash."""
     if value is None or pd.isna(value):
         return "—"
     text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.{digits + 1}g}"
@@ -149,12 +149,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def error(value: float) -> str:
-    """An error in percent, with two decimals while that makes sense."""
+    """Writes an error in percent, with two decimals while that makes sense."""
     return f"{value:.2f}" if value < 1000 else "> 999"
 
 
 def duration(seconds: float | None) -> str:
-    """75 -> `1 min 15 s`."""
+    """Writes 75 as `1 min 15 s`."""
     if seconds is None:
         return "—"
     minutes, rest = divmod(round(seconds), 60)

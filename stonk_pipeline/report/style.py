@@ -1,4 +1,4 @@
-"""One look for all pictures: a colour a forecaster everywhere, and SVG that follows the page into the dark.
+"""Gives all pictures one look: a colour a forecaster everywhere, and SVG that follows the page into the dark.
 
 Pictures are drawn with the light palette. For the page, each colour in the SVG is then replaced by the CSS variable of
 its role, so that one picture serves both schemes; for PNG files the colours stay as they are. The palette is Okabe and
@@ -73,14 +73,14 @@ DASHES: dict[str, Any] = {
     "best_possible": (0, (6, 2, 1, 2)),
     "baseline": (0, (1, 1.5)),
 }
-"""Marker and line style of the roles that forecasters are drawn in."""
+"""Marker and line style of each role in which a forecaster is drawn."""
 
 WIDE, NARROW = 1072, 350
 """Widths of pictures in CSS pixels; wide ones have a narrow twin for phones."""
 
 
 def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
-    """0.087 -> `8.7%`, with a true minus sign; an em dash for None, and beyond a thousand percent no more digits."""
+    """Writes 0.087 as `8.7%`, with a true minus sign; None as an em dash, and beyond a thousand percent no digits."""
     if value is None:
         return "—"
     if abs(value) >= 9.995:
@@ -130,7 +130,7 @@ class Picture:
 
 @contextmanager
 def canvas(draw: Draw, width: int, height: int) -> Iterator["Figure"]:
-    """A drawn figure of so many CSS pixels (one pixel a point)."""
+    """Draws a figure of so many CSS pixels (one pixel a point)."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -171,7 +171,7 @@ def themed(text: str, prefix: str) -> str:
 
 
 def png(draw: Draw, width: int, height: int) -> bytes:
-    """The picture as a PNG file on light paper, at twice its size."""
+    """Draws the bytes of a PNG file on light paper, at twice its size."""
     from io import BytesIO
 
     buffer = BytesIO()

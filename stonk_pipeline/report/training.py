@@ -40,7 +40,7 @@ class Panel(NamedTuple):
 def training_pictures(
     key: str, who: str, tint: str, log: pd.DataFrame | None, panels: Sequence[Panel]
 ) -> list[Picture]:
-    """Reward, further panels, entropy and length of one training; those whose columns are there.
+    """Draws reward, further panels, entropy and length of one training; those whose columns are there.
 
     Args:
         key: what the pictures' keys begin with, unique on the page.
@@ -67,23 +67,23 @@ def training_pictures(
 
 
 def spreads(rewards: Sequence[Curve]) -> tuple[Curve, ...]:
-    """The curves of each component's spread within groups, drawn as those of the components."""
+    """Turns the curves of a reward's components into those of their spreads within groups, drawn alike."""
     return tuple(curve._replace(column=curve.column.replace("reward", "spread")) for curve in rewards)
 
 
 def kept(validation: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `validation.csv` whose adapter was kept, as long as none was better."""
+    """Picks the rows of `validation.csv` at which the adapter was kept."""
     marks = validation.get("kept", pd.Series(False, validation.index))
     return validation[marks.astype(str).str.lower().isin(("true", "1", "1.0"))]
 
 
 def ring(axes: "Axes", rows: pd.DataFrame, column: str, words: str | None = None) -> None:
-    """Rings around points of a curve."""
+    """Draws rings around points of a curve."""
     axes.plot(rows["step"], rows[column], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5, label=words)
 
 
 def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = False, smooth: bool = True) -> Draw:
-    """Columns of a log over its steps; noisy ones faint, with a smooth line on top."""
+    """Draws columns of a log over its steps; noisy ones faint, with a smooth line on top."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -100,7 +100,7 @@ def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = Fal
 
 
 def draw_stack(log: pd.DataFrame, curves: Sequence[Curve]) -> Draw:
-    """Columns of different units over the same steps, one below the other."""
+    """Draws columns of different units over the same steps, one below the other."""
 
     def draw(figure: "Figure") -> None:
         for axes, curve in zip(figure.subplots(len(curves), sharex=True), curves, strict=True):
@@ -125,7 +125,7 @@ def _curve(axes: "Axes", log: pd.DataFrame, curve: Curve, *, smooth: bool, alone
 
 
 def ends(log: pd.DataFrame, curves: Sequence[Curve], share: bool) -> str:
-    """Where each curve begins and ends, in words, for a picture's text; as percentages where they are shares."""
+    """Says in words where each curve begins and ends, for a picture's text; as percentages where they are shares."""
     parts = []
     for curve in curves:
         values = log[curve.column].dropna()

@@ -41,7 +41,7 @@ class Shown(NamedTuple):
 
 
 def render(files: RunFiles, remark: str) -> str:
-    """The page as HTML.
+    """Renders the page as HTML.
 
     Args:
         files: of the run.
@@ -71,24 +71,24 @@ def render(files: RunFiles, remark: str) -> str:
 
 
 def yardstick(comparison: CallComparison) -> CallRow:
-    """The baseline that the verdict is held against."""
+    """Finds the baseline that the verdict is held against."""
     return next(row for row in comparison.baselines if row.name == comparison.verdict.baseline)
 
 
 def gate_record(files: RunFiles) -> GateRecord | None:
-    """What the gate measured; None where there was no gate."""
+    """Reads what the gate measured; None where there was no gate."""
     directory = files.root / "gate"
     return read_evaluation(directory) if directory.is_dir() else None
 
 
 def groups(comparison: CallComparison) -> list[CallGroup]:
-    """The final model's accuracy by stock, and with and without headlines."""
+    """Picks the final model's accuracy by stock, and with and without headlines."""
     own = [group for group in comparison.groups if group.name == comparison.final.name]
     return [group for by in ("news", "stock") for group in own if group.by == by]
 
 
 def examples(files: RunFiles, comparison: CallComparison) -> list[Shown]:
-    """The chosen answers; of one that could not be read, all that the model wrote."""
+    """Quotes the chosen answers; of one that could not be read, all that the model wrote."""
     unreadable = any(example.reason for example in comparison.examples)
     written = completions(files.root / "model_comparison", comparison.final.name) if unreadable else {}
     return [
@@ -101,7 +101,7 @@ def examples(files: RunFiles, comparison: CallComparison) -> list[Shown]:
 
 
 def chapters(files: RunFiles) -> list[Chapter]:
-    """Both trainings, those that left something to show."""
+    """Shows both trainings, as far as they left something to show."""
     found = []
     for name, (directory, about) in TRAININGS.items():
         log, validation = files.table(directory, "training_log.csv"), files.table(directory, "validation.csv")
@@ -110,13 +110,13 @@ def chapters(files: RunFiles) -> list[Chapter]:
 
 
 def sets(record: Mapping[str, Any] | None) -> list[tuple[str, dict[str, int], int]]:
-    """`examples.json`: each set with its rises, falls and flat days, and how many decisions have headlines."""
+    """Lists the sets of `examples.json` with rises, falls and flat days, and how many decisions have headlines."""
     if not record:
         return []
     return [(name, counts, record["with_news"][name]) for name, counts in record["examples"].items()]
 
 
 def market(files: RunFiles, comparison: CallComparison) -> str | None:
-    """Kind of the generated market; None where bars came from files, or the run has no settings."""
+    """Says of which kind the generated market is; None where bars came from files, or the run has no settings."""
     data = (files.record("config.json") or {}).get("data", {})
     return None if comparison.real_data else data.get("market", {}).get("kind")

@@ -1,4 +1,4 @@
-"""Pictures of called directions: is stated confidence true, what was called, when was it right, how was it learned."""
+"""Draws called directions: is stated confidence true, what was called, when was it right, how was it learned."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,12 +78,12 @@ def write_pictures(comparison: CallComparison, logs: Mapping[str, pd.DataFrame],
 
 
 def outcomes(comparison: CallComparison) -> list[Picture]:
-    """What the comparison shows: reliability, confusion, and accuracy through time."""
+    """Draws what the comparison shows: reliability, confusion, and accuracy through time."""
     return [reliability(comparison), confusion(comparison.final), by_month(comparison)]
 
 
 def reliability(comparison: CallComparison) -> Picture:
-    """How often calls of about the same confidence are right, one line a model; truthful ones lie on the diagonal."""
+    """Draws how often calls of about the same confidence are right, one line a model; the diagonal is the truth."""
     final = comparison.final
     told = ", ".join(
         f"{percent(b.confidence, 0)} sure {percent(b.accuracy, 0)} right ({b.calls} calls)" for b in final.row.bins
@@ -109,7 +109,7 @@ def reliability(comparison: CallComparison) -> Picture:
 
 
 def confusion(model: ModelScores) -> Picture:
-    """Decisions by what came and what was called."""
+    """Draws the number of decisions by what came and what was called."""
     table = model.row.confusion
     called = list(next(iter(table.values())))
     told = "; ".join(
@@ -139,7 +139,7 @@ def confusion(model: ModelScores) -> Picture:
 
 
 def by_month(comparison: CallComparison) -> Picture:
-    """Accuracy by month, beside that of always calling each month's more frequent side."""
+    """Draws accuracy by month, beside that of always calling each month's more frequent side."""
     final = comparison.final
     own = [group for group in comparison.groups if group.by == "month" and group.name == final.name]
     told = ", ".join(
@@ -164,7 +164,7 @@ def by_month(comparison: CallComparison) -> Picture:
 
 
 def learned(name: str, log: pd.DataFrame | None, validation: pd.DataFrame | None) -> list[Picture]:
-    """Panels of one training; those whose columns are there.
+    """Draws the panels of one training; those whose columns are there.
 
     Args:
         name: of the model that came out.
@@ -178,7 +178,7 @@ def learned(name: str, log: pd.DataFrame | None, validation: pd.DataFrame | None
 
 
 def validation_picture(name: str, validation: pd.DataFrame) -> Picture:
-    """Reward and accuracy on validation decisions while it was trained, with rings where an adapter was kept."""
+    """Draws reward and accuracy on validation decisions along the training, with rings where an adapter was kept."""
     at = kept(validation)
 
     def draw(figure: "Figure") -> None:
@@ -191,12 +191,12 @@ def validation_picture(name: str, validation: pd.DataFrame) -> Picture:
 
 
 def tint(name: str) -> str:
-    """A caller's colour in the light palette."""
+    """Gives a caller's colour in the light palette."""
     return LIGHT[role(name)]
 
 
 def role(name: str) -> str:
-    """A caller's role in the palette."""
+    """Gives a caller's role in the palette."""
     return ROLES.get(name, "accent")
 
 

@@ -1,4 +1,4 @@
-"""Forecasts to look at: candles, the answers as a fan, and what came; with the model's own words."""
+"""Draws forecasts to look at: candles, the answers as a fan, and what came; with the model's own words."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ class Scene:
 
 
 def fans(files: RunFiles, comparison: Comparison) -> list[Fan]:
-    """The examples that the run's files allow to draw, in the order given."""
+    """Draws the examples that the run's files allow to draw, in the order given."""
     windows, answers = (_parquet(files, name) for name in ("windows", f"forecasts/{comparison.verdict.model}"))
     if windows is None or answers is None:
         return []
@@ -78,7 +78,7 @@ def fans(files: RunFiles, comparison: Comparison) -> list[Fan]:
 
 
 def draw_fan(scene: Scene, period: str) -> Draw:
-    """Candles (or closes) up to the decision; all answers, their middle half and median; the truth as dots."""
+    """Draws candles (or closes) up to the decision; all answers, their middle half and median; the truth as dots."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
@@ -110,7 +110,7 @@ def _cut(text: str) -> str:
 
 
 def _parquet(files: RunFiles, name: str) -> pd.DataFrame | None:
-    """A table of the comparison, `date` as ISO text; None where there is none."""
+    """Reads a table of the comparison, `date` as ISO text; None where there is none."""
     from pyarrow import ArrowException
 
     path = files.root / "model_comparison" / f"{name}.parquet"
@@ -142,7 +142,7 @@ def _scene(files: RunFiles, example: Example, window: Any, own: pd.DataFrame) ->
 
 
 def _past(axes: "Axes", scene: Scene) -> None:
-    """Candles where there are bars, else the closes the model saw. Hollow candles rose, filled ones fell."""
+    """Draws candles where there are bars, else the closes the model saw. Hollow candles rose, filled ones fell."""
     if scene.candles is None:
         places = np.arange(len(scene.context)) - len(scene.context) + 1
         axes.plot(places, scene.context, color=LIGHT["ink"], linewidth=1.4)

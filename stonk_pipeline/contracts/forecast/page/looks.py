@@ -29,20 +29,20 @@ ROLES = {
 
 
 def label(name: str) -> str:
-    """What a person reads for a forecaster's name."""
+    """Gives what a person reads for a forecaster's name."""
     return LABELS.get(name, name.replace("_", " "))
 
 
 def role(name: str) -> str:
-    """A forecaster's role in the palette."""
+    """Gives a forecaster's role in the palette."""
     return ROLES.get(name, "baseline")
 
 
 def colour(name: str) -> str:
-    """A forecaster's colour in the light palette."""
+    """Gives a forecaster's colour in the light palette."""
     return LIGHT[role(name)]
 
 
 def dot(name: str) -> str:
-    """CSS colour of a forecaster's dot in a table, where only models and the best possible forecast stand out."""
+    """Gives the CSS colour of a forecaster's dot in a table, where baselines are grey."""
     return f"var(--{ROLES.get(name, 'muted')})"

@@ -22,7 +22,7 @@ TITLES = {"reasons": "Why answers were put aside"}
 
 
 def render(files: RunFiles, remark: str) -> str:
-    """The page as HTML.
+    """Renders the page as HTML.
 
     Args:
         files: of the run.
@@ -53,7 +53,7 @@ def render(files: RunFiles, remark: str) -> str:
 
 
 def chapters(files: RunFiles) -> list[Chapter]:
-    """The four trainings, in their order, those that left something to show."""
+    """Shows the four trainings in their order, as far as they left something to show."""
     first, second = (
         grpo_pictures(key, name, files.table(stage, "training_log.csv"), files.table(stage, "validation.csv"))
         for key, name, stage in (
@@ -82,13 +82,13 @@ def chapters(files: RunFiles) -> list[Chapter]:
 
 
 def groups(comparison: Comparison) -> dict[str, list[GroupSkill]]:
-    """The final model's skill by quarter, by thirds of volatility and by stock, in their order."""
+    """Picks the final model's skill by quarter, by thirds of volatility and by stock, in their order."""
     own = [group for group in comparison.by_group if group.name == comparison.verdict.model]
     return {by: [group for group in own if group.by == by] for by in ("quarter", "volatility", "stock")}
 
 
 def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], list[Picture]]:
-    """`selection.json`: its numbers, and a picture of each mapping of counts in it."""
+    """Shows `selection.json`: its numbers, and a picture of each mapping of counts in it."""
     numbers, bars = [], []
     for key, value in (record or {}).items():
         words = key.replace("_", " ")
@@ -102,6 +102,6 @@ def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], 
 
 
 def _generated(files: RunFiles) -> str | None:
-    """Kind of the embedded market, or None where bars came from files."""
+    """Says of which kind the embedded market is; None where bars came from files."""
     data = (files.record("config.json") or {}).get("data", {})
     return str(data["market"]["kind"]) if data.get("data_dir") == "embedded" and "market" in data else None

@@ -1,4 +1,4 @@
-"""Pictures of the comparison: skill with its interval, by day ahead, and through time."""
+"""Draws the comparison of forecasters: skill with its interval, by day ahead, and through time."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def write_pictures(comparison: Comparison, directory: Path) -> list[Path]:
 
 
 def skill_picture(comparison: Comparison) -> Picture:
-    """Skill of every forecaster as dots with intervals: the median of the answers filled, a single answer hollow."""
+    """Draws every forecaster's skill as dots with intervals: the median of answers filled, a single answer hollow."""
     rows = _shown(comparison)
     told = "; ".join(
         f"{label(row.name)} {percent(row.skill, sign=True)} "
@@ -87,7 +87,7 @@ def skill_picture(comparison: Comparison) -> Picture:
 
 
 def by_day_picture(comparison: Comparison) -> Picture:
-    """Skill by day ahead, one line a forecaster; the final model's interval is shaded."""
+    """Draws skill by day ahead, one line a forecaster; the final model's interval is shaded."""
     final, bar = comparison.verdict.model, noun(comparison.period)
     told = ", ".join(
         f"{bar} {point.day} {percent(point.skill, sign=True)}" for point in comparison.by_horizon if point.name == final
@@ -123,7 +123,7 @@ def by_day_picture(comparison: Comparison) -> Picture:
 
 
 def by_month_picture(comparison: Comparison) -> Picture:
-    """Skill by month of the test part, one line a forecaster."""
+    """Draws skill by month of the test part, one line a forecaster."""
     final = comparison.verdict.model
     told = ", ".join(
         f"{point.month} {percent(point.skill, 0, sign=True)}" for point in comparison.by_month if point.name == final
@@ -148,12 +148,12 @@ def by_month_picture(comparison: Comparison) -> Picture:
 
 
 def _shown(comparison: Comparison) -> list[Row]:
-    """All rows but persistence, which is the zero line."""
+    """Picks all rows but persistence, which is the zero line."""
     return [row for row in comparison.rows if row.name != "persistence"]
 
 
 def _lines(comparison: Comparison) -> list[Row]:
-    """Rows for pictures of one line each: of the baselines only the one with the smallest error."""
+    """Picks rows for pictures of one line each: of the baselines only the one with the smallest error."""
     shown = _shown(comparison)
     strongest = min((row for row in shown if row.kind == "baseline"), key=lambda row: row.mae, default=None)
     return [row for row in shown if row.kind != "baseline" or row is strongest]
@@ -175,7 +175,7 @@ def _line(axes: "Axes", x: list[int], y: list[float], name: str, final: str) -> 
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """Limits of a skill axis that holds values and zero, cut off at FLOOR."""
+    """Sets the limits of a skill axis that holds values and zero, cut off at FLOOR."""
     low, high = max(min(*values, 0.0), FLOOR), max(*values, 0.0)
     margin = 0.06 * max(high - low, 0.02)
     return low - margin, high + margin

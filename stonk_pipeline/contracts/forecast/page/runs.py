@@ -1,4 +1,4 @@
-"""One page that sets several runs side by side, and says whether a control gained as much as the real thing."""
+"""Sets several runs side by side on one page, and says whether a control gained as much as the real thing."""
 
 import json
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def read_runs(directories: Sequence[Path]) -> list[RunSummary]:
 
 
 def differences(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
-    """For each run the settings in which it differs from the first one, where it lies excepted."""
+    """Finds the settings in which each run differs from the first one, where it lies excepted."""
     return [
         {name: v for name, v in run.settings.items() if name not in PLACES and v != runs[0].settings.get(name)}
         for run in runs
@@ -79,7 +79,7 @@ def differences(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
 
 
 def remarks(runs: Sequence[RunSummary]) -> list[str]:
-    """What the runs' standing asks to be said, and what the controls say about the best ordinary run, in sentences.
+    """Says what the runs' standing asks for, and what the controls say about the best ordinary run, in sentences.
 
     That is the best one of as many folds, if there is one.
     """

@@ -45,7 +45,7 @@ PANELS = (
 
 
 def grpo_pictures(key: str, name: str, log: pd.DataFrame | None, validation: pd.DataFrame | None) -> list[Picture]:
-    """Panels of one GRPO run; those whose columns are there.
+    """Draws the panels of one GRPO run; those whose columns are there.
 
     Args:
         key: of the run, unique on the page.
@@ -60,7 +60,7 @@ def grpo_pictures(key: str, name: str, log: pd.DataFrame | None, validation: pd.
 
 
 def validation_picture(key: str, name: str, validation: pd.DataFrame) -> Picture:
-    """Skill on validation windows while it was trained, of the median and of one answer."""
+    """Draws skill on validation windows along the training, of the median and of one answer."""
     at = kept(validation)
 
     def draw(figure: "Figure") -> None:
@@ -86,7 +86,7 @@ def validation_picture(key: str, name: str, validation: pd.DataFrame) -> Picture
 
 
 def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
-    """Loss and perplexity, training and held-out."""
+    """Draws loss and perplexity of the fine-tuning, in training and on held-out answers."""
     panels = []
     for column, title in (("loss", "Loss"), ("perplexity", "Perplexity")):
         curves = [Curve(column, "training", "muted"), Curve(f"val_{column}", "held out", "middle")]
@@ -97,7 +97,7 @@ def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
 
 
 def bars_picture(key: str, title: str, counts: Mapping[str, float]) -> Picture:
-    """Counts as horizontal bars with their numbers, in the order given, the first on top; of many, the largest."""
+    """Draws counts as horizontal bars with their numbers, in the order given; of many, the largest."""
     ordered = list(counts.items())
     if len(ordered) > BARS:
         ordered.sort(key=lambda item: -item[1])

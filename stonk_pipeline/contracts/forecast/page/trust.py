@@ -1,4 +1,4 @@
-"""Pictures of how sure the answers are, and of what trading them would have brought."""
+"""Draws how sure the answers are, and what trading them would have brought."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ranks_picture(comparison: Comparison) -> Picture | None:
-    """Where what came fell among the final model's answers; None where there was one answer a window."""
+    """Draws where what came fell among the final model's answers; None where there was one answer a window."""
     final = comparison.verdict.model
     shares = comparison.ranks.get(final, ())
     if len(shares) < 3:
@@ -38,7 +38,7 @@ def ranks_picture(comparison: Comparison) -> Picture | None:
 
 
 def equity_picture(comparison: Comparison, equity: pd.DataFrame | None) -> Picture | None:
-    """Growth of 1 through the test part, after costs; None where nothing was traded."""
+    """Draws the growth of 1 through the test part, after costs; None where nothing was traded."""
     if equity is None or not comparison.trading or len(equity) < 2:
         return None
     final = comparison.verdict.model
