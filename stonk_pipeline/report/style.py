@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -95,7 +94,7 @@ Draw = Callable[["Figure"], None]
 """Fills an empty figure."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture with its words, drawn when it is asked for: for the page or as a file."""
 
@@ -111,15 +110,14 @@ class Picture:
     twin: int | None = None
     """Height of its twin for phones, where it would be too small to read."""
 
-    @cached_property
     def wide(self) -> str:
-        """SVG for the page."""
+        """Draws its SVG for the page."""
         return svg(self.draw, self.width, self.height, f"{self.key}-w")
 
-    @cached_property
-    def narrow(self) -> str | None:
-        """SVG of its twin for phones, if it has one."""
-        return svg(self.draw, NARROW, self.twin, f"{self.key}-n") if self.twin else None
+    def narrow(self) -> str:
+        """Draws the SVG of its twin for phones."""
+        assert self.twin is not None
+        return svg(self.draw, NARROW, self.twin, f"{self.key}-n")
 
     def save(self, directory: Path) -> Path:
         """Writes it as a PNG file and returns where."""
