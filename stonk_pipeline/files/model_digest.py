@@ -15,7 +15,7 @@ from typing import Any
 
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.files.provenance import file_digest
-from stonk_pipeline.models.weights import weight_files
+from stonk_pipeline.files.weights import weight_files
 
 READ = (
     "config.json", "generation_config.json", "tokenizer*.json", "tekken.json", "*.model", "*.model.v*", "*.tiktoken",

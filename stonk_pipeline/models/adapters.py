@@ -9,9 +9,9 @@ from typing import Any
 
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.untrusted import finite, read_table, shown
+from stonk_pipeline.files.weights import Tensor, check_finite, read_header
 from stonk_pipeline.models.layers import linear_shapes
 from stonk_pipeline.models.trial import outline
-from stonk_pipeline.models.weights import Tensor, check_finite, read_header
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 HIGHEST_RANK = 1024

@@ -5,7 +5,7 @@ from typing import Any
 
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.untrusted import shown
-from stonk_pipeline.models.weights import check_finite, check_loaded, read_header, told, weight_files
+from stonk_pipeline.files.weights import check_finite, check_loaded, read_header, told, weight_files
 
 
 def outlined(location: str) -> Any:

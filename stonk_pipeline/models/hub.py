@@ -12,8 +12,8 @@ from pathlib import Path
 
 from stonk_pipeline.errors import ConfigError, DownloadError, PipelineError
 from stonk_pipeline.files.untrusted import shown
+from stonk_pipeline.files.weights import check_model, weight_files
 from stonk_pipeline.models.adapters import COMMIT
-from stonk_pipeline.models.weights import check_model, weight_files
 
 ASKING_SECONDS = 10
 DEFAULT = "main"

@@ -14,6 +14,7 @@ from typing import Any
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
 from stonk_pipeline.files.model_digest import cache as cache
+from stonk_pipeline.files.weights import check_loaded, told
 from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.fitting import outlined, require_finite
@@ -25,7 +26,6 @@ from stonk_pipeline.models.locations import of_adapter, outline_location
 from stonk_pipeline.models.templates import settle_template
 from stonk_pipeline.models.trial import try_adapters
 from stonk_pipeline.models.vocabulary import require_embeddings
-from stonk_pipeline.models.weights import check_loaded, told
 
 SMALL = 50_000_000
 """Parameters up to which a model's activations fit into any machine's memory."""

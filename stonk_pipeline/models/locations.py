@@ -10,9 +10,9 @@ from pathlib import Path
 from stonk_pipeline import PACKAGE
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.weights import check_model
 from stonk_pipeline.models import hub
 from stonk_pipeline.models.adapters import read_adapter
-from stonk_pipeline.models.weights import check_model
 
 ASSETS = PACKAGE / "assets"
 EMBEDDED_MODELS = {path.parent.name: path.parent for path in sorted(ASSETS.glob("*/config.json"))}

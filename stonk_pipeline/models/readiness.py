@@ -8,12 +8,12 @@ from typing import Any
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.model_settings import check_config, of_text
 from stonk_pipeline.files.untrusted import finite, read_json, shown
+from stonk_pipeline.files.weights import check_model
 from stonk_pipeline.models import hub, locations
-from stonk_pipeline.models.settings import check_config, of_text
 from stonk_pipeline.models.templates import COPY, check_files
 from stonk_pipeline.models.vocabulary import check_vocabulary
-from stonk_pipeline.models.weights import check_model
 
 LENGTHS = (
     "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "max_target_positions",

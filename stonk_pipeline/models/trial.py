@@ -8,9 +8,9 @@ from typing import Any
 
 from stonk_pipeline.config.training import LoraConfig
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.weights import told
 from stonk_pipeline.models.fitting import outlined
 from stonk_pipeline.models.layers import put_adapters, require_all_adapted
-from stonk_pipeline.models.weights import told
 
 REMEDY = "choose one that writes a text word by word"
 UNPADDED = ("doge", "minimax", "recurrent_gemma", "rwkv", "xlstm")

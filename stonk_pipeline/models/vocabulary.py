@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.model_settings import of_text
 from stonk_pipeline.files.untrusted import MEGABYTE, read_bytes, reason, shown
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.generation import end_tokens
-from stonk_pipeline.models.settings import of_text
 from stonk_pipeline.text.form import TAGS
 
 LARGEST = 200 * MEGABYTE

@@ -12,9 +12,9 @@ from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.recipes import load_config, make_config
 from stonk_pipeline.contracts.runs import run_at, write_run
 from stonk_pipeline.errors import ConfigError, StageError
+from stonk_pipeline.files.weights import read_header
 from stonk_pipeline.models.locations import EMBEDDED_MODELS, base_directory, base_location
 from stonk_pipeline.models.readiness import context_length, require_model
-from stonk_pipeline.models.weights import read_header
 from stonk_pipeline.pipeline.run import CONFIG
 
 TINY = EMBEDDED_MODELS["stonk-tiny"]

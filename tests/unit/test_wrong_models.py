@@ -7,13 +7,13 @@ import pytest
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
-from stonk_pipeline.models import settings
+from stonk_pipeline.files import model_settings
+from stonk_pipeline.files.weights import check_loaded, check_model
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.fitting import outlined, require_finite
 from stonk_pipeline.models.load import load_base, load_tokenizer
 from stonk_pipeline.models.readiness import require_model
 from stonk_pipeline.models.templates import FOLDING, check_template
-from stonk_pipeline.models.weights import check_loaded, check_model
 from stonk_pipeline.sampling.guarding import guarded
 from stonk_pipeline.sampling.prompts import render
 from stonk_pipeline.text.form import TAGS
@@ -288,9 +288,9 @@ def test_known_models_are_those_of_transformers():
     from transformers.models.auto import modeling_auto
     from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES
 
-    causal, known = (settings.known_models(*table) for table in settings.TABLES)
+    causal, known = (model_settings.known_models(*table) for table in model_settings.TABLES)
     assert causal == set(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     assert known <= set(CONFIG_MAPPING_NAMES)
     assert {"t5", "bert", "qwen2"} <= known
-    assert settings.known_models("models/auto/modeling_auto.py", "NO_SUCH_TABLE") == frozenset()
-    assert settings.known_models("no/such/file.py", "NO_SUCH_TABLE") == frozenset()
+    assert model_settings.known_models("models/auto/modeling_auto.py", "NO_SUCH_TABLE") == frozenset()
+    assert model_settings.known_models("no/such/file.py", "NO_SUCH_TABLE") == frozenset()

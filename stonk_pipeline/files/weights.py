@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from stonk_pipeline.errors import ConfigError, PipelineError
+from stonk_pipeline.files.model_settings import REMEDY, check_config, of_text
 from stonk_pipeline.files.untrusted import MEGABYTE, is_name, parse_json, read_table, reason, shown
-from stonk_pipeline.models.settings import REMEDY, check_config, of_text
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 SIZES |= {"U8": 1, "U16": 2, "U32": 4, "U64": 8, "BOOL": 1}
