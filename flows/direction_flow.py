@@ -12,7 +12,7 @@ from prefect import flow
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from tasks.begin import begin_run
 from tasks.promotion import promote_model
-from tasks.steps import report, step_result
+from tasks.steps import run_steps
 
 
 @flow(name="direction", flow_run_name="direction-{config.stock_name}", persist_result=True, result_serializer="json")
@@ -23,19 +23,7 @@ def direction_flow(config: DirectionConfig) -> str:
         config: every setting of the run; the form in the UI is drawn from it.
     """
     run = begin_run(config)
-    data = [step_result("preprocess", run)] if "preprocess" in run.graph else []  # records need no windows
-    examples = step_result("examples", run, *data)
-    first = step_result("stage-one", run, examples)
-    gate = step_result("gate", run, examples, first)
-    if not gate.numbers["go_on"]:
-        comparison = step_result("compare", run, examples, first, gate)
-        report(run, comparison)
-        promote_model(run, first, comparison)
-        return str(run.directory)
-    second = step_result("stage-two", run, examples, first)
-    comparison = step_result("compare", run, examples, first, gate, second)
-    report(run, comparison)
-    promote_model(run, second, comparison)
+    promote_model(run, run_steps(run))
     return str(run.directory)
 
 

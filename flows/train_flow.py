@@ -17,11 +17,10 @@ from prefect.runtime import flow_run
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.files import roots
-from stonk_pipeline.pipeline.run import Run
-from stonk_pipeline.runs.manifest import StageResult
+from stonk_pipeline.pipeline.graph import COMPARE
 from tasks.begin import begin_run
 from tasks.promotion import promote_model
-from tasks.steps import report, step_result
+from tasks.steps import report, run_steps, step_result
 
 
 def count_trials(config: PipelineConfig) -> PipelineConfig:
@@ -50,23 +49,11 @@ def train_flow(config: PipelineConfig) -> str:
     """
     run = begin_run(count_trials(config))
     if run.folds:
-        comparison = step_result("compare", run, *[train(fold)[1] for fold in run.folds])
+        comparison = step_result(COMPARE, run, *[run_steps(fold)[COMPARE] for fold in run.folds])
         report(run, comparison)
     else:
-        promote_model(run, *train(run))
+        promote_model(run, run_steps(run))
     return str(run.directory)
-
-
-def train(run: Run) -> tuple[StageResult, StageResult]:
-    """The stages of one run, or of one fold of a walk-forward; returns its last training and its comparison."""
-    data = step_result("preprocess", run)
-    first = step_result("grpo-first", run, data)
-    examples = step_result("sample", run, data, first)
-    tuned = step_result("sft", run, examples)
-    second = step_result("grpo-second", run, data, tuned)
-    comparison = step_result("compare", run, data, first, tuned, second)
-    report(run, comparison)
-    return second, comparison
 
 
 if __name__ == "__main__":

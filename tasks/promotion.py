@@ -1,5 +1,6 @@
 """What becomes of a finished run's last model: registered, compared with the champion, and perhaps put in its place."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect import task
@@ -11,6 +12,7 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 
 from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import StageResult
@@ -25,17 +27,19 @@ class Answer(RunInput):
     promote: bool = False
 
 
-def promote_model(run: Run, *after: StageResult) -> None:
+def promote_model(run: Run, done: Mapping[str, StageResult]) -> None:
     """Registers a run's last model and lets it challenge the champion; a refusal is a result, not an error.
 
     Args:
         run: with all its stages done.
-        after: what the comparison rests on, so that a rebuilt model is compared again.
+        done: step -> its result, so that a rebuilt model is compared again.
     """
     from stonk_pipeline.registry.contest import Trial
+    from stonk_pipeline.registry.entries import last_training
 
     if run.config.promotion == "off":
         return
+    after = (done[last_training(run)], done[COMPARE])
     found = challenge(str(run.directory), {earlier.stage: earlier.digest for earlier in after})
     if found is None:
         return

@@ -18,6 +18,7 @@ from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.errors import PipelineError, StageError
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.files.provenance import changed_code
+from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.runs import child
@@ -134,6 +135,20 @@ def step_result(step: str, run: Run, *after: StageResult) -> StageResult:
         board.skip(run.label(step))
         publish_missed(run, step)  # the run may have been killed after the stage was done and before that
     return StageResult.model_validate(result)
+
+
+def run_steps(run: Run) -> dict[str, StageResult]:
+    """Runs the steps of a run, or of one fold of a walk-forward, in the order of its graph, and writes its report.
+
+    Returns:
+        Step -> its result; a step that a gate leaves out of the run is missing.
+    """
+    done: dict[str, StageResult] = {}
+    for name, step in run.graph.items():
+        if run.runs(name):
+            done[name] = step_result(name, run, *(done[other] for other in step.needs.values() if other in done))
+    report(run, done[COMPARE])
+    return done
 
 
 def report(run: Run, comparison: StageResult) -> None:
