@@ -3,9 +3,10 @@
     python benchmarks/verdict_error_rates.py                     # 1,000 evaluations of each kind, some minutes
     python benchmarks/verdict_error_rates.py --evaluations 100
 
-Each evaluation generates another market (12 tickers whose shocks have a correlation of 0.3), takes 400 windows on about
-280 dates as the default recipe does (targets of ten days, so that neighbours overlap), makes forecasts whose skill is
-known, and asks the rule of `stonk_pipeline.evaluation.verdict` with the intervals of the comparison. The kinds:
+Each evaluation generates another market (12 tickers whose shocks have a correlation of 0.3), takes 400 questions on
+about 280 dates as the default recipes do, answers them with a skill that is known, and asks the one rule of
+`stonk_pipeline.evaluation.verdict`. Forecasts are of ten days, so that neighbours overlap, and their losses are errors
+beside those of the last price:
 
     noise           random walk; each window has a forecast drawn at random
     one view        random walk; all tickers get the same bet, which changes every 20 days: luck shared by many windows
@@ -14,122 +15,244 @@ known, and asks the rule of `stonk_pipeline.evaluation.verdict` with the interva
     fewest dates    zero skill, on the fewest dates that get a verdict
     skill 0.10      predictable market; half of the best move, and less noise
 
-All but the last are without skill: "evidence of skill" there is an error, at most 5 % by design. The last one has it.
+Called directions are of the next day, and their losses are wrong sides beside those of the better of the majority and
+yesterday's sign, which is chosen with hindsight as the contract does:
+
+    coin            random walk; each side drawn at random
+    majority        random walk; always the side that was more frequent on the days before
+    one view        random walk; all tickers get the same side, which changes every 20 days
+    half yesterday  random walk; yesterday's sign for every other decision, a coin for the rest
+    zero skill      predictable market; the best side as often as brings it to 0, a coin for the rest
+    moods           the same, with the best side in wild months and a coin in calm ones
+    fewest dates    zero skill, on the fewest dates that get a verdict
+    skill 0.10      predictable market; the best side more often
+
+All but the last of each are without skill: "evidence of skill" there is an error, at most 5 % by design. The last one
+has it.
 """
 
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import get_args
 
 import numpy as np
 
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.contracts.direction.scores.calls import Caller, Cases
+from stonk_pipeline.contracts.direction.scores.verdict import losses_of
+from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.evaluation import metrics
-from stonk_pipeline.evaluation.significance import SPANS, cluster, skill_intervals, target_span
-from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, decide
+from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.significance import SPANS
+from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, Finding, judge
 from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.schema import CLOSE, DATE
 
 HORIZON, TICKERS = 10, 12
+"""Days of a forecast; a called direction is of one day."""
 WARM_UP, DATES = 100, 281
 """Days before the first decision, and decision dates: a fifth of the 1,400 days that have windows."""
-FEWEST = int(MIN_BLOCKS) * SPANS * HORIZON + 10
-"""Decision dates of the smallest evaluation; a few of them get no window."""
+COMPARISON = ComparisonConfig(resamples=1000)
 WINDOWS = 400 / DATES
 """Windows a decision date."""
 DAILY_SD = 1.2
 """Percent; `MarketConfig.daily_sd`."""
 VOLATILITY_DAYS = 20
 """Days from which a forecaster reads the volatility."""
+FLAT = ExamplesConfig().flat_percent
 
 MARKETS = 300
 """Markets on which the noise is set: the mean skill is known to 0.002."""
 
 Floats = np.ndarray
-Maker = Callable[["Case", np.random.Generator], Floats]
+Maker = Callable[["Case", np.random.Generator], Losses]
+Kind = tuple[str, Maker, int]
+"""Kind of market, who answers, and on how many dates."""
 
 
 class Case:
     """The windows of one simulated evaluation, in percent of the last close."""
 
-    def __init__(self, kind: str, seed: int, rng: np.random.Generator, count: int = DATES) -> None:
-        market = MarketConfig(kind=kind, tickers=TICKERS, days=max(300, WARM_UP + count + HORIZON), seed=seed)
+    def __init__(self, kind: str, seed: int, rng: np.random.Generator, count: int, horizon: int) -> None:
+        days = max(300, WARM_UP + count + horizon)
+        market = MarketConfig(kind=kind, tickers=TICKERS, days=days, seed=seed)
         frames = list(generate(market).values())
         closes = np.column_stack([frame[CLOSE].to_numpy() for frame in frames])
-        best = np.stack([best_possible(frame, market, HORIZON) for frame in frames], axis=1)
+        best = np.stack([best_possible(frame, market, horizon) for frame in frames], axis=1)
         dates = frames[0][DATE].dt.strftime("%Y-%m-%d").to_numpy()
         # One window from each of as many pieces of (date, ticker), as `dataset.spread` takes them.
         windows = round(WINDOWS * count)
         edges = np.arange(windows + 1) * (count * TICKERS) // windows
         picks = rng.integers(edges[:-1], edges[1:])
         self.rows, self.tickers = WARM_UP + picks // TICKERS, picks % TICKERS
-        ahead = self.rows[:, None] + np.arange(1, HORIZON + 1)
+        ahead = self.rows[:, None] + np.arange(1, horizon + 1)
         last = closes[self.rows, self.tickers][:, None]
         self.truth = 100 * closes[ahead, self.tickers[:, None]] / last
         self.best = 100 * best[self.rows, self.tickers] / last
-        self.dates = dates[self.rows].tolist()
-        self.ends = dates[self.rows + HORIZON].tolist()
-        self.flat = np.full_like(self.truth, 100.0)
+        self.dates = tuple(dates[self.rows].tolist())
+        self.ends = tuple(dates[self.rows + horizon].tolist())
         past = self.rows[:, None] - np.arange(VOLATILITY_DAYS + 1)
-        self.volatility = 100 * np.diff(np.log(closes[past, self.tickers[:, None]]), axis=1).std(axis=1)
+        moves = np.diff(np.log(closes[past, self.tickers[:, None]]), axis=1)
+        self.volatility, self.yesterday = 100 * moves.std(axis=1), -100 * moves[:, 0]
+        self.rises = np.diff(closes[: WARM_UP + 1], axis=0) > 0
+        """Of the days before the first decision."""
 
-    def paths(self, moves: Floats, daily: Floats | float = DAILY_SD) -> Floats:
-        """Straight paths to these moves on the last day, in units of a random walk's deviation after ten days."""
-        size = np.sqrt(HORIZON) * daily * moves
-        return 100 + size[:, None] * np.arange(1, HORIZON + 1) / HORIZON
+    def errors(self, forecast: Floats) -> Losses:
+        """Errors of a forecast of closes beside those of the last price."""
+        flat = metrics.mae(np.full_like(self.truth, 100.0), self.truth)
+        return Losses(metrics.mae(forecast, self.truth), flat, "persistence", self.dates, self.ends)
 
-    def skill(self, forecast: Floats) -> float:
-        """Skill over persistence."""
-        return float(metrics.skill(metrics.mae(forecast, self.truth), metrics.mae(self.flat, self.truth)))
+    def wrong_sides(self, up: Floats) -> Losses:
+        """Wrong sides of calls (whether up) beside those of the better baseline."""
+        came = self.truth[:, 0] - 100
+        stocks = tuple(map(str, self.tickers))
+        known = Cases(came, np.abs(came) >= FLAT, self.yesterday, self.volatility, stocks, self.dates, self.ends)
+        return losses_of(Caller("", np.where(up, 0.6, 0.4), came), known)
 
 
-def noise(case: Case, rng: np.random.Generator) -> Floats:
+def paths(moves: Floats, daily: Floats | float = DAILY_SD) -> Floats:
+    """Straight paths to these moves on the last day, in units of a random walk's deviation after ten days."""
+    size = np.sqrt(HORIZON) * daily * moves
+    return 100 + size[:, None] * np.arange(1, HORIZON + 1) / HORIZON
+
+
+def noise(case: Case, rng: np.random.Generator) -> Losses:
     """A small move at random for each window."""
-    return case.paths(0.3 * rng.standard_normal(len(case.rows)))
+    return case.errors(paths(0.3 * rng.standard_normal(len(case.rows))))
 
 
-def one_view(case: Case, rng: np.random.Generator) -> Floats:
+def one_view(case: Case, rng: np.random.Generator) -> Losses:
     """The same move for all tickers, drawn anew every 20 days."""
     views = 0.15 * rng.standard_normal(case.rows.max() // 20 + 1)
-    return case.paths(views[case.rows // 20])
+    return case.errors(paths(views[case.rows // 20]))
 
 
-def diluted(share: float, *, scaled: bool = True) -> Maker:
-    """Half of the best possible move, and noise of this size, in units of each window's volatility or of all days'."""
+def diluted(share: float) -> Maker:
+    """Half of the best possible move, and noise of this size in units of each window's volatility."""
 
-    def make(case: Case, rng: np.random.Generator) -> Floats:
+    def make(case: Case, rng: np.random.Generator) -> Losses:
         noise = share * rng.standard_normal(len(case.rows))
-        return 100 + 0.5 * (case.best - 100) + case.paths(noise, case.volatility if scaled else DAILY_SD) - 100
+        return case.errors(100 + 0.5 * (case.best - 100) + paths(noise, case.volatility) - 100)
 
     return make
 
 
-def calibrate(wanted: float, seed: int, *, scaled: bool = True) -> Maker:
-    """`diluted` with the noise that brings it to a skill, over many markets at once."""
+def moody(share: float) -> Maker:
+    """The same with noise of one size on all days."""
+
+    def make(case: Case, rng: np.random.Generator) -> Losses:
+        noise = share * rng.standard_normal(len(case.rows))
+        return case.errors(100 + 0.5 * (case.best - 100) + paths(noise) - 100)
+
+    return make
+
+
+def coin(case: Case, rng: np.random.Generator) -> Losses:
+    """A side at random for each decision."""
+    return case.wrong_sides(rng.random(len(case.rows)) < 0.5)
+
+
+def majority(case: Case, rng: np.random.Generator) -> Losses:
+    """Always the side that was more frequent on the days before."""
+    return case.wrong_sides(np.full(len(case.rows), case.rises.mean() > 0.5))
+
+
+def one_side(case: Case, rng: np.random.Generator) -> Losses:
+    """The same side for all tickers, drawn anew every 20 days."""
+    return case.wrong_sides((rng.random(case.rows.max() // 20 + 1) < 0.5)[case.rows // 20])
+
+
+def half_yesterday(case: Case, rng: np.random.Generator) -> Losses:
+    """Yesterday's sign half of the time, else a coin."""
+    known = rng.random(len(case.rows)) < 0.5
+    return case.wrong_sides(np.where(known, case.yesterday > 0, rng.random(len(case.rows)) < 0.5))
+
+
+def knowing(coins: float) -> Maker:
+    """The best possible side, but for so many coins among the decisions."""
+
+    def make(case: Case, rng: np.random.Generator) -> Losses:
+        known = rng.random(len(case.rows)) >= coins
+        return case.wrong_sides(np.where(known, case.best[:, 0] > 100, rng.random(len(case.rows)) < 0.5))
+
+    return make
+
+
+def knowing_wild(coins: float) -> Maker:
+    """The best possible side where the volatility is above what it is on so many of the days, else a coin."""
+
+    def make(case: Case, rng: np.random.Generator) -> Losses:
+        wild = case.volatility >= np.quantile(case.volatility, coins)
+        return case.wrong_sides(np.where(wild, case.best[:, 0] > 100, rng.random(len(case.rows)) < 0.5))
+
+    return make
+
+
+def calibrate(family: Callable[[float], Maker], wanted: float, seed: int, horizon: int, most: float) -> Maker:
+    """The member of a family, from 0 to `most`, whose mean skill over many markets is the wanted one."""
     rng = np.random.default_rng(seed)
-    cases = [Case("predictable", 10**6 + number, rng) for number in range(MARKETS)]
-    low, high = 0.0, 2.0
+    cases = [Case("predictable", 10**6 + number, rng, DATES, horizon) for number in range(MARKETS)]
+    low, high = 0.0, most
     for _ in range(16):
         middle = (low + high) / 2
         draws = np.random.default_rng(seed)
-        reached = np.mean([case.skill(diluted(middle, scaled=scaled)(case, draws)) for case in cases])
+        reached = np.mean([family(middle)(case, draws).skill() for case in cases])
         low, high = (middle, high) if reached > wanted else (low, middle)
-    return diluted(low, scaled=scaled)
+    return family(low)
 
 
-def evaluate(case: Case, forecast: Floats, config: ComparisonConfig, seed: int) -> str:
-    """The verdict on a forecast, by the comparison's rule."""
-    clusters = cluster(case.dates)
-    span = target_span(case.dates, case.ends)
-    losses = clusters.sums(metrics.mae(forecast, case.truth)[:, None])
-    reference = clusters.sums(metrics.mae(case.flat, case.truth)[:, None])
-    low, high = skill_intervals(
-        losses, reference, span=span, resamples=config.resamples, confidence=config.confidence, seed=seed
-    )
-    dates = len(clusters.dates)
-    return decide(float(low[0]), float(high[0]), dates, dates / (SPANS * span), config.min_dates)
+def fewest(horizon: int) -> int:
+    """Fewest decision dates that get a verdict, and some to spare, for a few of them get no window."""
+    needed = max(COMPARISON.min_dates, int(MIN_BLOCKS) * SPANS * horizon)
+    return needed + max(3, needed // 12)
+
+
+def forecasts(seed: int) -> dict[str, Kind]:
+    """Who forecasts closes."""
+    zero = calibrate(diluted, 0.0, seed, HORIZON, 2.0)
+    return {
+        "noise": ("random_walk", noise, DATES),
+        "one view": ("random_walk", one_view, DATES),
+        "zero skill": ("predictable", zero, DATES),
+        "moods": ("predictable", calibrate(moody, 0.0, seed, HORIZON, 2.0), DATES),
+        "fewest dates": ("predictable", zero, fewest(HORIZON)),
+        "skill 0.10": ("predictable", calibrate(diluted, 0.1, seed, HORIZON, 2.0), DATES),
+    }
+
+
+def calls(seed: int) -> dict[str, Kind]:
+    """Who calls directions."""
+    zero = calibrate(knowing, 0.0, seed, 1, 1.0)
+    return {
+        "coin": ("random_walk", coin, DATES),
+        "majority": ("random_walk", majority, DATES),
+        "one view": ("random_walk", one_side, DATES),
+        "half yesterday": ("random_walk", half_yesterday, DATES),
+        "zero skill": ("predictable", zero, DATES),
+        "moods": ("predictable", calibrate(knowing_wild, 0.0, seed, 1, 1.0), DATES),
+        "fewest dates": ("predictable", zero, fewest(1)),
+        "skill 0.10": ("predictable", calibrate(knowing, 0.1, seed, 1, 1.0), DATES),
+    }
+
+
+def print_rates(what: str, kinds: Mapping[str, Kind], horizon: int, evaluations: int, seed: int) -> None:
+    """Prints how often the rule says what of each kind."""
+    findings = get_args(get_args(Finding)[0])
+    print(f"{evaluations} evaluations of each kind: {TICKERS} tickers, {horizon} days ahead")
+    print(f"| {what} | mean skill | {' | '.join(findings)} |\n|{' --- |' * (len(findings) + 2)}")
+    for name, (market, make, count) in kinds.items():
+        found: Counter[str] = Counter()
+        skills = []
+        for number in range(evaluations):
+            rng = np.random.default_rng([seed, number])
+            ruling = judge(make(Case(market, seed * 10**5 + number, rng, count, horizon), rng), COMPARISON, number)
+            skills.append(ruling.skill)
+            found[ruling.finding] += 1
+        shares = " | ".join(f"{found[finding] / evaluations:.1%}" for finding in findings)
+        print(f"| {name} | {np.mean(skills):+.3f} | {shares} |", flush=True)
 
 
 def main() -> None:
@@ -137,33 +260,10 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    config = ComparisonConfig(resamples=1000)
-    begun = time.monotonic()
-    zero = calibrate(0.0, args.seed)
-    kinds: dict[str, tuple[str, Maker, int]] = {
-        "noise": ("random_walk", noise, DATES),
-        "one view": ("random_walk", one_view, DATES),
-        "zero skill": ("predictable", zero, DATES),
-        "moods": ("predictable", calibrate(0.0, args.seed, scaled=False), DATES),
-        "fewest dates": ("predictable", zero, FEWEST),
-        "skill 0.10": ("predictable", calibrate(0.1, args.seed), DATES),
-    }
-    print(f"{args.evaluations} evaluations of each kind: {TICKERS} tickers, {HORIZON} days ahead")
-    print("| forecasts | mean skill | evidence of skill | no evidence | worse than persistence | too little data |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, (market, make, count) in kinds.items():
-        found: Counter[str] = Counter()
-        skills = []
-        for number in range(args.evaluations):
-            rng = np.random.default_rng([args.seed, number])
-            case = Case(market, args.seed * 10**5 + number, rng, count)
-            forecast = make(case, rng)
-            skills.append(case.skill(forecast))
-            found[evaluate(case, forecast, config, number)] += 1
-        findings = ("evidence of skill", "no evidence of skill", "worse than persistence", "too little data to tell")
-        shares = " | ".join(f"{found[finding] / args.evaluations:.1%}" for finding in findings)
-        print(f"| {name} | {np.mean(skills):+.3f} | {shares} |", flush=True)
-    print(f"{time.monotonic() - begun:.0f} s")
+    for what, horizon, kinds in (("forecasts", HORIZON, forecasts), ("calls", 1, calls)):
+        begun = time.monotonic()
+        print_rates(what, kinds(args.seed), horizon, args.evaluations, args.seed)
+        print(f"{time.monotonic() - begun:.0f} s\n")
 
 
 if __name__ == "__main__":

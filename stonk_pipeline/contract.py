@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stonk_pipeline.pipeline.graph import Step, Steps
     from stonk_pipeline.pipeline.run import Run
     from stonk_pipeline.registry.entries import Entry
-    from stonk_pipeline.registry.losses import Losses
+    from stonk_pipeline.registry.losses import Rivals
     from stonk_pipeline.registry.store import Registry
     from stonk_pipeline.report.files import RunFiles
     from stonk_pipeline.runs.manifest import Progress
@@ -109,9 +109,9 @@ class Contract:
     """Settings that tell two models apart: not where files lie, nor how a model is judged afterwards."""
     suffix: str
     """End of the name under which its models are champions, so that those of two contracts never compete."""
-    losses: Callable[["Registry", "Entry", "Entry | None", "Run", "Progress"], "Losses | None"]
-    """Losses of a registered model, of the champion if there is one, and of the better baseline, on test questions
-    later than all that the models have seen; None where there is no such question."""
+    losses: Callable[["Registry", "Entry", "Entry | None", "Run", "Progress"], "Rivals"]
+    """Losses of a registered model, and of the champion if there is one, beside those of the better baseline, on test
+    questions later than all that the models have seen."""
     page: Callable[["RunFiles", str], str]
     """The HTML report of a compared run, with a remark on the comparison's standing."""
     show: Callable[[Path, "Console"], None]

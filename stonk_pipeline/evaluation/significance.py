@@ -28,6 +28,18 @@ class Clusters(NamedTuple):
     """The T distinct dates."""
     places: NDArray[np.int64]
     """(N,) position of each window's date in `dates`."""
+    span: int
+    """How many consecutive dates have targets that share days (`target_span`)."""
+
+    @property
+    def block(self) -> int:
+        """Length of a bootstrap block in dates."""
+        return SPANS * self.span
+
+    @property
+    def blocks(self) -> float:
+        """How many stretches of time hardly share anything: the dates divided by the length of a block."""
+        return len(self.dates) / self.block
 
     def sums(self, losses: Floats) -> Floats:
         """(N, ...) -> (T, ...): sums over the windows of each date."""
@@ -44,10 +56,11 @@ class Clusters(NamedTuple):
         return np.asarray(self.sums(losses) * len(self.dates) / len(self.places))
 
 
-def cluster(dates: Sequence[str]) -> Clusters:
-    """Groups windows by their ISO decision dates."""
+def cluster(dates: Sequence[str], ends: Sequence[str]) -> Clusters:
+    """Groups windows by their decision dates (ISO); `ends` are the last dates of their targets."""
     unique, places = np.unique(np.asarray(dates), return_inverse=True)
-    return Clusters([str(date) for date in unique], places.astype(np.int64))
+    span = target_span(dates, ends) if len(dates) else 1
+    return Clusters([str(date) for date in unique], places.astype(np.int64), span)
 
 
 def target_span(dates: Sequence[str], ends: Sequence[str]) -> int:

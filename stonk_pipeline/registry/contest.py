@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import Losses
 from stonk_pipeline.registry.promotion import Decision, decide
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Progress, json_digest, write_atomic
@@ -47,12 +44,13 @@ def contest(registry: Registry, entry: Entry, run: Run, progress: Progress) -> D
     known = _known(registry, entry.key, about)
     if known is not None:
         return _write(run, entry, about["champion"], known)
-    losses = run.contract.losses(registry, entry, champion, run, progress)
+    rivals, config = run.contract.losses(registry, entry, champion, run, progress), run.config
     with journal.locked(registry.directory(entry.key)):
         present = registry.champions(entry.key).current
         if present != about["champion"]:
             raise RegistryError(f"{present} became champion of {entry.key} meanwhile; compare again")
-        decision = _decide(losses, registry.trials_since_promotion(entry.key) + 1, run.config)
+        trial = registry.trials_since_promotion(entry.key) + 1
+        decision = decide(*rivals, trial=trial, comparison=config.comparison, seed=config.seed)
         registry.record_trial(entry.key, about | {"run": str(run.directory)}, decision)
     return _write(run, entry, about["champion"], decision)
 
@@ -88,22 +86,3 @@ def _known(registry: Registry, key: str, about: dict[str, Any]) -> Decision | No
         if all(trial.get(name) == value for name, value in about.items()):
             return Decision.model_validate(trial["decision"])
     return None
-
-
-def _decide(losses: Losses | None, trial: int, config: RunConfig) -> Decision:
-    none = np.empty(0)
-    given = losses or Losses(none, None, none, [], [], "the baseline")
-    comparison = config.comparison
-    return decide(
-        given.challenger,
-        given.champion,
-        given.baseline,
-        given.dates,
-        given.ends,
-        trial=trial,
-        confidence=comparison.confidence,
-        min_dates=comparison.min_dates,
-        resamples=comparison.resamples,
-        seed=config.seed,
-        baseline=given.against,
-    )

@@ -1,21 +1,17 @@
-"""What a contest is decided by, and what both models must have in common."""
+"""Defines what a contest of two models is decided by, and what both must have in common."""
 
 from typing import NamedTuple
 
-from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.evaluation.losses import Losses
 
 SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
 """Settings of the data that decide what a window holds."""
 
 
-class Losses(NamedTuple):
-    """(N,) losses on the same questions: errors in percent of the last close, or wrong sides."""
+class Rivals(NamedTuple):
+    """Losses of two models on the same questions, later than all that either has seen."""
 
-    challenger: Floats
-    champion: Floats | None
-    baseline: Floats
-    """Of persistence, or of the better baseline of called directions."""
-    dates: list[str]
-    ends: list[str]
-    against: str
-    """What the baseline is called in a sentence."""
+    challenger: Losses | None = None
+    """None where there is no such question."""
+    champion: Losses | None = None
+    """None where there is no champion."""

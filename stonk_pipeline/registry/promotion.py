@@ -17,22 +17,15 @@ Student's t of the test has one degree of freedom less than there are stretches 
 (three horizons each), as the intervals have: with few of them the usual T - 1 would take luck for skill.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from stonk_pipeline.evaluation.metrics import Floats, skill
-from stonk_pipeline.evaluation.significance import (
-    SPANS,
-    Clusters,
-    cluster,
-    diebold_mariano,
-    skill_intervals,
-    target_span,
-)
-from stonk_pipeline.evaluation.verdict import MIN_BLOCKS
+from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, enough
 
 Outcome = Literal["promoted", "refused", "too little data"]
 
@@ -90,99 +83,65 @@ def trial_level(trial: int, confidence: float) -> float:
 
 
 def decide(
-    challenger: Floats,
-    champion: Floats | None,
-    persistence: Floats,
-    dates: Sequence[str],
-    ends: Sequence[str],
-    *,
-    trial: int,
-    confidence: float = 0.95,
-    min_dates: int = 20,
-    resamples: int = 2000,
-    seed: int = 0,
-    baseline: str = "persistence",
+    losses: Losses | None, rival: Losses | None, *, trial: int, comparison: ComparisonConfig, seed: int
 ) -> Decision:
-    """The rule at the top of this file.
+    """Applies the rule at the top of this file.
 
     Args:
-        challenger, champion, persistence: (N,) losses of the same windows; `champion` is None where there is none.
-        dates: decision date of each window (ISO).
-        ends: last date of each window's target (ISO).
+        losses: of the challenger; None where no question is later than what the models have seen.
+        rival: of the champion on the same questions; None where there is no champion.
         trial: which trial this is since the last promotion by the rule, from 1.
-        confidence: coverage of the intervals; alpha is half of what is left.
-        min_dates: fewest distinct dates that may decide.
-        resamples: of the bootstrap.
+        comparison: `resamples`, `min_dates` and `confidence`; alpha is half of what the confidence leaves.
         seed: of the bootstrap.
-        baseline: what `persistence` is called, for the sentence.
     """
-    level = trial_level(trial, confidence)
-    clusters, span = cluster(dates), target_span(dates, ends) if len(dates) else 1
-    blocks = len(clusters.dates) / (SPANS * span)
-    margins: list[Margin] = []
-    if len(clusters.dates) >= min_dates and blocks >= MIN_BLOCKS:
-        rivals = [persistence] if champion is None else [persistence, champion]
-        margins = [
-            _margin(challenger, rival, clusters, span, confidence=confidence, resamples=resamples, seed=seed)
-            for rival in rivals
-        ]
+    losses = losses or Losses(np.empty(0), np.empty(0), "", (), ())
+    rivals = [losses] if rival is None else [losses, replace(losses, baseline=rival.own, against="the champion")]
+    level, clusters = trial_level(trial, comparison.confidence), losses.clusters
+    dates, blocks = len(clusters.dates), clusters.blocks
+    margins: dict[str, Margin] = {}
+    if enough(dates, blocks, comparison.min_dates):
+        margins = {over.against: _margin(over, comparison, seed) for over in rivals}
+    first, second = (*margins.values(), None, None)[:2]
     outcome: Outcome = "too little data"
     if margins:
-        outcome = "promoted" if all(margin.holds(level) for margin in margins) else "refused"
+        outcome = "promoted" if all(margin.holds(level) for margin in margins.values()) else "refused"
     return Decision(
         outcome=outcome,
-        sentence=_sentence(outcome, margins, len(clusters.dates), blocks, level, trial, baseline),
+        sentence=_sentence(outcome, margins, dates, blocks, level, trial),
         trial=trial,
         level=level,
-        over_persistence=margins[0] if margins else None,
-        over_champion=margins[1] if len(margins) > 1 else None,
-        windows=len(dates),
-        dates=len(clusters.dates),
+        over_persistence=first,
+        over_champion=second,
+        windows=len(losses.own),
+        dates=dates,
         blocks=blocks,
-        first_date=clusters.dates[0] if clusters.dates else None,
-        last_date=clusters.dates[-1] if clusters.dates else None,
+        first_date=clusters.dates[0] if dates else None,
+        last_date=clusters.dates[-1] if dates else None,
     )
 
 
-def _margin(
-    own: Floats, rival: Floats, clusters: Clusters, span: int, *, confidence: float, resamples: int, seed: int
-) -> Margin:
+def _margin(over: Losses, comparison: ComparisonConfig, seed: int) -> Margin:
+    """How far a model is ahead of what has the baseline's losses."""
     from scipy.stats import t
 
-    if np.array_equal(own, rival):
+    if np.array_equal(over.own, over.baseline):
         return Margin(skill=0.0, low=0.0, high=0.0, p_value=1.0)
-    low, high = skill_intervals(
-        clusters.sums(own[:, None]),
-        clusters.sums(rival[:, None]),
-        span=span,
-        resamples=resamples,
-        confidence=confidence,
-        seed=seed,
-    )
-    statistic = diebold_mariano(clusters.shares(own), clusters.shares(rival), span).statistic
-    freedom = len(clusters.dates) / (SPANS * span) - 1.0
-    return Margin(
-        skill=float(skill(own, rival)),
-        low=float(low[0]),
-        high=float(high[0]),
-        p_value=float(t.cdf(statistic, freedom)),
-    )
+    low, high = over.interval(comparison, seed)
+    p_value = t.cdf(over.test().statistic, over.clusters.blocks - 1.0)
+    return Margin(skill=float(over.skill()), low=float(low), high=float(high), p_value=float(p_value))
 
 
-def _sentence(
-    outcome: Outcome, margins: list[Margin], dates: int, blocks: float, level: float, trial: int, baseline: str
-) -> str:
+def _sentence(outcome: Outcome, margins: dict[str, Margin], dates: int, blocks: float, level: float, trial: int) -> str:
     if outcome == "too little data":
         return (
             f"Not promoted: {dates} dates that neither model has seen hold about {blocks:.0f} independent stretches of "
             f"time, and at least {MIN_BLOCKS:.0f} are needed to tell."
         )
-    names = (baseline, "the champion")
     said = [
         f"{abs(margin.skill):.1%} {'smaller' if margin.skill >= 0 else 'larger'} than those of {name} "
         f"(interval of the skill {margin.low:+.1%} to {margin.high:+.1%}, p {margin.p_value:.2g})"
-        for name, margin in zip(names, margins, strict=False)
+        for name, margin in margins.items()
     ]
-    failed = [name for name, margin in zip(names, margins, strict=False) if not margin.holds(level)]
+    failed = [name for name, margin in margins.items() if not margin.holds(level)]
     begin = "Promoted" if not failed else f"Not promoted, for it does not beat {' or '.join(failed)} beyond luck"
     return f"{begin}: on {dates} dates its errors are {' and '.join(said)}; trial {trial} allows p up to {level:.2g}."

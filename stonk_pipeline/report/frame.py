@@ -69,7 +69,7 @@ def tone(finding: str) -> str:
     """Says how a verdict's finding colours its box: `good`, `bad` or `none`."""
     if finding == "evidence of skill":
         return "good"
-    return "bad" if finding.startswith("worse than") else "none"
+    return "bad" if finding == "worse than the baseline" else "none"
 
 
 def environment(*folders: Path) -> "Environment":

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
-from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.load import base_location, load_tokenizer
 from stonk_pipeline.pipeline import run

@@ -7,8 +7,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from stonk_pipeline.contracts.forecast.page.runs import read_runs
+from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.runs import open_run
-from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.pipeline.run import Run
 
 SHORT = ["grpo_first.steps=2", "grpo_second.steps=2", "model.backend=peft", "comparison.conformal=true"]

@@ -14,10 +14,10 @@ from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.contracts.forecast.page.runs import read_runs, remarks
 from stonk_pipeline.contracts.forecast.rewards import Outcome, at_random
 from stonk_pipeline.contracts.forecast.scores.compare import compare
+from stonk_pipeline.contracts.forecast.scores.results import write_comparison
 from stonk_pipeline.contracts.forecast.selection import judge
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import ConfigError, StageError
-from stonk_pipeline.evaluation.results import write_comparison
 from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from tests.sealing import seal

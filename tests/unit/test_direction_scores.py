@@ -20,7 +20,7 @@ from stonk_pipeline.contracts.direction.scores.calls import (
     score,
 )
 from stonk_pipeline.contracts.direction.scores.gate import GateFigures, leakage_alarm, loss_figures, transition
-from stonk_pipeline.contracts.direction.scores.verdict import gain_of, judge
+from stonk_pipeline.contracts.direction.scores.verdict import gain_of, give_verdict
 from stonk_pipeline.contracts.direction.sections import GateConfig
 from stonk_pipeline.schema import Call, Decision, Movement, Unreadable, Window
 
@@ -154,25 +154,25 @@ def test_cases_take_moves_from_examples():
 # The verdict
 
 
-def test_judge_tells_skill_from_luck():
+def test_give_verdict_tells_skill_from_luck():
     known = made(1200)
-    skilled = judge(informed(known, 0.65), known, COMPARISON, seed=0)
+    skilled = give_verdict(informed(known, 0.65), known, COMPARISON, seed=0)
     assert skilled.finding == "evidence of skill"
     assert skilled.p_value < 0.01
     assert skilled.warnings == ()
-    coin = judge(Caller("m", np.random.default_rng(5).random(1200), np.zeros(1200)), known, COMPARISON, seed=0)
+    coin = give_verdict(Caller("m", np.random.default_rng(5).random(1200), np.zeros(1200)), known, COMPARISON, seed=0)
     assert coin.finding == "no evidence of skill"
     contrary = informed(known, 0.65)
-    bad = judge(contrary._replace(up=1 - contrary.up), known, COMPARISON, seed=0)
+    bad = give_verdict(contrary._replace(up=1 - contrary.up), known, COMPARISON, seed=0)
     assert bad.finding == "worse than the baseline"
     few = made(30)
-    assert judge(informed(few, 0.9), few, COMPARISON, seed=0).finding == "too little data to tell"
+    assert give_verdict(informed(few, 0.9), few, COMPARISON, seed=0).finding == "too little data to tell"
 
 
-def test_judge_wants_more_than_the_market_always_gives():
+def test_give_verdict_wants_more_than_the_market_always_gives():
     rising = made(1200, drift=0.6)
     always = Caller("m", np.full(1200, 0.75), np.full(1200, 0.5))
-    found = judge(always, rising, COMPARISON, seed=0)
+    found = give_verdict(always, rising, COMPARISON, seed=0)
     assert score(always, rising).accuracy > 0.7
     assert (found.finding, found.skill, found.baseline) == ("no evidence of skill", 0.0, "majority")
     assert len(found.warnings) == 2  # one side, and the same for every decision

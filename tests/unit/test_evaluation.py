@@ -9,10 +9,11 @@ import pytest
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.scores.compare import compare, without_read
 from stonk_pipeline.contracts.forecast.scores.examples import pick_examples
+from stonk_pipeline.contracts.forecast.scores.results import Row, read_comparison, write_comparison
+from stonk_pipeline.contracts.forecast.scores.verdict import give_verdict
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.results import Row, read_comparison, write_comparison
 from stonk_pipeline.evaluation.significance import SPANS
-from stonk_pipeline.evaluation.verdict import decide, give_verdict
+from stonk_pipeline.evaluation.verdict import Ruling, decide
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 CONFIG = ComparisonConfig(resamples=200)
@@ -196,7 +197,7 @@ def test_pick_examples_takes_each_stretch_of_a_stock_once():
         (0.0, 0.2, 200, 20, "no evidence of skill"),
         (-0.1, 0.2, 200, 20, "no evidence of skill"),
         (0.0, 0.0, 200, 20, "no evidence of skill"),
-        (-0.2, -0.01, 200, 20, "worse than persistence"),
+        (-0.2, -0.01, 200, 20, "worse than the baseline"),
         (0.01, 0.2, 19, 19, "too little data to tell"),
         (0.01, 0.2, 40, 3.9, "too little data to tell"),
         (-0.2, -0.1, 10, 1, "too little data to tell"),
@@ -206,14 +207,33 @@ def test_decide_follows_the_written_rule(low, high, dates, blocks, finding):
     assert decide(low, high, dates, blocks, min_dates=20) == finding
 
 
+def ruling_of(row: Row) -> Ruling:
+    """The rule's word on a row of many dates, without a comparison."""
+    finding = decide(row.skill_low, row.skill_high, row.dates, 30.0, min_dates=20)
+    numbers = {"skill": row.skill, "low": row.skill_low, "high": row.skill_high, "p_value": 0.5}
+    return Ruling(finding=finding, dates=row.dates, blocks=30.0, confidence=0.95, **numbers)
+
+
 def test_give_verdict_begins_with_its_finding_and_warns_of_collapse(skilled):
     *_, comparison = skilled
     row: Row = comparison.row("grpo_2nd").model_copy(update={"straight_share": 0.8, "up_share": 0.97})
-    verdict = give_verdict(row, blocks=30.0, min_dates=20, confidence=0.95)
+    verdict = give_verdict(row, ruling_of(row))
     assert verdict.sentence.lower().startswith(verdict.finding)
     assert len(verdict.warnings) == 2
     worse = row.model_copy(update={"skill": -0.1, "skill_low": -0.2, "skill_high": -0.05})
-    assert "larger" in give_verdict(worse, blocks=30.0, min_dates=20, confidence=0.95).sentence
+    said = give_verdict(worse, ruling_of(worse)).sentence
+    assert said.startswith("No evidence of skill, and worse than persistence: ")
+    assert "larger" in said
+
+
+def test_old_files_that_say_worse_than_persistence_are_read(tmp_path, skilled):
+    *_, comparison = skilled
+    write_comparison(comparison, tmp_path)
+    written = tmp_path / "comparison.json"
+    text = written.read_text()
+    assert set(json.loads(text)["verdict"]) & {"p_value", "baseline"} == set()
+    written.write_text(text.replace("evidence of skill", "worse than persistence", 1))
+    assert read_comparison(tmp_path).verdict.finding == "worse than the baseline"
 
 
 def test_compare_back_tests_the_forecasts_beside_holding(skilled):

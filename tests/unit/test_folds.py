@@ -15,12 +15,12 @@ from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.contracts.forecast.scores import evidence, folds
 from stonk_pipeline.contracts.forecast.scores.compare import compare
+from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.forecast.scores.stage import finish
 from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run, require_comparison, run_at, write_run
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.evaluation.results import read_comparison
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.runs.manifest import MANIFEST, Manifest, execute, output_files
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window

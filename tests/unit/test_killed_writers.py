@@ -15,6 +15,7 @@ from preprocessing.ingest import store
 from preprocessing.ingest.sources import make_source
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig, MarketConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.operations import IngestConfig
 from stonk_pipeline.contracts.forecast.live.files import files_of, keep
 from stonk_pipeline.contracts.forecast.live.make import Made
@@ -43,8 +44,7 @@ def leftovers(folder: Path) -> list[str]:
 def kills_of_registry(root: Path) -> int:
     runs = [trained_run(root / "runs", name, 0.5) for name in "abc"]
     ids, key = [describe(run).id for run in runs], describe(runs[0]).key
-    none = np.empty(0)
-    decision = decide(none, None, none, [], [], trial=1)
+    decision = decide(None, None, trial=1, comparison=ComparisonConfig(), seed=0)
 
     def act(folder: Path) -> None:
         """What a person does who looks first what is done already."""

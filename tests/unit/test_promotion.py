@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from stonk_pipeline.config.data import MarketConfig
+from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.evaluation.losses import Losses
 from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.registry.promotion import decide, trial_level
 from stonk_pipeline.schema import CLOSE, DATE
@@ -47,7 +49,16 @@ class Market:
 
     def decide(self, challenger: np.ndarray, champion: np.ndarray | None, trial: int = 1):
         flat = self.losses(np.full_like(self.truth, 100.0))
-        return decide(challenger, champion, flat, self.dates, self.ends, trial=trial, resamples=200)
+        return decide_over(challenger, champion, flat, self.dates, self.ends, trial=trial, resamples=200)
+
+
+def decide_over(challenger, champion, baseline, dates, ends, trial=1, resamples=500):
+    """Decides with the losses of challenger, champion (or None) and persistence."""
+    own, theirs = (
+        None if losses is None else Losses(losses, baseline, "persistence", tuple(dates), tuple(ends))
+        for losses in (challenger, champion)
+    )
+    return decide(own, theirs, trial=trial, comparison=ComparisonConfig(resamples=resamples), seed=0)
 
 
 @functools.cache
@@ -111,7 +122,7 @@ def test_decide_lets_luck_through_as_often_as_it_says_and_no_more():
     flat, p_values = np.full(count, 2.0), []
     for _ in range(240):
         noise = np.convolve(rng.normal(0, 0.2, count + HORIZON - 1), np.ones(HORIZON) / HORIZON, mode="valid")
-        decision = decide(flat + noise, None, flat, days[:count], days[HORIZON:], trial=1, resamples=100)
+        decision = decide_over(flat + noise, None, flat, days[:count], days[HORIZON:], resamples=100)
         assert decision.promote == decision.over_persistence.holds(trial_level(1, 0.95))
         p_values.append(decision.over_persistence.p_value)
     rows = np.array(p_values).reshape(-1, 6)
@@ -149,10 +160,10 @@ def test_decide_asks_for_enough_data():
     take = np.array(few)
     flat = where.losses(np.full_like(where.truth, 100.0))[take]
     dates, ends = [where.dates[i] for i in few], [where.ends[i] for i in few]
-    decision = decide(where.skilled(1.0)[take], None, flat, dates, ends, trial=1, resamples=200)
+    decision = decide_over(where.skilled(1.0)[take], None, flat, dates, ends, resamples=200)
     assert decision.outcome == "too little data"
     assert decision.over_persistence is None
-    nothing = decide(np.empty(0), None, np.empty(0), [], [], trial=1)
+    nothing = decide(None, None, trial=1, comparison=ComparisonConfig(), seed=0)
     assert nothing.outcome == "too little data"
     assert nothing.dates == 0
 
@@ -172,7 +183,7 @@ def crowded(seed: int, on_crowded: float, on_quiet: float) -> tuple[np.ndarray, 
 @pytest.mark.parametrize(("on_crowded", "on_quiet"), [(0.15, -0.3), (-0.15, 0.3), (0.1, 0.1), (0.0, 0.0), (0.02, -0.1)])
 def test_interval_and_p_value_agree_on_who_is_ahead(seed, on_crowded, on_quiet):
     own, rival, dates, ends = crowded(seed, on_crowded, on_quiet)
-    margin = decide(own, None, rival, dates, ends, trial=1, resamples=500).over_persistence
+    margin = decide_over(own, None, rival, dates, ends).over_persistence
     assert (margin.p_value < 0.5) == (margin.skill > 0)
     if margin.low > 0:
         assert margin.p_value < 0.05
@@ -182,7 +193,7 @@ def test_interval_and_p_value_agree_on_who_is_ahead(seed, on_crowded, on_quiet):
 
 def test_decide_promotes_who_is_ahead_where_most_windows_are():
     own, rival, dates, ends = crowded(0, 0.15, -0.3)
-    made = decide(own, None, rival, dates, ends, trial=1, resamples=500)
+    made = decide_over(own, None, rival, dates, ends)
     assert made.outcome == "promoted"
 
 

@@ -20,10 +20,10 @@ from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.page.runs import read_runs, remarks
 from stonk_pipeline.contracts.forecast.question import answer, parse
 from stonk_pipeline.contracts.forecast.scores.compare import compare
+from stonk_pipeline.contracts.forecast.scores.results import read_comparison, write_comparison
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.runs import require_comparison
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.results import read_comparison, write_comparison
 from stonk_pipeline.report.frame import duration, number
 from stonk_pipeline.report.style import DARK, LIGHT, percent
 from stonk_pipeline.runs.manifest import MANIFEST, read_manifest

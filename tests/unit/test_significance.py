@@ -22,7 +22,7 @@ def overlapping(rng: np.random.Generator, count: int, horizon: int) -> np.ndarra
 
 
 def test_cluster_sums_and_averages_by_date():
-    clusters = cluster(["2024-01-03", "2024-01-02", "2024-01-03"])
+    clusters = cluster(days := ["2024-01-03", "2024-01-02", "2024-01-03"], days)
     assert clusters.dates == ["2024-01-02", "2024-01-03"]
     assert clusters.sums(np.array([[1.0], [5.0], [2.0]])).tolist() == [[5.0], [3.0]]
     assert clusters.shares(np.array([1.0, 5.0, 2.0])).tolist() == pytest.approx([10 / 3, 2.0])

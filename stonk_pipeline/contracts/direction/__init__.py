@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stonk_pipeline.pipeline.run import Run
     from stonk_pipeline.registry.entries import Entry
-    from stonk_pipeline.registry.losses import Losses
+    from stonk_pipeline.registry.losses import Rivals
     from stonk_pipeline.registry.store import Registry
     from stonk_pipeline.report.files import RunFiles
     from stonk_pipeline.runs.manifest import Progress
@@ -33,7 +33,7 @@ def _training(run: "Run") -> Training:
 
 def _losses(
     registry: "Registry", entry: "Entry", champion: "Entry | None", run: "Run", progress: "Progress"
-) -> "Losses | None":
+) -> "Rivals":
     from stonk_pipeline.contracts.direction.contest import losses
 
     return losses(registry, entry, champion, run, progress)

@@ -1,6 +1,7 @@
 """Decides a contest of two models that call directions: wrong sides, on days that neither has seen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from preprocessing.reading import spread_rows
 from stonk_pipeline.config.validation import validated
@@ -8,28 +9,22 @@ from stonk_pipeline.contract import Training
 from stonk_pipeline.contracts.direction.cases import Examples, read_examples
 from stonk_pipeline.contracts.direction.question import read_all
 from stonk_pipeline.contracts.direction.scores.answers import completions
-from stonk_pipeline.contracts.direction.scores.calls import Caller, baselines, cases, combine, credits, score
+from stonk_pipeline.contracts.direction.scores.calls import Caller, cases, combine
+from stonk_pipeline.contracts.direction.scores.verdict import losses_of
 from stonk_pipeline.contracts.direction.settings import CallsStage, DirectionConfig
 from stonk_pipeline.contracts.direction.steps import EXAMPLES
 from stonk_pipeline.errors import RegistryError, StageError
-from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import SHAPE, Losses
+from stonk_pipeline.registry.losses import SHAPE, Rivals
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Progress
 
 
-def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Losses | None:
-    """Wrong sides (1, or 0.5 for a coin) on the days that moved: of both models, and of the better baseline.
-
-    The baseline is the majority class or yesterday's sign, whichever was right more often on these very days: who beats
-    it beats both.
-
-    Returns:
-        The losses; None where no decision is later than what the models have seen.
+def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Rivals:
+    """Wrong sides of both models beside those of the better baseline, on decisions later than what both have seen.
 
     Raises:
         RegistryError: the champion reads windows of another shape, or calls a move of another length.
@@ -40,21 +35,15 @@ def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, p
         _require_same_question(config, theirs)
     examples = questions(run, [entry, *([champion] if champion else [])])
     if not examples.decisions:
-        return None
+        return Rivals()
     known = cases(examples, config.examples.days_ahead)
     stage = config.calls_stage("two")
     own = stored_calls(run, entry, examples) or _ask(stage, registry, entry, examples, run, progress)
-    challenger = _wrong(own, examples, config.examples.days_ahead)
-    best = max(baselines(known), key=lambda caller: score(caller, known).accuracy)
-    rival = None
-    if champion is not None and theirs is not None:
-        asked = stage.model_copy(update={"model": theirs.model, "prompt": theirs.prompt})
-        calls = _ask(asked, registry, champion, examples, run, progress)
-        rival = _wrong(calls, examples, config.examples.days_ahead)
-    dates = [date for date, moved in zip(known.dates, known.moved, strict=True) if moved]
-    ends = [end for end, moved in zip(known.ends, known.moved, strict=True) if moved]
-    baseline = 1.0 - credits(best.up[known.moved], known.rose)
-    return Losses(challenger, rival, baseline, dates, ends, "the better baseline")
+    challenger = replace(losses_of(own, known), against="the better baseline")
+    if champion is None or theirs is None:
+        return Rivals(challenger)
+    asked = stage.model_copy(update={"model": theirs.model, "prompt": theirs.prompt})
+    return Rivals(challenger, losses_of(_ask(asked, registry, champion, examples, run, progress), known))
 
 
 def training(run: Run) -> Training:
@@ -103,11 +92,6 @@ def _ask(
     adapter = registry.adapter(entry)
     with alone(f"promotion of the model of {run.directory}", run.config.wait_minutes, stage.model) as scratch:
         return combine(entry.id, ask(stage, entry.id, adapter, examples, scratch, progress))
-
-
-def _wrong(caller: Caller, examples: Examples, days_ahead: int) -> Floats:
-    known = cases(examples, days_ahead)
-    return 1.0 - credits(caller.up[known.moved], known.rose)
 
 
 def _require_same_question(own: DirectionConfig, theirs: DirectionConfig) -> None:

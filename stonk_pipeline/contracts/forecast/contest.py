@@ -14,17 +14,19 @@ from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contract import Training
 from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.scores.evidence import read_answers
+from stonk_pipeline.contracts.forecast.scores.scores import PERSISTENCE
 from stonk_pipeline.contracts.forecast.scores.stage import ask_alone
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
-from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.evaluation.losses import Losses
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import SHAPE, Losses
+from stonk_pipeline.registry.losses import SHAPE, Rivals
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Progress, execute
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
@@ -64,8 +66,8 @@ def questions(run: Run, models: Sequence[Entry]) -> Questions:
     return Questions(*reading.spread(windows, targets, run.config.comparison.windows, run.config.seed))
 
 
-def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Losses | None:
-    """Errors of both models and of persistence; None where no window is later than what the models have seen.
+def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Rivals:
+    """Errors of both models beside those of persistence, on windows later than what the models have seen.
 
     Raises:
         RegistryError: the two forecast different horizons.
@@ -75,34 +77,24 @@ def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, p
         _require_same_horizon(config, _settings(champion))
     asked = questions(run, [entry, *([champion] if champion else [])])
     if not asked.windows:
-        return None
+        return Rivals()
     own_answers = stored_answers(run, asked)
     if own_answers is None:
         own_answers = _answers(config.comparison_stage(), asked, registry.adapter(entry), run, progress)
-    own, flat = losses_of(own_answers, asked)
-    theirs: Floats | None = None
-    if champion is not None:
-        with TemporaryDirectory() as scratch:
-            seen_by_champion = windows_for(_settings(champion), run, asked, Path(scratch))
-        stage = _stage_of(champion, config)
-        answers = _answers(stage, seen_by_champion, registry.adapter(champion), run, progress)
-        theirs, _ = losses_of(answers, seen_by_champion)
-        # A window that one of the two cannot be asked about counts for neither.
-        common = [asked.keys.index(key) for key in seen_by_champion.keys]
-        own, flat = own[common], flat[common]
-        asked = seen_by_champion
-    return Losses(
-        own,
-        theirs,
-        flat,
-        [window.date for window in asked.windows],
-        [target.end for target in asked.targets],
-        "persistence",
-    )
+    own = losses_of(own_answers, asked)
+    if champion is None:
+        return Rivals(own)
+    with TemporaryDirectory() as scratch:
+        seen_by_champion = windows_for(_settings(champion), run, asked, Path(scratch))
+    stage = _stage_of(champion, config)
+    answers = _answers(stage, seen_by_champion, registry.adapter(champion), run, progress)
+    # A window that one of the two cannot be asked about counts for neither.
+    common = own.take([asked.keys.index(key) for key in seen_by_champion.keys])
+    return Rivals(common, losses_of(answers, seen_by_champion))
 
 
-def losses_of(answers: Answers, asked: Questions) -> tuple[Floats, Floats]:
-    """(N,) errors of the median answer, and of persistence, in percent of the last close."""
+def losses_of(answers: Answers, asked: Questions) -> Losses:
+    """Errors of the median answer beside those of persistence, in percent of the last close."""
     horizon = len(asked.targets[0].values)
     offset, unit = metrics.percent_scale(asked.windows)
     flat = persistence(asked.windows, horizon)
@@ -110,20 +102,15 @@ def losses_of(answers: Answers, asked: Questions) -> tuple[Floats, Floats]:
     truth = np.array([target.values for target in asked.targets], dtype=np.float64)
     median = metrics.median_forecast(values)
     own, still = (metrics.mae(offset + unit * made, offset + unit * truth) for made in (median, flat))
-    return own, still
+    dates, ends = tuple(date for _, date in asked.keys), tuple(target.end for target in asked.targets)
+    return Losses(own, still, PERSISTENCE, dates, ends)
 
 
 def stored_answers(run: Run, asked: Questions) -> Answers | None:
     """The challenger's answers in the run's comparison, if it is whole and answered all these windows."""
-    import pyarrow.parquet as pq
-
     if run.finished("compare") is None:
         return None
-    rows = pq.read_table(run.stage_dir("compare") / "forecasts" / "grpo_2nd.parquet").to_pylist()
-    given: dict[tuple[str, str], list[Forecast | Unreadable]] = {}
-    for row in sorted(rows, key=lambda row: int(row["sample"])):
-        answer = Unreadable(row["reason"]) if row["values"] is None else Forecast(tuple(row["values"]))
-        given.setdefault((row["stock"], row["date"]), []).append(answer)
+    given = read_answers(run.stage_dir("compare"), "grpo_2nd")
     return [given[key] for key in asked.keys] if set(asked.keys) <= given.keys() else None
 
 

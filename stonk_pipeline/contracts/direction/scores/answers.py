@@ -1,13 +1,13 @@
-"""Every answer of a model that calls directions, as a file: `calls/{model}.parquet`."""
+"""Writes and reads every answer of a model that calls directions: `calls/{model}.parquet`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stonk_pipeline.contracts.direction.cases import Examples
-from stonk_pipeline.errors import StageError
+from stonk_pipeline.sampling import answers as store
 from stonk_pipeline.schema import Call, Unreadable
 
 CALLS = "calls"
@@ -44,23 +44,8 @@ def write_answers(
         texts: the model's answers to each decision.
         answers: the same, read.
     """
-    rows = [
-        {"stock": decision.window.stock, "date": decision.window.date, "sample": sample, "completion": text}
-        | (
-            {"reason": answer.reason}
-            if isinstance(answer, Unreadable)
-            else {
-                "side": answer.side,
-                "change": answer.change,
-                "confidence": answer.confidence,
-                "thinking": answer.thinking,
-            }
-        )
-        for decision, of_texts, of_answers in zip(examples.decisions, texts, answers, strict=True)
-        for sample, (text, answer) in enumerate(zip(of_texts, of_answers, strict=True))
-    ]
-    (out / CALLS).mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), out / CALLS / f"{model}.parquet")
+    keys = [(decision.window.stock, decision.window.date) for decision in examples.decisions]
+    store.write_answers(out / CALLS / f"{model}.parquet", SCHEMA, keys, texts, answers, asdict)
 
 
 def completions(out: Path, model: str) -> dict[tuple[str, str, int], str]:
@@ -72,8 +57,5 @@ def completions(out: Path, model: str) -> dict[tuple[str, str, int], str]:
     path = out / CALLS / f"{model}.parquet"
     if not path.is_file():
         return {}
-    try:
-        rows = pq.read_table(path, columns=["stock", "date", "sample", "completion"]).to_pylist()
-    except pa.ArrowException as error:
-        raise StageError(f"{path}: damaged ({error}); run the comparison again") from error
+    rows = store.read_rows(path, ["stock", "date", "sample", "completion"])
     return {(row["stock"], row["date"], row["sample"]): row["completion"] for row in rows}

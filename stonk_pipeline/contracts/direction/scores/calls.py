@@ -198,6 +198,17 @@ def confusion(caller: Caller, known: Cases) -> dict[str, dict[str, int]]:
     }
 
 
+def accuracy(caller: Caller, known: Cases) -> float:
+    """Share of sides that were right on the days that moved, a coin counting one half.
+
+    Raises:
+        ValueError: no day moved, so that there is no direction to score.
+    """
+    if not known.moved.any():
+        raise ValueError("no day moved by more than the flat threshold; lower examples.flat_percent")
+    return float(credits(caller.up[known.moved], known.rose).mean())
+
+
 def score(caller: Caller, known: Cases) -> CallRow:
     """All scores of one caller.
 
@@ -206,15 +217,13 @@ def score(caller: Caller, known: Cases) -> CallRow:
     """
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
-    up, rose = caller.up[known.moved], known.rose
-    if not len(rose):
-        raise ValueError("no day moved by more than the flat threshold; lower examples.flat_percent")
+    hits, up, rose = accuracy(caller, known), caller.up[known.moved], known.rose
     both = bool(rose.any() and not rose.all())
     bins = reliability(up, rose)
     errors = np.abs(caller.change - known.came)
     return CallRow(
         name=caller.name,
-        accuracy=float(credits(up, rose).mean()),
+        accuracy=hits,
         balanced_accuracy=balanced_accuracy(up, rose),
         roc_auc=float(roc_auc_score(rose, up)) if both else None,
         brier=float(brier_score_loss(rose.astype(np.int64), up, pos_label=1)),

@@ -1,21 +1,17 @@
-"""What the gate and the comparison of called directions leave: typed values, and the files they are written to."""
+"""Defines what gate and comparison of called directions leave, as typed values, and writes and reads their files."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel
 
 from stonk_pipeline.contracts.direction.rewards import Quality
 from stonk_pipeline.contracts.direction.scores.calls import MAJORITY, YESTERDAY, CallGroup, CallRow
 from stonk_pipeline.contracts.direction.scores.gate import GateFigures, Transition
-from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict
-from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.results import Result
-from stonk_pipeline.files.untrusted import read_model
-from stonk_pipeline.runs.manifest import write_atomic
+from stonk_pipeline.evaluation.results import COMPARISON, Result, Table, read_result, write_results
+from stonk_pipeline.evaluation.verdict import Verdict
 from stonk_pipeline.schema import Label, Side
 
 Kind = Literal["good", "bad", "unreadable"]
@@ -28,12 +24,7 @@ TITLES = {
     MAJORITY: "Majority class",
     YESTERDAY: "Yesterday's sign",
 }
-COMPARISON, VERDICT, EVALUATION, TRANSITION = (
-    "comparison.json",
-    "verdict.json",
-    "evaluation.json",
-    "transition.json",
-)
+EVALUATION, TRANSITION = "evaluation.json", "transition.json"
 
 
 def title(name: str) -> str:
@@ -113,14 +104,14 @@ class GateRecord(Result):
 class CallComparison(Result):
     """All numbers of a comparison of called directions."""
 
-    verdict: CallVerdict
+    verdict: Verdict
     alarm: str | None
     """Why the accuracy on real bars looks like a leak."""
     cutoff: str | None
     """Last day that the base model may have read about (ISO)."""
     unread_decisions: int | None
     """Test decisions made after it."""
-    unread_verdict: CallVerdict | None
+    unread_verdict: Verdict | None
     """The verdict on these alone; None where there are none."""
     models: tuple[ModelScores, ...]
     """In the order they were made."""
@@ -177,17 +168,13 @@ def write_calls(comparison: CallComparison, directory: Path) -> None:
 
     The tables: `comparison.csv` (models and baselines), `by_group.csv`, `reliability.csv` and `confusion.csv`.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomic(directory / COMPARISON, comparison.model_dump_json(indent=2))
-    write_atomic(directory / VERDICT, comparison.verdict.model_dump_json(indent=2))
-    tables = {
+    tables: dict[str, Table] = {
         "comparison": comparison.frame(),
-        "by_group": pd.DataFrame([group.model_dump() for group in comparison.groups]),
-        "reliability": pd.DataFrame([{"name": row.name} | b.model_dump() for row in comparison.rows for b in row.bins]),
-        "confusion": pd.DataFrame(_confusion(comparison.rows)),
+        "by_group": [group.model_dump() for group in comparison.groups],
+        "reliability": [{"name": row.name} | b.model_dump() for row in comparison.rows for b in row.bins],
+        "confusion": _confusion(comparison.rows),
     }
-    for name, frame in tables.items():
-        write_atomic(directory / f"{name}.csv", frame.to_csv(index=False, float_format="%.6g"))
+    write_results(directory, comparison, comparison.verdict, tables)
 
 
 def _confusion(rows: Sequence[CallRow]) -> list[dict[str, str | int]]:
@@ -205,7 +192,7 @@ def read_calls(directory: Path) -> CallComparison:
     Raises:
         StageError: there is none, or it is damaged.
     """
-    return _read(directory / COMPARISON, CallComparison)
+    return read_result(directory / COMPARISON, CallComparison, "this stage")
 
 
 def read_transition(directory: Path) -> Transition:
@@ -214,7 +201,7 @@ def read_transition(directory: Path) -> Transition:
     Raises:
         StageError: there is none, or it is damaged.
     """
-    return _read(directory / TRANSITION, Transition)
+    return read_result(directory / TRANSITION, Transition, "this stage")
 
 
 def read_evaluation(directory: Path) -> GateRecord:
@@ -223,14 +210,4 @@ def read_evaluation(directory: Path) -> GateRecord:
     Raises:
         StageError: there is none, or it is damaged.
     """
-    return _read(directory / EVALUATION, GateRecord)
-
-
-Read = TypeVar("Read", bound=BaseModel)
-
-
-def _read(path: Path, kind: type[Read]) -> Read:
-    try:
-        return read_model(path, kind, StageError, "run this stage again")
-    except FileNotFoundError as error:
-        raise StageError(f"{path.parent}: no {path.name}; run this stage first") from error
+    return read_result(directory / EVALUATION, GateRecord, "this stage")

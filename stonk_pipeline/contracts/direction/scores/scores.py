@@ -1,7 +1,6 @@
-"""Scores of models that call directions: their calls, their rewards, their reasoning, and a verdict on the last one.
+"""Scores models that call directions: their calls, their rewards, their reasoning, with a verdict on the last one.
 
-Pure: examples and read answers in, values out. Nothing here depends on where answers come from. The scores of calls,
-the verdict and the rewards themselves are those of `direction`, `direction_verdict` and `rewards.direction`.
+Pure: examples and read answers in, values out. Nothing here depends on where answers come from.
 """
 
 from collections import Counter
@@ -29,10 +28,12 @@ from stonk_pipeline.contracts.direction.scores.calls import (
 from stonk_pipeline.contracts.direction.scores.gate import GateFigures, Transition, leakage_alarm, loss_figures
 from stonk_pipeline.contracts.direction.scores.picks import pick_answers
 from stonk_pipeline.contracts.direction.scores.results import CallComparison, Gain, GateRecord, ModelScores
-from stonk_pipeline.contracts.direction.scores.verdict import CallVerdict, gain_of, judge
+from stonk_pipeline.contracts.direction.scores.verdict import gain_of, give_verdict
 from stonk_pipeline.contracts.direction.settings import CallsStage
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.verdict import Verdict, unread
 from stonk_pipeline.market.headlines import is_company_news
+from stonk_pipeline.sampling.answers import check_answers
 from stonk_pipeline.schema import Call, Headline, Unreadable
 
 Answers = Sequence[Sequence[Call | Unreadable]]
@@ -66,12 +67,13 @@ def compare_calls(
         measure(caller, given, truths, known, config) for caller, given in zip(callers, answers.values(), strict=True)
     ]
     dates = sorted(set(known.dates))
-    unread, unread_verdict = _unread(examples, answers, config)
+    verdict = give_verdict(callers[-1], known, config.comparison, config.seed)
+    later, unread_verdict = _unread(examples, answers, verdict, config)
     return CallComparison(
-        verdict=judge(callers[-1], known, config.comparison, config.seed),
+        verdict=verdict,
         alarm=_alarm(models, config),
         cutoff=config.model.knowledge_cutoff,
-        unread_decisions=unread,
+        unread_decisions=later,
         unread_verdict=unread_verdict,
         models=tuple(models),
         baselines=tuple(score(baseline, known) for baseline in baselines(known)),
@@ -165,13 +167,7 @@ def measure(
 
 
 def _check(examples: Examples, answers: Mapping[str, Answers]) -> None:
-    if not examples.decisions or not answers:
-        raise StageError("nothing to compare: give at least one decision and one model")
-    for name, given in answers.items():
-        if len(given) != len(examples.decisions):
-            raise StageError(f"model {name!r} answered {len(given)} of {len(examples.decisions)} decisions")
-        if len({len(samples) for samples in given}) != 1 or not given[0]:
-            raise StageError(f"model {name!r}: every decision needs the same number of answers, at least one")
+    check_answers(answers, len(examples.decisions), "decision")
     if all(movement.label == "flat" for movement in examples.movements):
         raise StageError("no day moved by more than the flat threshold; lower examples.flat_percent")
 
@@ -200,17 +196,20 @@ def _alarm(models: Sequence[ModelScores], config: CallsStage) -> str | None:
 
 
 def _unread(
-    examples: Examples, answers: Mapping[str, Answers], config: CallsStage
-) -> tuple[int | None, CallVerdict | None]:
+    examples: Examples, answers: Mapping[str, Answers], whole: Verdict, config: CallsStage
+) -> tuple[int | None, Verdict | None]:
     """Decisions that the base model cannot have read about, and the verdict on them, if a day of them moved."""
     cutoff = config.model.knowledge_cutoff
     if cutoff is None:
         return None, None
-    rows = [row for row, decision in enumerate(examples.decisions) if decision.window.date > cutoff]
-    known, (name, given) = cases(examples.take(rows), config.days_ahead), list(answers.items())[-1]
-    if not known.moved.any():
-        return len(rows), None
-    return len(rows), judge(combine(name, [given[row] for row in rows]), known, config.comparison, config.seed)
+
+    def again(rows: list[int]) -> Verdict | None:
+        known, given = cases(examples.take(rows), config.days_ahead), answers[whole.model]
+        if not known.moved.any():
+            return None
+        return give_verdict(combine(whole.model, [given[row] for row in rows]), known, config.comparison, config.seed)
+
+    return unread(whole, [decision.window.date for decision in examples.decisions], cutoff, again)
 
 
 def _gains(

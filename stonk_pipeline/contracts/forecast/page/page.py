@@ -9,8 +9,8 @@ from stonk_pipeline.contracts.forecast.page.looks import dot, label
 from stonk_pipeline.contracts.forecast.page.pictures import by_day_picture, by_month_picture, skill_picture
 from stonk_pipeline.contracts.forecast.page.trainings import bars_picture, grpo_pictures, sft_pictures
 from stonk_pipeline.contracts.forecast.page.trust import equity_picture, ranks_picture
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, GroupSkill, read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
-from stonk_pipeline.evaluation.results import Comparison, GroupSkill, read_comparison
 from stonk_pipeline.periods import adjective, noun
 from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
-from stonk_pipeline.evaluation.results import Comparison, Row
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row
 from stonk_pipeline.periods import noun
 from stonk_pipeline.report.charts import legend, line, months_axis, percents
 from stonk_pipeline.report.style import LIGHT, MARKERS, WIDE, Picture, percent

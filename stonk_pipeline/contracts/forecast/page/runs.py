@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from stonk_pipeline.contracts.forecast.commands import of_forecasts
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row, read_comparison
 from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.evaluation.results import Comparison, Row, read_comparison
 from stonk_pipeline.pipeline.places import require_outside
 from stonk_pipeline.report.frame import duration, environment, flat, stylesheet
 from stonk_pipeline.runs.manifest import write_atomic

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stonk_pipeline.contracts.forecast.scores.results import DaySkill, GroupSkill, MonthSkill
 from stonk_pipeline.contracts.forecast.scores.scores import PERSISTENCE, Forecaster, Setting
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.metrics import skill
-from stonk_pipeline.evaluation.results import DaySkill, GroupSkill, MonthSkill
 from stonk_pipeline.schema import Target
 
 
@@ -16,8 +16,8 @@ def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DayS
     horizon = setting.truth.shape[1]
     errors = np.hstack([metrics.absolute_errors(f.median, setting.truth) for f in forecasters])
     flat = np.tile(metrics.absolute_errors(setting.flat, setting.truth), len(forecasters))
-    estimates = skill(errors, flat)
-    low, high = setting.intervals(errors, flat)
+    losses = setting.losses(errors, baseline=flat)
+    estimates, (low, high) = losses.skill(), losses.interval(setting.config, setting.seed)
     return [
         DaySkill(name=f.name, day=day + 1, skill=estimates[k], low=low[k], high=high[k])
         for i, f in enumerate(forecasters)
@@ -52,14 +52,14 @@ def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupS
         "volatility": np.array(["low", "middle", "high"])[3 * order // len(order)],
         "quarter": np.array(quarters),
     }
-    flat = metrics.mae(setting.flat, setting.truth)[:, None]
     losses = np.column_stack([metrics.mae(f.median, setting.truth) for f in forecasters])
     out = []
     for by, of_windows in labels.items():
         for group in ("low", "middle", "high") if by == "volatility" else sorted(set(of_windows)):
             of = of_windows == group
             if of.any():
-                values = skill(losses[of], flat[of]), *setting.intervals(losses[of], flat[of], of)
+                part = setting.losses(losses[of], of)
+                values = part.skill(), *part.interval(setting.config, setting.seed)
                 for f, value, low, high in zip(forecasters, *values, strict=True):
                     group_of = {"by": by, "group": str(group), "windows": int(of.sum())}
                     out.append(GroupSkill(name=f.name, skill=value, low=low, high=high, **group_of))

@@ -13,14 +13,16 @@ import numpy as np
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.scores.breakdown import by_group, by_horizon, by_month, window_records
 from stonk_pipeline.contracts.forecast.scores.examples import pick_examples
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, Kind
 from stonk_pipeline.contracts.forecast.scores.scores import BEST, PERSISTENCE, Forecaster, Setting, score_rows
 from stonk_pipeline.contracts.forecast.scores.trades import trade_all
+from stonk_pipeline.contracts.forecast.scores.verdict import give_verdict
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation import baselines, distribution, metrics
 from stonk_pipeline.evaluation.metrics import Floats
-from stonk_pipeline.evaluation.results import Comparison, Kind
-from stonk_pipeline.evaluation.significance import SPANS, cluster, target_span
-from stonk_pipeline.evaluation.verdict import give_verdict
+from stonk_pipeline.evaluation.significance import cluster
+from stonk_pipeline.evaluation.verdict import judge, unread
+from stonk_pipeline.sampling.answers import check_answers
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 Answers = Sequence[Sequence[Forecast | Unreadable]]
@@ -59,15 +61,14 @@ def compare(
         StageError: there are no windows or models, or the answers do not fit the windows.
     """
     _check(windows, targets, answers)
-    horizon = len(targets[0].values)
+    horizon, ends = len(targets[0].values), [target.end for target in targets]
     offset, unit = metrics.percent_scale(windows)
     setting = Setting(
         windows,
         truth=offset + unit * np.array([target.values for target in targets], dtype=np.float64),
         flat=offset + unit * baselines.persistence(windows, horizon),
-        clusters=cluster([window.date for window in windows]),
-        span=target_span([window.date for window in windows], [target.end for target in targets]),
-        ends=[target.end for target in targets],
+        clusters=cluster([window.date for window in windows], ends),
+        ends=ends,
         config=config,
         seed=seed,
         intervals_of={
@@ -86,11 +87,12 @@ def compare(
     forecasters = [*models, *references]
     rows = score_rows(forecasters, setting)
     final = rows[len(models) - 1]
-    blocks = len(setting.clusters.dates) / (SPANS * setting.span)
+    losses = setting.losses(metrics.mae(models[-1].median, setting.truth))
+    ruling = judge(losses, config, seed, known=(final.skill, final.skill_low, final.skill_high))
     records = window_records(forecasters, setting, targets, final.name)
     trading, equity = trade_all(forecasters, setting, ahead) if ahead is not None else ((), ())
     return Comparison(
-        verdict=give_verdict(final, blocks=blocks, min_dates=config.min_dates, confidence=config.confidence),
+        verdict=give_verdict(final, ruling),
         rows=tuple(rows),
         by_horizon=tuple(by_horizon([f for f in forecasters if f.name != PERSISTENCE], setting)),
         by_month=tuple(by_month([f for f in forecasters if f.name != PERSISTENCE], setting)),
@@ -106,7 +108,7 @@ def compare(
         horizon=horizon,
         period=windows[0].period,
         samples=models[0].samples.shape[1],
-        block=SPANS * setting.span,
+        block=setting.clusters.block,
         resamples=config.resamples,
         confidence=config.confidence,
         seed=seed,
@@ -125,22 +127,17 @@ def without_read(
         windows: all of them.
         again: compares the windows at some positions alone.
     """
-    unread = [place for place, window in enumerate(windows) if window.date > cutoff]
-    verdict = comparison.verdict if len(unread) == len(windows) else again(unread).verdict if unread else None
-    return comparison.model_copy(update={"cutoff": cutoff, "unread_windows": len(unread), "unread_verdict": verdict})
+    dates = [window.date for window in windows]
+    count, verdict = unread(comparison.verdict, dates, cutoff, lambda places: again(places).verdict)
+    return comparison.model_copy(update={"cutoff": cutoff, "unread_windows": count, "unread_verdict": verdict})
 
 
 def _check(windows: Sequence[Window], targets: Sequence[Target], answers: Mapping[str, Answers]) -> None:
-    if not windows or not answers:
-        raise StageError("nothing to compare: give at least one test window and one model")
+    check_answers(answers, len(windows), "window")
     if len(targets) != len(windows):
         raise StageError(f"{len(windows)} windows but {len(targets)} targets")
     horizon = len(targets[0].values)
     for name, given in answers.items():
-        if len(given) != len(windows):
-            raise StageError(f"model {name!r} answered {len(given)} of {len(windows)} windows")
-        if len({len(samples) for samples in given}) != 1 or not given[0]:
-            raise StageError(f"model {name!r}: every window needs the same number of answers, at least one")
         for window, samples in zip(windows, given, strict=True):
             if any(isinstance(answer, Forecast) and len(answer.values) != horizon for answer in samples):
                 raise StageError(f"model {name!r}: a forecast of {window.key} does not have {horizon} values")

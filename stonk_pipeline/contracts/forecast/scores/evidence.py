@@ -1,4 +1,4 @@
-"""What forecasters said about test windows, as files: written once, scored as often as wanted, joined over folds.
+"""Reads and writes what forecasters said about the test windows, to be scored again or joined over folds.
 
     windows.parquet              what each window showed and what came after it
     forecasts/{model}.parquet    every answer of a model, readable or not
@@ -8,9 +8,8 @@
 Numbers lie on each window's prompt scale. All rows are in the order of the windows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,13 @@ import pyarrow.parquet as pq
 
 from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.contracts.forecast.scores.compare import compare, without_read
+from stonk_pipeline.contracts.forecast.scores.results import Comparison
 from stonk_pipeline.contracts.forecast.scores.scores import BEST
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.metrics import Floats
-from stonk_pipeline.evaluation.results import Comparison
 from stonk_pipeline.periods import TRADING_DAY
+from stonk_pipeline.sampling import answers as store
+from stonk_pipeline.sampling.answers import read_rows, write_rows
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 MODELS = ("base", "grpo_1st", "sft", "grpo_2nd")
@@ -120,24 +121,14 @@ def write_windows(
         }
         for window, target, dates in zip(windows, targets, ahead, strict=True)
     ]
-    _write(out / WINDOWS, rows, WINDOWS)
+    write_rows(out / WINDOWS, SCHEMAS[WINDOWS], rows)
 
 
 def write_answers(out: Path, model: str, windows: Sequence[Window], texts: list[list[str]], answers: Answers) -> None:
     """Writes `forecasts/{model}.parquet`."""
-    rows = [
-        {
-            **_key(window),
-            "sample": sample,
-            "completion": text,
-            "reason": answer.reason if isinstance(answer, Unreadable) else None,
-            "values": list(answer.values) if isinstance(answer, Forecast) else None,
-        }
-        for window, of_texts, of_answers in zip(windows, texts, answers, strict=True)
-        for sample, (text, answer) in enumerate(zip(of_texts, of_answers, strict=True))
-    ]
-    (out / FORECASTS).mkdir(parents=True, exist_ok=True)
-    _write(out / FORECASTS / f"{model}.parquet", rows, FORECASTS)
+    keys = [window.key for window in windows]
+    path = out / FORECASTS / f"{model}.parquet"
+    store.write_answers(path, SCHEMAS[FORECASTS], keys, texts, answers, lambda answer: {"values": answer.values})
 
 
 def write_baselines(
@@ -154,7 +145,7 @@ def write_baselines(
     ]
     if best_possible is not None:
         rows += [{**_key(window), "name": BEST, "values": list(best_possible[window.key])} for window in windows]
-    _write(out / BASELINES, rows, BASELINES)
+    write_rows(out / BASELINES, SCHEMAS[BASELINES], rows)
 
 
 def write_intervals(out: Path, windows: Sequence[Window], intervals: Mapping[str, Mapping[float, Floats]]) -> None:
@@ -165,7 +156,7 @@ def write_intervals(out: Path, windows: Sequence[Window], intervals: Mapping[str
         for level, ends in levels.items()
         for window, (low, high) in zip(windows, ends.tolist(), strict=True)
     ]
-    _write(out / INTERVALS, rows, INTERVALS)
+    write_rows(out / INTERVALS, SCHEMAS[INTERVALS], rows)
 
 
 def join(parts: Sequence[Path], out: Path) -> None:
@@ -190,9 +181,9 @@ def read_evidence(out: Path) -> Evidence:
     Raises:
         StageError: a file is missing or damaged.
     """
-    rows = _read(out / WINDOWS)
+    rows = read_rows(out / WINDOWS)
     others: dict[str, list[list[float]]] = {}
-    for row in _read(out / BASELINES):
+    for row in read_rows(out / BASELINES):
         others.setdefault(row["name"], []).append(row["values"])
     windows = [_window(row) for row in rows]
     best = others.pop(BEST, None)
@@ -201,14 +192,13 @@ def read_evidence(out: Path) -> Evidence:
         targets=[Target(row["target_dates"][0], row["target_dates"][-1], tuple(row["target"])) for row in rows],
         ahead=[row["target_dates"] for row in rows],
         answers={
-            model: list(_answers(_read(path)))
+            model: list(read_answers(out, model).values())
             for model in MODELS
-            for path in [out / FORECASTS / f"{model}.parquet"]
-            if path.is_file()
+            if (out / FORECASTS / f"{model}.parquet").is_file()
         },
         others={name: np.array(values, dtype=np.float64) for name, values in others.items()},
         best_possible=dict(zip((window.key for window in windows), best, strict=True)) if best else None,
-        intervals=_intervals(_read(out / INTERVALS)) if (out / INTERVALS).is_file() else {},
+        intervals=_intervals(read_rows(out / INTERVALS)) if (out / INTERVALS).is_file() else {},
     )
 
 
@@ -226,11 +216,16 @@ def _window(row: Mapping[str, Any]) -> Window:
     )
 
 
-def _answers(rows: list[dict[str, Any]]) -> Iterator[list[Forecast | Unreadable]]:
-    for _, of_window in groupby(rows, key=lambda row: (row["stock"], row["date"])):
-        yield [
-            Unreadable(row["reason"]) if row["values"] is None else Forecast(tuple(row["values"])) for row in of_window
-        ]
+def read_answers(out: Path, model: str) -> dict[store.Key, list[Forecast | Unreadable]]:
+    """Reads `forecasts/{model}.parquet`: a model's answers to each window, in the order of the windows.
+
+    Raises:
+        StageError: the file is missing or damaged.
+    """
+    return {
+        key: [Unreadable(row["reason"]) if row["values"] is None else Forecast(tuple(row["values"])) for row in rows]
+        for key, rows in store.read_answers(out / FORECASTS / f"{model}.parquet").items()
+    }
 
 
 def _intervals(rows: list[dict[str, Any]]) -> dict[str, dict[float, Floats]]:
@@ -242,17 +237,3 @@ def _intervals(rows: list[dict[str, Any]]) -> dict[str, dict[float, Floats]]:
 
 def _key(window: Window) -> dict[str, Any]:
     return {"stock": window.stock, "date": window.date}
-
-
-def _write(path: Path, rows: list[dict[str, Any]], kind: str) -> None:
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMAS[kind]), path)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except FileNotFoundError as error:
-        raise StageError(f"{path}: missing; run the comparison again") from error
-    except pa.ArrowException as error:
-        raise StageError(f"{path}: damaged ({error}); run the comparison again") from error
-    return rows

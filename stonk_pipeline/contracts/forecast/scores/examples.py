@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from stonk_pipeline.evaluation.results import Example
+from stonk_pipeline.contracts.forecast.scores.results import Example
 
 Record = dict[str, str | float]
 

@@ -1,24 +1,16 @@
-"""What a comparison leaves: typed values, and the files they are written to."""
+"""Defines what a comparison of forecasts leaves, as typed values, and writes and reads its files."""
 
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from stonk_pipeline.errors import StageError
-from stonk_pipeline.files.untrusted import read_model
+from stonk_pipeline.evaluation.results import COMPARISON, Result, Table, read_result, write_results
+from stonk_pipeline.evaluation.verdict import Finding, Verdict
 from stonk_pipeline.periods import TRADING_DAY
-from stonk_pipeline.runs.manifest import write_atomic
 
-Finding = Literal["evidence of skill", "no evidence of skill", "worse than persistence", "too little data to tell"]
 Kind = Literal["model", "baseline", "best possible"]
-
-
-class Result(BaseModel):
-    """Base: frozen, unknown names refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Row(Result):
@@ -166,24 +158,6 @@ class Example(Result):
     mae_persistence: float
 
 
-class Verdict(Result):
-    """What the comparison says about the final model."""
-
-    model: str
-    finding: Finding
-    sentence: str
-    skill: float
-    low: float
-    high: float
-    dates: int
-    """Distinct decision dates."""
-    blocks: float
-    """Those dates divided by the length of a block: how many stretches of time hardly share anything."""
-    confidence: float
-    warnings: tuple[str, ...] = ()
-    """Signs that a model has stopped looking at its input, or cannot write a forecast."""
-
-
 class Comparison(Result):
     """All numbers of a comparison."""
 
@@ -200,7 +174,7 @@ class Comparison(Result):
     by_group: tuple[GroupSkill, ...] = ()
     folds: tuple[FoldSkill, ...] = ()
     """Of a walk-forward, in the order of time; all other numbers are then over all folds together."""
-    ranks: dict[str, tuple[float, ...]] = {}
+    ranks: dict[str, tuple[float, ...]] = Field({})
     """Model -> shares of the places that the truth takes among its answers, lowest first (`distribution.ranks`)."""
     trading: tuple[TradingRow, ...] = ()
     trials: int = 1
@@ -256,30 +230,19 @@ def write_comparison(comparison: Comparison, directory: Path) -> None:
     The tables: `comparison.csv` (the rows), `by_horizon.csv`, `by_month.csv`, `by_group.csv`, `folds.csv`, `ranks.csv`,
     `trading.csv`, `windows.csv` and `equity.csv`; those that a comparison does not have are left out.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomic(directory / "comparison.json", comparison.model_dump_json(indent=2))
-    write_atomic(directory / "verdict.json", comparison.verdict.model_dump_json(indent=2))
-    write_atomic(directory / "comparison.csv", comparison.frame().to_csv(index=False, float_format="%.6g"))
-    frame = pd.DataFrame(list(comparison.windows))
-    write_atomic(directory / "windows.csv", frame.to_csv(index=False, float_format="%.6g"))
-    for name in ("by_horizon", "by_month", "by_group", "folds", "trading"):
-        table = [item.model_dump() for item in getattr(comparison, name)]
-        if table:
-            write_atomic(directory / f"{name}.csv", pd.DataFrame(table).to_csv(index=False, float_format="%.6g"))
     ranks = [
         {"model": model, "place": place, "share": share}
         for model, shares in comparison.ranks.items()
         for place, share in enumerate(shares)
     ]
-    write_atomic(directory / "ranks.csv", pd.DataFrame(ranks).to_csv(index=False, float_format="%.6g"))
+    tables: dict[str, Table] = {"comparison": comparison.frame(), "windows": comparison.windows, "ranks": ranks}
+    for name in ("by_horizon", "by_month", "by_group", "folds", "trading"):
+        tables |= {name: records} if (records := [item.model_dump() for item in getattr(comparison, name)]) else {}
     if comparison.equity:
-        frame = pd.DataFrame(list(comparison.equity))
-        write_atomic(directory / "equity.csv", frame.to_csv(index=False, float_format="%.6g"))
+        tables["equity"] = comparison.equity
+    write_results(directory, comparison, comparison.verdict, tables)
 
 
 def read_comparison(directory: Path) -> Comparison:
     """Reads `comparison.json` (without the records of `windows.csv`)."""
-    try:
-        return read_model(directory / "comparison.json", Comparison, StageError, "run the comparison again")
-    except FileNotFoundError as error:
-        raise StageError(f"{directory}: no comparison.json; run the comparison first") from error
+    return read_result(directory / COMPARISON, Comparison)

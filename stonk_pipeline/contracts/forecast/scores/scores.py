@@ -7,18 +7,12 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.contracts.forecast.scores.results import Kind, Row
 from stonk_pipeline.evaluation import conformal, distribution, metrics
-from stonk_pipeline.evaluation.metrics import Bools, Floats, skill
-from stonk_pipeline.evaluation.results import Kind, Row
-from stonk_pipeline.evaluation.significance import (
-    SPANS,
-    Clusters,
-    cluster,
-    confidence_set,
-    diebold_mariano,
-    skill_intervals,
-    target_span,
-)
+from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.metrics import Bools, Floats
+from stonk_pipeline.evaluation.significance import Clusters, confidence_set
+from stonk_pipeline.evaluation.verdict import gain
 from stonk_pipeline.schema import Window
 
 PERSISTENCE, BEST = "persistence", "best_possible"
@@ -53,8 +47,6 @@ class Setting(NamedTuple):
     flat: Floats
     """(N, H): persistence."""
     clusters: Clusters
-    span: int
-    """Consecutive decision dates whose targets share days."""
     ends: Sequence[str]
     """(N,) last date of each window's target (ISO)."""
     config: ComparisonConfig
@@ -68,60 +60,44 @@ class Setting(NamedTuple):
         _, unit = metrics.percent_scale(self.windows)
         return np.maximum(unit[:, 0] * [window.volatility for window in self.windows], metrics.TINY)
 
-    def intervals(self, losses: Floats, reference: Floats, of: Bools | None = None) -> tuple[Floats, Floats]:
-        """Date-clustered intervals of skills.
+    def losses(self, own: Floats, of: Bools | None = None, baseline: Floats | None = None) -> Losses:
+        """Errors beside those of persistence.
 
         Args:
-            losses: (N, K).
-            reference: (N, K) or (N, 1).
-            of: (N',) which of all windows the N are; None for all.
-
-        Returns:
-            Low and high, (K,).
+            own: (N,) or (N, K).
+            of: which of all windows the N are; None for all.
+            baseline: errors of persistence; not given: their means over the days of each window.
         """
-        clusters, span = self.clusters, self.span
-        if of is not None:
-            dates = [window.date for window, own in zip(self.windows, of, strict=True) if own]
-            ends = [end for end, own in zip(self.ends, of, strict=True) if own]
-            clusters, span = cluster(dates), target_span(dates, ends)
-        return skill_intervals(
-            clusters.sums(losses),
-            clusters.sums(reference),
-            span=span,
-            resamples=self.config.resamples,
-            confidence=self.config.confidence,
-            seed=self.seed,
-        )
+        rows = [*range(len(self.windows))] if of is None else np.flatnonzero(of).tolist()
+        flat = metrics.mae(self.flat, self.truth)[rows] if baseline is None else baseline
+        dates, ends = tuple(self.windows[row].date for row in rows), tuple(self.ends[row] for row in rows)
+        return Losses(own, flat[:, None] if flat.ndim < own.ndim else flat, PERSISTENCE, dates, ends)
 
 
 def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]:
     """The table; all its intervals come from one bootstrap, so that they rest on the same resampled dates."""
     medians = np.column_stack([metrics.mae(f.median, setting.truth) for f in forecasters])
     singles = np.column_stack([metrics.single_mae(f.samples, setting.truth) for f in forecasters])
-    flat = metrics.mae(setting.flat, setting.truth)[:, None]
-    losses = np.column_stack([medians, singles])
-    estimates = skill(losses, flat)
-    low, high = setting.intervals(losses, flat)
-    gains = _gains(medians, flat, setting)
+    losses, own = setting.losses(np.column_stack([medians, singles])), setting.losses(medians)
+    estimates = losses.skill()
+    low, high = losses.interval(setting.config, setting.seed)
+    gains = gain(own, setting.losses(medians[:, :1]), setting.config, setting.seed)
     count = len(forecasters)
     best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)
     strongest = max(float(estimates[i]) for i, f in enumerate(forecasters) if f.kind == "baseline")
-    daily_flat = setting.clusters.shares(flat[:, 0])
     by_date = np.column_stack([setting.clusters.shares(column) for column in medians.T])
-    surviving = confidence_set(
-        by_date, block=SPANS * setting.span, resamples=setting.config.resamples, seed=setting.seed
-    )
+    block = setting.clusters.block
+    surviving = confidence_set(by_date, block=block, resamples=setting.config.resamples, seed=setting.seed)
     rows = []
     for i, forecaster in enumerate(forecasters):
-        test = diebold_mariano(setting.clusters.shares(medians[:, i]), daily_flat, setting.span)
         known = best is not None and best > MIN_ATTAINABLE
-        gain = tuple(values[i] for values in gains) if forecaster.kind == "model" and i > 0 else (None, None, None)
+        over_first = [values[i] for values in gains] if forecaster.kind == "model" and i > 0 else [None] * 3
         rows.append(
             Row(
                 name=forecaster.name,
                 kind=forecaster.kind,
                 mae=medians[:, i].mean(),
-                **_errors(forecaster, setting, float(flat.mean())),
+                **_errors(forecaster, setting, float(own.baseline.mean())),
                 confidence_p=float(surviving[i]),
                 skill=estimates[i],
                 skill_low=low[i],
@@ -130,24 +106,15 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
                 single_low=low[count + i],
                 single_high=high[count + i],
                 skill_over_best_baseline=1 - (1 - float(estimates[i])) / max(1 - strongest, metrics.TINY),
-                gain=gain[0],
-                gain_low=gain[1],
-                gain_high=gain[2],
-                p_value=None if forecaster.name == PERSISTENCE else test.p_value,
+                gain=over_first[0],
+                gain_low=over_first[1],
+                gain_high=over_first[2],
+                p_value=None if forecaster.name == PERSISTENCE else setting.losses(medians[:, i]).test().p_value,
                 attained=float(estimates[i] / best) if known else None,
                 **_shape(forecaster, setting),
             )
         )
     return rows
-
-
-def _gains(medians: Floats, flat: Floats, setting: Setting) -> tuple[Floats, Floats, Floats]:
-    """Skill less the first forecaster's, with its interval: each (K,).
-
-    The difference of two skills over the same reference is itself a skill, of the loss (flat + own - first's).
-    """
-    losses = flat + medians - medians[:, :1]
-    return skill(losses, flat), *setting.intervals(losses, flat)
 
 
 class Errors(TypedDict):

@@ -13,10 +13,10 @@ from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.scores import chronos as foundation
 from stonk_pipeline.contracts.forecast.scores import evidence
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, write_comparison
 from stonk_pipeline.evaluation import conformal
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
-from stonk_pipeline.evaluation.results import Comparison, write_comparison
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage
 from stonk_pipeline.sampling.ask import alone, draw, part
@@ -31,7 +31,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     Args:
         config: settings.
         inputs: `dataset`: preprocessing output; `grpo_1st`, `sft`, `grpo_2nd`: training stages (those that exist).
-        out: receives the files of `evaluation.evidence` and those of `results.write_comparison`.
+        out: receives the files of `evidence` and those of `results.write_comparison`.
         progress: receives the windows answered so far, over all models.
 
     Returns:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline.evaluation.results import read_comparison
+from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 
 HEADINGS = ("forecaster", "MAE, % of price", "skill over persistence", "interval", "one answer", "of attainable")
 

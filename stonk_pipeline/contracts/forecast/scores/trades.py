@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stonk_pipeline.contracts.forecast.scores.results import TradingRow
 from stonk_pipeline.contracts.forecast.scores.scores import PERSISTENCE, Forecaster, Setting
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.backtest import Trading, deflated_sharpe, positions_of, sharpe, trade
-from stonk_pipeline.evaluation.results import TradingRow
 from stonk_pipeline.periods import A_YEAR
 
 HOLD = "hold"

@@ -1,0 +1,168 @@
+"""Decides whether a model's losses show skill or luck: the one rule of all contracts, which add their own sentence.
+
+Written down before any result is known, so that nobody can choose the words after seeing the numbers. The subject is
+the final model's skill over the best forecast that needs no model, on the test part, and its date-clustered interval:
+
+    1. fewer distinct dates than `min_dates`, or fewer than MIN_BLOCKS blocks  ->  too little data to tell
+    2. the whole interval above zero                                           ->  evidence of skill
+    3. the whole interval below zero                                           ->  worse than the baseline
+    4. otherwise                                                               ->  no evidence of skill
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.evaluation.results import Result
+
+MIN_BLOCKS = 4.0
+"""Stretches of time, three horizons long each, below which an interval means nothing: a market has its moods, and fewer
+stretches may all fall into the same one."""
+
+MANY_UNREADABLE = 0.05
+INPUT_GAIN = 0.005
+"""Skill or accuracy that answers must lose when they are given to other questions, or they do not come from them."""
+ONE_SIDED = 0.9
+
+
+def _renamed(value: Any) -> Any:
+    """Reads a finding as files of earlier versions have it."""
+    return "worse than the baseline" if value == "worse than persistence" else value
+
+
+Finding = Annotated[
+    Literal["evidence of skill", "no evidence of skill", "worse than the baseline", "too little data to tell"],
+    BeforeValidator(_renamed),
+]
+
+
+class Ruling(Result):
+    """What the rule says of a model's losses, and the numbers that it rests on."""
+
+    finding: Finding
+    skill: float
+    low: float
+    high: float
+    p_value: float
+    """Two-sided Diebold-Mariano p-value against the baseline."""
+    dates: int
+    blocks: float
+    confidence: float
+
+
+class Verdict(Result):
+    """What the comparison says about the final model: a ruling in a contract's words (`verdict.json`)."""
+
+    model: str
+    finding: Finding
+    sentence: str
+    baseline: str = Field("", exclude_if=lambda name: not name)
+    """The better baseline on these days, where there are several; empty where there is one, and then not written."""
+    skill: float
+    """1 - loss / loss of the baseline."""
+    low: float
+    high: float
+    p_value: float | None = Field(None, exclude_if=lambda value: value is None)
+    """Two-sided Diebold-Mariano p-value against the baseline; None, and not written, where a table has it."""
+    dates: int
+    """Distinct decision dates."""
+    blocks: float
+    """Those dates divided by the length of a block: how many stretches of time hardly share anything."""
+    confidence: float
+    warnings: tuple[str, ...] = ()
+    """Signs that a model has stopped looking at its input, or cannot write an answer."""
+
+
+def enough(dates: int, blocks: float, min_dates: int) -> bool:
+    """Whether so many dates, and stretches of time that hardly share anything, can tell skill from luck."""
+    return dates >= min_dates and blocks >= MIN_BLOCKS
+
+
+def decide(low: float, high: float, dates: int, blocks: float, min_dates: int) -> Finding:
+    """Applies the rule at the top of this file.
+
+    Args:
+        low, high: interval of the skill over the baseline.
+        dates: distinct decision dates.
+        blocks: those dates divided by the length of a bootstrap block.
+        min_dates: fewest dates that a verdict may rest on.
+    """
+    if not enough(dates, blocks, min_dates):
+        return "too little data to tell"
+    if low > 0.0:
+        return "evidence of skill"
+    if high < 0.0:
+        return "worse than the baseline"
+    return "no evidence of skill"
+
+
+def judge(
+    losses: Losses, comparison: ComparisonConfig, seed: int, known: tuple[float, float, float] | None = None
+) -> Ruling:
+    """Applies the rule to a model's losses.
+
+    Args:
+        losses: of one model.
+        comparison: `resamples`, `confidence` and `min_dates`.
+        seed: of the bootstrap.
+        known: skill, low and high where a table has them already: resampled beside other models, sums are rounded
+            in another order, and a verdict is to show the very numbers of its table.
+    """
+    clusters = losses.clusters
+    skill, low, high = map(float, known or (losses.skill(), *losses.interval(comparison, seed)))
+    dates, blocks = len(clusters.dates), clusters.blocks
+    return Ruling(
+        finding=decide(low, high, dates, blocks, comparison.min_dates),
+        skill=skill,
+        low=low,
+        high=high,
+        p_value=losses.test().p_value,
+        dates=dates,
+        blocks=blocks,
+        confidence=comparison.confidence,
+    )
+
+
+def gain(after: Losses, before: Losses, comparison: ComparisonConfig, seed: int) -> tuple[Floats, Floats, Floats]:
+    """Skill of one model less that of another on the same questions, with the ends of its interval.
+
+    The difference of two skills over the same baseline is itself a skill, of the loss (baseline + own - the other's).
+
+    Args:
+        after: of one model, or of several; the baseline of both skills is its own.
+        before: of the other.
+        comparison: `resamples` and `confidence`.
+        seed: of the bootstrap.
+    """
+    less = Losses(after.baseline + after.own - before.own, after.baseline, after.against, after.dates, after.ends)
+    return less.skill(), *less.interval(comparison, seed)
+
+
+def unread(
+    whole: Verdict, dates: Sequence[str], cutoff: str, again: Callable[[list[int]], Verdict | None]
+) -> tuple[int, Verdict | None]:
+    """Counts the questions that the base model cannot have read about, and gives the verdict on them alone.
+
+    Args:
+        whole: the verdict on all questions.
+        dates: of their decisions (ISO).
+        cutoff: last day that the base model's training text can hold (ISO).
+        again: judges the questions at some positions alone.
+    """
+    later = [place for place, date in enumerate(dates) if date > cutoff]
+    if len(later) == len(dates):
+        return len(later), whole
+    return len(later), again(later) if later else None
+
+
+def words(finding: Finding, against: str) -> tuple[str, str]:
+    """How a sentence on a finding begins, and how its comparison with the baseline ends."""
+    return {
+        "evidence of skill": ("Evidence of skill", ", more than luck explains"),
+        "worse than the baseline": (f"No evidence of skill, and worse than {against}", ""),
+        "no evidence of skill": ("No evidence of skill", ", which luck alone can explain"),
+    }[finding]
