@@ -10,6 +10,7 @@ the final model's skill over the best forecast that needs no model, on the test 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -103,14 +104,10 @@ def decide(low: float, high: float, dates: int, blocks: float, min_dates: int) -
 def judge(
     losses: Losses, comparison: ComparisonConfig, seed: int, known: tuple[float, float, float] | None = None
 ) -> Ruling:
-    """Applies the rule to a model's losses.
+    """Applies the rule to the losses of one model.
 
-    Args:
-        losses: of one model.
-        comparison: `resamples`, `confidence` and `min_dates`.
-        seed: of the bootstrap.
-        known: skill, low and high where a table has them already: resampled beside other models, sums are rounded
-            in another order, and a verdict is to show the very numbers of its table.
+    `known` is its skill, low and high where a table has them already: resampled beside other models, sums are rounded
+    in another order, and a verdict is to show the very numbers of its table.
     """
     clusters = losses.clusters
     skill, low, high = map(float, known or (losses.skill(), *losses.interval(comparison, seed)))
@@ -128,30 +125,20 @@ def judge(
 
 
 def gain(after: Losses, before: Losses, comparison: ComparisonConfig, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Skill of one model less that of another on the same questions, with the ends of its interval.
+    """Skill of one model (or of several) less that of another on the same questions, with the ends of its interval.
 
     The difference of two skills over the same baseline is itself a skill, of the loss (baseline + own - the other's).
-
-    Args:
-        after: of one model, or of several; the baseline of both skills is its own.
-        before: of the other.
-        comparison: `resamples` and `confidence`.
-        seed: of the bootstrap.
     """
-    less = Losses(after.baseline + after.own - before.own, after.baseline, after.against, after.dates, after.ends)
+    less = replace(after, own=after.baseline + after.own - before.own)
     return less.skill(), *less.interval(comparison, seed)
 
 
 def unread(
     whole: Verdict, dates: Sequence[str], cutoff: str, again: Callable[[list[int]], Verdict | None]
 ) -> tuple[int, Verdict | None]:
-    """Counts the questions that the base model cannot have read about, and gives the verdict on them alone.
+    """Counts the questions decided after a base model's knowledge cutoff, and gives the verdict on them alone.
 
-    Args:
-        whole: the verdict on all questions.
-        dates: of their decisions (ISO).
-        cutoff: last day that the base model's training text can hold (ISO).
-        again: judges the questions at some positions alone.
+    `whole` is the verdict on all questions, and `again` judges those at some positions.
     """
     later = [place for place, date in enumerate(dates) if date > cutoff]
     if len(later) == len(dates):

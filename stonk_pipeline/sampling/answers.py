@@ -18,13 +18,8 @@ Answer = TypeVar("Answer")
 def check_answers(answers: Mapping[str, Sequence[Sequence[Any]]], count: int, question: str) -> None:
     """Checks that there is something to compare, and that every model answered every question as often.
 
-    Args:
-        answers: model -> question -> answers.
-        count: of questions.
-        question: what one is called, such as `window`.
-
     Raises:
-        StageError: they do not fit.
+        StageError: they do not; `question` is what one is called there, such as `window`.
     """
     if not count or not answers:
         raise StageError(f"nothing to compare: give at least one {question} and one model")
@@ -43,16 +38,10 @@ def write_answers(
     answers: Sequence[Sequence[Answer | Unreadable]],
     columns: Callable[[Answer], dict[str, Any]],
 ) -> None:
-    """Writes a model's answers, one row an answer.
+    """Writes a model's answers to each question, one row an answer.
 
-    Args:
-        path: of the file.
-        schema: stock, date, sample, completion (the answer as the model wrote it), reason (why it could not be read),
-            and what the contract reads in an answer, which is empty where it could not be read.
-        keys: of the questions.
-        texts: the model's answers to each question.
-        answers: the same, read.
-        columns: a readable answer -> the contract's own columns.
+    Of the schema's columns, `completion` is the answer as the model wrote it (`texts`), and `reason` says why it could
+    not be read; `columns` gives those of a readable answer, which are the contract's own and else empty.
     """
     rows = [
         {"stock": stock, "date": date, "sample": sample, "completion": text}
@@ -69,14 +58,14 @@ def write_rows(path: Path, schema: pa.Schema, rows: list[dict[str, Any]]) -> Non
     pq.write_table(pa.Table.from_pylist(rows, schema), path)
 
 
-def read_rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """Reads the records of a Parquet file, or some of their columns.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads the records of a Parquet file.
 
     Raises:
         StageError: the file is missing or damaged.
     """
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     except FileNotFoundError as error:
         raise StageError(f"{path}: missing; run the comparison again") from error
     except pa.ArrowException as error:
@@ -85,11 +74,7 @@ def read_rows(path: Path, columns: list[str] | None = None) -> list[dict[str, An
 
 
 def read_answers(path: Path) -> dict[Key, list[dict[str, Any]]]:
-    """Reads the rows of a model's answers to each question, in the order of the samples.
-
-    Raises:
-        StageError: the file is missing or damaged.
-    """
+    """Reads the rows of a model's answers to each question, in the order of the samples; errors as of `read_rows`."""
     found: dict[Key, list[dict[str, Any]]] = {}
     for row in sorted(read_rows(path), key=lambda row: int(row["sample"])):
         found.setdefault((row["stock"], row["date"]), []).append(row)

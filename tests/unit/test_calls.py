@@ -414,7 +414,7 @@ def test_write_answers_keeps_every_answer_as_it_was_written(tmp_path):
             found = Call(row["side"], row["change"], row["confidence"], row["thinking"])
             assert (found, row["reason"]) == (said, None)
     key, sample, text, _ = flat[7]
-    assert completions(tmp_path, "base")[(*key, sample)] == text
+    assert completions(tmp_path, "base")[key][sample] == text
     assert completions(tmp_path, "other") == {}
     (tmp_path / "calls" / "base.parquet").write_bytes(b"no parquet")
     with pytest.raises(StageError, match="damaged"):

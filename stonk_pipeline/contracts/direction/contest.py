@@ -75,10 +75,7 @@ def stored_calls(run: Run, entry: Entry, examples: Examples) -> Caller | None:
     """The challenger's calls in the run's comparison, if it is whole and has all these decisions."""
     if run.finished("compare") is None:
         return None
-    given: dict[tuple[str, str], list[str]] = {}
-    found = completions(run.stage_dir("compare"), entry.step.replace("-", "_"))
-    for (stock, date, _), text in sorted(found.items()):
-        given.setdefault((stock, date), []).append(text)
+    given = completions(run.stage_dir("compare"), entry.step.replace("-", "_"))
     keys = [(decision.window.stock, decision.window.date) for decision in examples.decisions]
     return combine("challenger", read_all([given[key] for key in keys])) if set(keys) <= given.keys() else None
 

@@ -90,7 +90,8 @@ def groups(comparison: CallComparison) -> list[CallGroup]:
 def examples(files: RunFiles, comparison: CallComparison) -> list[Shown]:
     """Quotes the chosen answers; of one that could not be read, all that the model wrote."""
     unreadable = any(example.reason for example in comparison.examples)
-    written = completions(files.root / "model_comparison", comparison.final.name) if unreadable else {}
+    given = completions(files.root / "model_comparison", comparison.final.name) if unreadable else {}
+    written = {(*key, sample): text for key, texts in given.items() for sample, text in enumerate(texts)}
     return [
         Shown(
             example,

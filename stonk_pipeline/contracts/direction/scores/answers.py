@@ -35,27 +35,17 @@ def write_answers(
     texts: Sequence[Sequence[str]],
     answers: Sequence[Sequence[Call | Unreadable]],
 ) -> None:
-    """Writes `calls/{model}.parquet`, one row an answer, in the order of the decisions.
-
-    Args:
-        out: directory of the stage.
-        model: its name.
-        examples: what was asked about.
-        texts: the model's answers to each decision.
-        answers: the same, read.
-    """
+    """Writes `calls/{model}.parquet`: a model's answers to each decision, as it wrote them and as they are read."""
     keys = [(decision.window.stock, decision.window.date) for decision in examples.decisions]
     store.write_answers(out / CALLS / f"{model}.parquet", SCHEMA, keys, texts, answers, asdict)
 
 
-def completions(out: Path, model: str) -> dict[tuple[str, str, int], str]:
-    """Every answer as the model wrote it, by (stock, date, sample); none where the file is missing.
+def completions(out: Path, model: str) -> dict[store.Key, list[str]]:
+    """Every answer to each decision as the model wrote it; none where the file is missing.
 
     Raises:
         StageError: the file is damaged.
     """
     path = out / CALLS / f"{model}.parquet"
-    if not path.is_file():
-        return {}
-    rows = store.read_rows(path, ["stock", "date", "sample", "completion"])
-    return {(row["stock"], row["date"], row["sample"]): row["completion"] for row in rows}
+    found = store.read_answers(path) if path.is_file() else {}
+    return {key: [row["completion"] for row in rows] for key, rows in found.items()}

@@ -187,27 +187,15 @@ def _confusion(rows: Sequence[CallRow]) -> list[dict[str, str | int]]:
 
 
 def read_calls(directory: Path) -> CallComparison:
-    """Reads `comparison.json` of a comparison of called directions.
-
-    Raises:
-        StageError: there is none, or it is damaged.
-    """
+    """Reads `comparison.json` of a comparison of called directions; errors as those of `read_result`, as below."""
     return read_result(directory / COMPARISON, CallComparison, "this stage")
 
 
 def read_transition(directory: Path) -> Transition:
-    """Reads `transition.json` of a gate.
-
-    Raises:
-        StageError: there is none, or it is damaged.
-    """
+    """Reads `transition.json` of a gate."""
     return read_result(directory / TRANSITION, Transition, "this stage")
 
 
 def read_evaluation(directory: Path) -> GateRecord:
-    """Reads `evaluation.json` of a gate.
-
-    Raises:
-        StageError: there is none, or it is damaged.
-    """
+    """Reads `evaluation.json` of a gate."""
     return read_result(directory / EVALUATION, GateRecord, "this stage")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,13 +61,7 @@ class Setting(NamedTuple):
         return np.maximum(unit[:, 0] * [window.volatility for window in self.windows], metrics.TINY)
 
     def losses(self, own: Floats, of: Bools | None = None, baseline: Floats | None = None) -> Losses:
-        """Errors beside those of persistence.
-
-        Args:
-            own: (N,) or (N, K).
-            of: which of all windows the N are; None for all.
-            baseline: errors of persistence; not given: their means over the days of each window.
-        """
+        """Errors, (N,) or (N, K), of all windows or of some, beside those of persistence over the same days."""
         rows = [*range(len(self.windows))] if of is None else np.flatnonzero(of).tolist()
         flat = metrics.mae(self.flat, self.truth)[rows] if baseline is None else baseline
         dates, ends = tuple(self.windows[row].date for row in rows), tuple(self.ends[row] for row in rows)
@@ -117,22 +111,7 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     return rows
 
 
-class Errors(TypedDict):
-    """Fields of a `Row` that are errors besides the MAE and its skill."""
-
-    mse: float
-    rmse: float
-    mape: float
-    crps: float
-    crps_skill: float
-    coverage: dict[str, float] | None
-    calibrated_coverage: dict[str, float] | None
-    ic: float | None
-    rank_ic: float | None
-    swapped_skill: float
-
-
-def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
+def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> dict[str, Any]:
     """Other errors of a forecaster.
 
     Args:
@@ -164,21 +143,7 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> Errors:
     }
 
 
-class Shape(TypedDict):
-    """Fields of a `Row` that are not errors."""
-
-    direction: float
-    up_days: float
-    up_share: float
-    straight_share: float
-    unreadable_share: float
-    identical_share: float
-    windows: int
-    dates: int
-    stocks: int
-
-
-def _shape(forecaster: Forecaster, setting: Setting) -> Shape:
+def _shape(forecaster: Forecaster, setting: Setting) -> dict[str, Any]:
     """What the forecasts look like, apart from their errors."""
     readable = forecaster.readable.sum()
     return {
