@@ -1,1 +1,1 @@
-"""Text in questions and answers: their form, the words for indicators, and quotes from outside."""
+"""Holds what all contracts share about text: the form of answers, indicators in words, quoting text from outside."""

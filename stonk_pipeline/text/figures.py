@@ -1,4 +1,4 @@
-"""How technical indicators are worded in a question, whatever is asked."""
+"""Words technical indicators for prompts."""
 
 from stonk_pipeline.text.form import number
 

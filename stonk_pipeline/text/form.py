@@ -1,4 +1,4 @@
-"""The form that every answer has, whatever is asked: `<think>reasoning</think>` and then `<answer>…</answer>`.
+"""Splits answers of the form `<think>reasoning</think><answer>…</answer>`, whatever contract they answer.
 
 `split` is the one place that takes an answer apart; each contract then reads the inside of its own answer.
 """
@@ -52,17 +52,17 @@ def split(completion: str) -> Parts | Unreadable:
 
 
 def join(thinking: str, answer: str) -> str:
-    """An answer in the form that `split` takes apart."""
+    """Builds an answer in the form that `split` takes apart."""
     return f"<think>{thinking}</think>\n<answer>{answer}</answer>"
 
 
 def thinking(completion: str) -> str:
-    """The reasoning in an answer, or the whole text where the form is broken."""
+    """Returns the reasoning in an answer, or the whole text where the form is broken."""
     head, found, _ = completion.partition("</think>")
     return head.replace("<think>", "", 1).strip() if found else completion.strip()
 
 
 def number(value: float, decimals: int) -> str:
-    """A number with fixed decimals, without a negative zero."""
+    """Formats a number with fixed decimals, without a negative zero."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text

@@ -1,4 +1,4 @@
-"""Text from strangers, made safe to stand in a prompt.
+"""Sanitises text from outside for prompts: one line, no control characters, no tags or chat-template tokens.
 
 A headline may hold anything: control characters, marks that turn the reading direction, tags of our own form, tokens
 of a chat template, "ignore the above". `clean` takes away what could end its line, its fence or its turn; what a
@@ -36,7 +36,7 @@ _ROUNDS = 8
 
 
 def clean(text: str, limit: int) -> str:
-    """One safe line.
+    """Turns any text into one line that is safe to quote in a prompt.
 
     Args:
         text: anything.
@@ -56,7 +56,7 @@ def clean(text: str, limit: int) -> str:
 
 
 def is_clean(text: str) -> bool:
-    """Whether a text has what a quotation needs, as all that `clean` gives: one visible line, no fence, no tag."""
+    """Checks that a text is safe to quote, as all that `clean` returns is: one visible line, no fence, no tag."""
     return text.isprintable() and FENCE not in text and "<" not in text and ">" not in text
 
 
@@ -95,5 +95,5 @@ def _cut(text: str, limit: int) -> str:
 
 
 def fence(lines: list[str]) -> str:
-    """Cleaned lines between two fences, each behind a dash."""
+    """Puts cleaned lines between two fences, each behind a dash."""
     return "\n".join([FENCE, *(f"- {line}" for line in lines), FENCE])
