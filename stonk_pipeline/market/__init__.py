@@ -1,1 +1,1 @@
-"""The generated market: bars whose best forecast is known, and headlines about them."""
+"""Generates a market of bars whose best possible forecast is known, and headlines about them."""

@@ -1,4 +1,4 @@
-"""A generated market with a known answer, so that learning can be told from luck.
+"""Generates bars by a known formula, so that the best possible forecast is known and learning differs from luck.
 
 For each ticker, with d[t] the log close minus its own 50-day exponential mean:
 
@@ -84,7 +84,7 @@ def _bars(
 
 
 def best_possible(bars: pd.DataFrame, config: MarketConfig, horizon: int) -> Floats:
-    """The forecast that a reader of the process itself would make: the conditional median of each coming close.
+    """Computes the best possible forecast of the generated bars: the conditional median of each coming close.
 
     Future shocks are symmetric around zero, so the median path is the one without them. No forecaster that sees only
     past bars can expect a smaller absolute error.

@@ -1,4 +1,4 @@
-"""Headlines of the embedded market: some tell of the next day, most are noise, and how many is known.
+"""Generates headlines for the generated market; a known share tells of the next day's move, the rest is noise.
 
 An informative headline of a day is worded as company news (orders, outlook, costs) and points to the side that the
 *next* day's close takes, with probability `reliability`. Noise is worded as opinion and routine; half of it leans to a
@@ -78,7 +78,7 @@ def is_company_news(text: str) -> bool:
 
 
 class Generated(NamedTuple):
-    """A headline with what is known of it."""
+    """A generated headline, and whether it is informative."""
 
     time: datetime.datetime
     """UTC."""
@@ -92,7 +92,7 @@ class Generated(NamedTuple):
 def generate_news(
     frames: Mapping[str, pd.DataFrame], market: MarketConfig, config: MarketNewsConfig, clock: NewsConfig
 ) -> list[Generated]:
-    """Headlines of every ticker; the same settings always give the same ones.
+    """Generates the headlines of every ticker; the same settings always give the same ones.
 
     Args:
         frames: bars, as `market.generate` made them.
