@@ -1,1 +1,1 @@
-"""What every stage needs to run: its manifest, its child process, interrupts, and errors of full memory or disks."""
+"""Runs stages safely: manifests that prove a stage is done, child processes, interrupts, full memory or disks."""

@@ -1,4 +1,4 @@
-"""Memory or disk used up: recognised in whatever a library raises, and said in terms of settings."""
+"""Recognises out-of-memory and full-disk errors of any library and says which setting to lower."""
 
 import errno
 import os

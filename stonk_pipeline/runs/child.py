@@ -1,4 +1,4 @@
-"""A step in a child process: all its memory is returned, signals reach a main thread, and it dies with its parent."""
+"""Runs a step in a child process, which frees all its memory at the end and dies with its parent."""
 
 import ctypes
 import json
@@ -124,7 +124,7 @@ def _end_group(child: "subprocess.Popen[str]") -> None:
 
 
 def has_parent() -> bool:
-    """Whether this process is a step's child."""
+    """Tells whether this process is a step's child process."""
     return PARENT in os.environ
 
 
@@ -136,7 +136,7 @@ def die_with_parent() -> None:
 
 
 def die_with(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent ends (Linux); elsewhere a thread watches."""
+    """Has the kernel kill this process when its parent ends (Linux); elsewhere a thread watches."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Ctrl-C in the seconds that a command takes to import its libraries: an end without a word, as it is later on.
+"""Ends a command at once, without a traceback, when Ctrl-C comes while it still imports libraries.
 
 An exception in the middle of an import would be printed, or swallowed, by whatever is being imported. Nothing is to be
 put in order at that time, so that the process may just end.
@@ -13,13 +13,13 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def end_at_once() -> None:
-    """From now on Ctrl-C ends the process, unless it is deaf to it, as what a shell starts in the background is."""
+    """Makes Ctrl-C end the process at once, unless it ignores Ctrl-C as background processes of a shell do."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def raise_again() -> None:
-    """From now on Ctrl-C is an exception again: there are things to put in order."""
+    """Makes Ctrl-C raise an exception again, because there are now things to clean up."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

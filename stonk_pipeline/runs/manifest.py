@@ -1,4 +1,4 @@
-"""What a run leaves on disk: stage directories, their manifests, and when a stage counts as done.
+"""Runs a stage and records it in `manifest.json`, which proves that it is done and its files are undamaged.
 
 A stage is done when its `manifest.json` verifies, and not before. The manifest is written last and atomically; it holds
 the stage's settings, the digests of all input and output files, library versions, seed, git commit and the numbers that
@@ -47,7 +47,7 @@ Body = Callable[[Any, Mapping[str, Path], Path, Progress], dict[str, Any]]
 
 
 class StageResult(BaseModel):
-    """What a stage hands on: paths and numbers, never frames or models."""
+    """The result that a stage hands on: paths and numbers, never frames or models."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,7 +91,7 @@ class Manifest(BaseModel):
     """Digest of all of the above: an output, a number or a seed that was struck out or changed is noticed."""
 
     def sealed(self) -> "Manifest":
-        """The same with the seal that it has to have."""
+        """Returns the manifest with its seal: the digest of all its other fields."""
         return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude={"seal"}))})
 
 
@@ -197,7 +197,7 @@ def _inside(name: str) -> bool:
 
 
 def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> tuple[str, dict[str, str]]:
-    """What a stage's outputs follow from: (digest, the inputs' digests)."""
+    """Computes the digest of all that a stage's outputs follow from, and the inputs' digests."""
     # One file may be the input of thousands of stocks: it is read once.
     by_path = {path: input_digest(path) for path in dict.fromkeys(inputs.values()) if path != inputs.get(MODEL)}
     digests = {name: model_digest(path) if name == MODEL else by_path[path] for name, path in inputs.items()}
@@ -205,7 +205,7 @@ def fingerprint(stage: Stage, config: Settings, inputs: Mapping[str, Path]) -> t
 
 
 def finished(stage: Stage, config: Settings, inputs: Mapping[str, Path], out: Path) -> StageResult | None:
-    """The stage's result if it is done for just these settings and inputs and its outputs are whole, else None."""
+    """Returns the stage's result if it is done for these settings and inputs and its outputs are whole, else None."""
     if not (out / MANIFEST).is_file():
         return None
     try:
@@ -281,7 +281,7 @@ def _result(manifest: Manifest, out: Path) -> StageResult:
 
 
 def require_stage_dir(out: Path, name: str) -> None:
-    """Refuses a directory that is no stage's, before it is emptied: in a checkout, `preprocessing/` would be.
+    """Refuses to empty a directory that is not a stage's, such as `preprocessing/` of a checkout.
 
     Raises:
         StageError: it is a link or a file, or it holds what no stage has left.
