@@ -1,1 +1,1 @@
-"""Reads and writes files that can be trusted: locks, digests, directories that appear whole, and input from outside."""
+"""Reads and writes files safely: locks, digests, folders replaced as a whole, input read within limits."""

@@ -1,4 +1,4 @@
-"""Long lists in few words: what is printed names the first entries and counts the rest; files keep all."""
+"""Shortens long lists for messages: the first entries and a count of the others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,19 +8,19 @@ SHOWN = 10
 
 
 def first_lines(lines: Sequence[str], shown: int = SHOWN) -> str:
-    """Lines of a message: the first ones, and how many more there are."""
+    """Joins the first lines of a message and says how many more there are."""
     more = len(lines) - shown
     return "\n".join([*lines[:shown], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def first_names(names: Sequence[str], shown: int = SHOWN) -> str:
-    """Names in one line: the first ones, and how many more there are."""
+    """Joins the first names in one line and says how many more there are."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def brief(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage's numbers as they are printed: of each list and table the first entries."""
+    """Shortens a stage's numbers for printing: the first entries of each list and table."""
     return {name: _first(value) for name, value in numbers.items()}
 
 

@@ -1,4 +1,4 @@
-"""Folders that the project replaces and empties: those that bear its own mark, and never what a link leads to.
+"""Replaces, empties and removes folders: only those that this project made, and never through a link.
 
 What a writer makes before it stands in its place has a name that no other program gives (`beside`). A writer that was
 killed leaves it there; the next one of that folder removes it, by its name and once its process has ended.
@@ -27,7 +27,7 @@ RENAME_EXCHANGE = 2
 
 
 def beside(target: Path, end: str) -> Path:
-    """A new name beside a file or folder, for what is not yet, or no longer, in its place.
+    """Makes a temporary name beside a file or folder that is being written or removed.
 
     Args:
         target: the file or folder.
@@ -38,7 +38,7 @@ def beside(target: Path, end: str) -> Path:
 
 @contextmanager
 def scratch(target: Path) -> Iterator[Path]:
-    """A new folder beside what is to be written, which is gone when the block ends."""
+    """Makes a temporary folder beside what is to be written, and removes it when the block ends."""
     new = beside(target, "new")
     new.mkdir(parents=True)
     try:
@@ -83,7 +83,7 @@ def require_own(
 
 
 def replace(new: Path, target: Path) -> None:
-    """Puts a finished folder in the place of another one, which goes when the new one stands.
+    """Puts a finished folder in the place of another one, which is removed once the new one is there.
 
     On Linux the two change names at one stroke, so that whoever looks there finds one of them, whole. Elsewhere a
     process that is killed between two renames leaves neither there, until it is tried again.
@@ -105,7 +105,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def leftovers(directory: Path, name: str | None = None) -> list[Path]:
-    """What writers that have ended had not yet put in its place: all of it, or that of one file or folder.
+    """Lists temporary files of writers that have ended: all of a folder, or those of one file or folder in it.
 
     None in what is a link: it leads to another's folder.
     """
@@ -120,13 +120,13 @@ def leftovers(directory: Path, name: str | None = None) -> list[Path]:
 
 
 def sweep(directory: Path, name: str | None = None) -> None:
-    """Removes what writers that were killed had not yet put in its place (`leftovers`)."""
+    """Removes temporary files of writers that were killed (`leftovers`)."""
     for path in leftovers(directory, name):
         remove(path)
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of that number."""
+    """Tells whether there is a process of that number."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,4 +1,4 @@
-"""Files that only ever grow: one JSON record a line, written whole or not at all, by one writer at a time.
+"""Appends JSON records to files that only grow, one a line, and drops a line that a killed writer left torn.
 
 A writer that is killed leaves at most a torn last line: the beginning of a record, after whole ones. Nobody was told
 that it had been written, so readers pass over it and the next writer removes it. A last record that lacks its line feed
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Holds a directory's `.lock`, waiting a while for whoever has it; the system lets go of it when the process ends.
+    """Holds a directory's `.lock`, waiting a while for its holder; the system frees it when the process ends.
 
     What an earlier holder was killed before it could put in its place is removed.
 
@@ -59,7 +59,7 @@ def _say(message: str) -> None:
 
 
 def read(path: Path) -> list[Line]:
-    """The records of a journal, oldest first; none if there is no file. A torn last line is passed over.
+    """Reads the records of a journal, oldest first; none if there is no file. A torn last line is passed over.
 
     Raises:
         LogError: another line is no record, or the end is none that a writer left.
@@ -107,7 +107,7 @@ def _whole(path: Path) -> bytes:
 
 
 def whole_lines(content: bytes, path: Path, fail: type[PipelineError], begins: bytes = b'{"') -> bytes:
-    """What is left of a file of records without a torn last one.
+    """Returns a file's content without a torn last record.
 
     Args:
         content: of the file.

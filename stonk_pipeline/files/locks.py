@@ -1,4 +1,4 @@
-"""File locks: one process in a directory, one stage on an accelerator. The system lets go when a holder ends, however.
+"""Locks run directories and accelerators with file locks (flock), which the system frees when a process dies.
 
 A lock's file stays behind, empty of meaning: what counts is whether a process holds it. Its text names the last holder.
 A file that says anything else is somebody's, and is neither held nor written to.
@@ -128,12 +128,12 @@ def _holder(descriptor: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time for people: `30 s`, `1,440 minutes`."""
+    """Words a time span for people: `30 s`, `1,440 minutes`."""
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds a lock at this moment."""
+    """Tells whether a process holds a lock at this moment."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def is_held(path: Path) -> bool:
 
 
 def open_file(path: Path) -> int:
-    """A descriptor of a lock's file, made where it is missing. A link is not followed: it leads to another's.
+    """Opens a lock's file, making it where it is missing. A link is not followed: it leads to another's file.
 
     Raises:
         ConfigError: there is something else than the file of a lock.
@@ -168,7 +168,7 @@ def open_file(path: Path) -> int:
 
 
 def lock_file(name: str) -> Path:
-    """Where this user's lock of a name lies on this machine.
+    """Returns the path of this user's lock of a name on this machine.
 
     Raises:
         ConfigError: the folder of this user's locks is another user's, or others may write there: they could hold
@@ -193,7 +193,7 @@ def lock_file(name: str) -> Path:
 
 
 def accelerators(cuda_devices: str | None) -> list[str]:
-    """Names of the devices that a stage computes on: `["0", "1"]`, or `["cpu"]` on a machine without a GPU.
+    """Lists the devices that a stage computes on: `["0", "1"]`, or `["cpu"]` on a machine without a GPU.
 
     Args:
         cuda_devices: value of CUDA_VISIBLE_DEVICES; None takes the shell's, and without one all devices count.
@@ -228,13 +228,13 @@ def accelerator(
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Counts the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def cpu_share(holder: str, *, wait: float = 0.0, say: Callable[[str], None] = _silent) -> Iterator[None]:
-    """Holds one of as many shares as there are cores, for work that is too small to keep others off the CPU.
+    """Holds one of as many CPU shares as there are cores, for work that is too small to keep others waiting.
 
     A training takes the CPU (`accelerator`) and leaves the shares free; neither waits for the other.
 

@@ -1,4 +1,4 @@
-"""Digests of a base model's files, which are many gigabytes: each file is read once, and known again by its identity.
+"""Computes SHA-256 digests of a base model's files and caches them, so that gigabytes are read only once.
 
 What was read is noted in this user's cache folder. A note is of a file's place on the disk, size and times, of which a
 program cannot set the last (`ctime`): a file that was written to since has another one, and is read again.
@@ -73,7 +73,7 @@ def _identity(found: os.stat_result) -> str:
 
 
 def cache() -> Path:
-    """`stonk-pipeline` in the user's cache folder: what can be computed again, and nothing else."""
+    """Returns `stonk-pipeline` in the user's cache folder, which holds only what can be computed again."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "stonk-pipeline"
 

@@ -1,4 +1,4 @@
-"""What a result was computed with: source files, versions of libraries, the commit."""
+"""Records what a result was computed with: source files, library versions, git commit."""
 
 import hashlib
 import subprocess
@@ -18,13 +18,13 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cp
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
+    """Computes the SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def loaded_code() -> dict[str, str]:
-    """Digest of each source file of this project that is loaded, without those that only start and watch stages."""
+    """Computes a digest of each loaded source file, except those that only start and watch stages."""
     root = PACKAGE.parent
     files = {}
     for name, module in sorted(sys.modules.items()):
@@ -35,7 +35,7 @@ def loaded_code() -> dict[str, str]:
 
 
 def changed_code(code: Mapping[str, str]) -> list[str]:
-    """Source files that a finished stage was computed with and that are other ones, or gone, by now."""
+    """Lists source files of a finished stage that have changed or gone since."""
     root = PACKAGE.parent
     return [
         name for name, digest in code.items() if not (root / name).is_file() or file_digest(root / name)[:16] != digest

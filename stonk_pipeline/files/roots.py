@@ -1,4 +1,4 @@
-"""Confines the paths that settings name to some folders, where settings come from a form and not from a shell.
+"""Confines the paths in a served run's settings to the folders that the server was started with.
 
 Who starts a run in a terminal may read and write what they like: they could do so anyway. A served run gets its
 settings from the server, so `serve` names the folders in the environment variable `STONK_ROOTS`, which the runs and
@@ -33,12 +33,12 @@ def private_addresses() -> bool:
 
 
 def named(folders: Iterable[str | Path]) -> str:
-    """The value of `STONK_ROOTS` for these folders, links resolved."""
+    """Builds the value of `STONK_ROOTS` for these folders, links resolved."""
     return os.pathsep.join(dict.fromkeys(str(Path(folder).expanduser().resolve()) for folder in folders))
 
 
 def confined(path: str | Path) -> str:
-    """The path as it is given, if it lies below one of the folders; links, `..` and `~` are followed first.
+    """Returns the path as it is given, if it lies below one of the folders; links, `..` and `~` are followed first.
 
     Raises:
         ValueError: it does not.
@@ -73,7 +73,7 @@ PathOrName = Annotated[str, AfterValidator(confined_if_path)]
 
 
 def folders(settings: BaseModel) -> list[str]:
-    """The files and folders that settings name."""
+    """Lists the files and folders that settings name."""
     paths = [(value, test) for _, value, test in _paths(settings)]
     return [value for value, test in paths if test is confined or os.path.lexists(Path(value).expanduser())]
 
@@ -102,7 +102,7 @@ def _paths(settings: BaseModel, above: str = "") -> Iterator[tuple[str, str, Tes
 
 
 def tests_of(field: FieldInfo) -> list[Test]:
-    """Which of the two tests above a setting has; none if it holds no path."""
+    """Returns which of the two tests above a setting has; none if it holds no path."""
     marks = [
         *field.metadata,
         *(mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())),

@@ -1,4 +1,4 @@
-"""CSV and Parquet that somebody else wrote, read within bounds of bytes, rows and columns."""
+"""Reads CSV and Parquet files of unknown origin within limits on bytes, rows and columns."""
 
 import io
 import warnings
@@ -19,7 +19,7 @@ MOST_COLUMNS = 1000
 
 
 def check_parquet(path: Path, remedy: str) -> None:
-    """Looks at a Parquet file's own description before its values are unpacked.
+    """Checks the sizes that a Parquet file states before its values are unpacked.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -37,7 +37,7 @@ def check_parquet(path: Path, remedy: str) -> None:
 
 
 def read_frame(path: Path, remedy: str) -> pd.DataFrame:
-    """A CSV file (every value as text, `.gz` and `.zip` unpacked) or a Parquet file.
+    """Reads a CSV file (every value as text, `.gz` and `.zip` unpacked) or a Parquet file.
 
     Words such as `NA` stay what they are: NA is a ticker too.
 

@@ -1,4 +1,4 @@
-"""Packed files that somebody else wrote: unpacked up to a set size, refused where made to fill a memory."""
+"""Unpacks .gz and .zip files of unknown origin up to a size limit and refuses decompression bombs."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ PIECE = 1 << 20
 
 
 def unpack(path: Path, most: int, endings: tuple[str, ...]) -> bytes:
-    """A file's bytes, unpacked where its name ends in `.gz` or `.zip`; at most one piece more than `most`.
+    """Reads a file, unpacking it where its name ends in `.gz` or `.zip`; at most one piece more than `most` bytes.
 
     Args:
         path: the file.

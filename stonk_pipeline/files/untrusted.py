@@ -1,4 +1,4 @@
-"""Text and JSON that somebody else wrote, read within bounds of size, depth and digits (YAML: `untrusted_yaml`).
+"""Reads text and JSON of unknown origin within limits on size, depth and digits (YAML: `files.yaml`).
 
 The libraries read what is well meant. Of the rest, some ends in their own exceptions (a nesting of thousands, an
 integer of 5,000 digits, 30 February), some in none at all: a name given twice, where the last one wins; an alias that
@@ -37,7 +37,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def shown(text: object, limit: int = SHOWN) -> str:
-    """A stranger's text as it may stand in a message: one line, without control characters, cut where it is long."""
+    """Makes a text of unknown origin printable in a message: one line, no control characters, cut where it is long."""
     try:
         written = str(text)
     except (ValueError, NotImplementedError, RecursionError):  # dates that pandas holds and Python cannot write
@@ -48,7 +48,7 @@ def shown(text: object, limit: int = SHOWN) -> str:
 
 
 def read_bytes(path: Path, fail: type[PipelineError], remedy: str, largest: int = LARGEST) -> bytes:
-    """A regular file's content.
+    """Reads a regular file's content.
 
     Args:
         path: the file.
@@ -74,7 +74,7 @@ def read_bytes(path: Path, fail: type[PipelineError], remedy: str, largest: int 
 
 
 def read_text(path: Path, fail: type[PipelineError], remedy: str, largest: int = LARGEST) -> str:
-    """A text file in UTF-8, with or without a byte-order mark; errors as those of `read_bytes`."""
+    """Reads a text file in UTF-8, with or without a byte-order mark; errors as those of `read_bytes`."""
     try:
         return read_bytes(path, fail, remedy, largest).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,7 +82,7 @@ def read_text(path: Path, fail: type[PipelineError], remedy: str, largest: int =
 
 
 def parse_json(text: str | bytes, place: object, fail: type[PipelineError], remedy: str) -> Any:
-    """The value of a JSON text.
+    """Parses a JSON text.
 
     Args:
         text: the text.
@@ -104,7 +104,7 @@ def parse_json(text: str | bytes, place: object, fail: type[PipelineError], reme
 
 
 def read_json(path: Path, fail: type[PipelineError], remedy: str, largest: int = LARGEST) -> Any:
-    """The value of a JSON file.
+    """Reads a JSON file.
 
     Raises:
         FileNotFoundError: there is none.
@@ -114,7 +114,7 @@ def read_json(path: Path, fail: type[PipelineError], remedy: str, largest: int =
 
 
 def read_table(path: Path, fail: type[PipelineError], remedy: str) -> dict[str, Any]:
-    """The table (object) of a JSON file; errors as those of `read_json`, and `fail` where it is something else."""
+    """Reads a JSON object from a file; errors as those of `read_json`, and `fail` where it is something else."""
     value = read_json(path, fail, remedy)
     if not isinstance(value, dict):
         raise fail(f"{shown(path)}: no table of names and values; {remedy}")
@@ -126,7 +126,7 @@ def read_table(path: Path, fail: type[PipelineError], remedy: str) -> dict[str, 
 
 
 def read_model(path: Path, model: type[Model], fail: type[PipelineError], remedy: str) -> Model:
-    """A JSON file as one of this project's records; errors as those of `read_table`, and `fail` for a wrong field."""
+    """Reads a JSON file as a pydantic model; errors as those of `read_table`, and `fail` for a wrong field."""
     table = read_table(path, fail, remedy)
     try:
         return model.model_validate_json(json.dumps(table))  # by way of text: a list there may be a tuple here
@@ -135,7 +135,7 @@ def read_model(path: Path, model: type[Model], fail: type[PipelineError], remedy
 
 
 def check_plain(value: Any) -> None:
-    """Looks for what settings and records cannot hold, in all that is within a value.
+    """Refuses values that settings and records cannot hold, at any depth.
 
     Raises:
         ValueError: NaN, an infinite number, an integer beyond 64 bits; text with a control character or half a pair of
@@ -155,18 +155,18 @@ def check_plain(value: Any) -> None:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is the name of one file or directory, and no path to another place."""
+    """Checks that a text is the name of one file or directory, and no path to another place."""
     wrong = text in ("", ".", "..") or "/" in text or "\0" in text or not text.isprintable()
     return not wrong and len(text.encode(errors="replace")) < 256
 
 
 def is_ticker(text: str) -> bool:
-    """Whether a text has the form of a stock's ticker, which stands in prompts outside of what is quoted."""
+    """Checks that a text has the form of a stock's ticker, which stands in prompts outside of what is quoted."""
     return TICKER.fullmatch(text) is not None
 
 
 def finite(value: object) -> float | None:
-    """A number as a float; None for what is none, for NaN, and for what no float can hold."""
+    """Converts a number to a float; returns None for anything else, for NaN, and for what no float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -206,7 +206,7 @@ def _too_deep(value: Any) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Why something could not be read, short enough for a message."""
+    """Says why something could not be read, short enough for a message."""
     if isinstance(error, RecursionError):
         return f"nested deeper than {DEEPEST} levels"
     if isinstance(error, KeyError):

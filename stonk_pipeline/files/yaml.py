@@ -1,4 +1,4 @@
-"""YAML that somebody else wrote, read within bounds: settings in recipes and on command lines."""
+"""Reads YAML of unknown origin (recipes, option values) within limits on size, depth and aliases."""
 
 from typing import Any, NoReturn
 
@@ -14,7 +14,7 @@ LONGEST_SETTING = 100_000
 
 
 def parse_yaml(text: str, place: str) -> Any:
-    """The value of a YAML text.
+    """Parses a YAML text.
 
     Args:
         text: the text.
