@@ -1,4 +1,4 @@
-"""Daily bars in, a trained forecaster and an honest verdict on it out."""
+"""Trains language models on daily stock bars and judges them against repeating the last price."""
 
 from pathlib import Path
 

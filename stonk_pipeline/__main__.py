@@ -1,4 +1,4 @@
-"""`python -m stonk_pipeline`."""
+"""Starts the command line of `python -m stonk_pipeline`."""
 
 from stonk_pipeline.runs import interrupt
 

@@ -1,4 +1,4 @@
-"""Errors that a person can act on.
+"""Defines the errors that this project raises on purpose; each message says what to change.
 
     PipelineError
     ├── ConfigError      a setting is wrong, or two settings contradict each other
@@ -70,7 +70,7 @@ class BusyError(StageError):
 
 
 def of_system(error: OSError) -> StageError:
-    """What the operating system refused, in a line that names the path: an unreadable folder, a file where none is."""
+    """Words an operating system's error in one line with its path: an unreadable folder, a file where none is."""
     if error.filename is None or error.strerror is None:
         return StageError(str(error).strip() or type(error).__name__)
     path = str(error.filename2 or error.filename)

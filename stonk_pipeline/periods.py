@@ -1,4 +1,4 @@
-"""What one bar spans: a trading day, a day of a market that never closes, or a week; and how many make a year."""
+"""Names what one bar spans (a trading day, a day of a market that never closes, a week) and counts bars in a year."""
 
 TRADING_DAY, DAY, WEEK = "trading day", "day", "week"
 A_YEAR = {TRADING_DAY: 252, DAY: 365, WEEK: 52}

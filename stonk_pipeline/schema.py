@@ -1,4 +1,4 @@
-"""The contract between the stages: column names and the values that walk through the pipeline.
+"""Defines the column names and data types that stages hand to each other.
 
 A `Window` is everything a model may see. It has no future in it: the closes to be forecast are a `Target`, another
 object, which only rewards, selection and metrics receive. So a prompt that leaks the future is a type error.
@@ -78,7 +78,7 @@ Y_COLUMNS = ("stock", "date", "target_start", "target_end", "sequence")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the model may know at the close of `date`."""
+    """What the model may know at the close of `date`: recent closes, indicators, statistics."""
 
     stock: str
     date: str
@@ -117,7 +117,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What came after a window. Never given to a prompt."""
+    """The closes that came after a window. Never given to a prompt."""
 
     start: str
     """Date of the first forecast close (ISO)."""
@@ -129,7 +129,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A model's answer, read: the next closes on the prompt scale."""
+    """A forecast parsed from a model's answer: the next closes on the prompt scale."""
 
     values: tuple[float, ...]
 
@@ -147,7 +147,7 @@ Label = Literal["up", "down", "flat"]
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A piece of news, cleaned (`headlines.clean`)."""
+    """A headline, sanitised for prompts (`text.quoting.clean`)."""
 
     time: str
     """When it was published (ISO, UTC); empty where its source gives none."""
@@ -158,7 +158,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """What is known of a company, cleaned (`headlines.clean`)."""
+    """Name, description and figures of a company, sanitised for prompts (`text.quoting.clean`)."""
 
     name: str
     description: str = ""
@@ -181,7 +181,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """What came after a decision. Never given to a prompt."""
+    """The price move that came after a decision. Never given to a prompt."""
 
     end: str
     """Date of the close that was called (ISO)."""
@@ -192,7 +192,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A model's answer, read: where the close goes, how far, how sure the model is, and why."""
+    """A call parsed from a model's answer: where the close goes, how far, how sure the model is, and why."""
 
     side: Side
     change: float
