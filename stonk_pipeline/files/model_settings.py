@@ -1,4 +1,4 @@
-"""What a base model's settings say that it is: a causal language model that transformers knows, of plain weights.
+"""Checks a base model's config.json: a causal language model that transformers knows, with plain weights.
 
 transformers is not imported for it, which takes four seconds with torch: its tables of models are read as text.
 """
@@ -24,7 +24,7 @@ TABLES = (
 
 
 def check_config(directory: Path) -> dict[str, Any]:
-    """The settings of a model in a directory.
+    """Checks the config.json in a model's directory.
 
     Raises:
         ConfigError: there are none, they name no causal language model that is known without code of its own, or its
@@ -54,7 +54,7 @@ def check_config(directory: Path) -> dict[str, Any]:
 
 
 def of_text(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings with those of the language model in a model of several parts put in their place."""
+    """Returns the settings of the language model within a model of several parts."""
     text = config.get("text_config")
     return config | text if isinstance(text, dict) else config
 
@@ -74,7 +74,7 @@ def _check_kind(path: Path, kind: str) -> None:
 
 @lru_cache
 def known_models(file: str, table: str) -> frozenset[str]:
-    """The keys of a table in a source file of transformers; none where the table is not there."""
+    """Reads the keys of a table in a source file of transformers; none where the table is not there."""
     found = util.find_spec("transformers")
     if found is None or found.origin is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""Weights of others, looked at before anything loads them: safetensors alone, and what they say of themselves."""
+"""Checks safetensors files of unknown origin before they are loaded, and refuses any other format."""
 
 import math
 import re
@@ -28,7 +28,7 @@ LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a file says of one tensor."""
+    """Type, shape and place of one tensor, as the file states them."""
 
     kind: str
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class Tensor:
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; their numbers are not read.
+    """Reads the list of tensors of a safetensors file, without their numbers.
 
     Raises:
         ConfigError: it is no such file, or its header does not agree with its length.
@@ -89,7 +89,7 @@ def _counts(value: Any) -> TypeGuard[list[int]]:
 
 
 def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Reads the numbers of a safetensors file.
+    """Reads the numbers of a safetensors file and refuses NaN and infinite ones.
 
     Raises:
         ConfigError: names the first tensor with NaN or an infinite number.
@@ -115,7 +115,7 @@ def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_model(directory: Path) -> None:
-    """Looks at a directory of a whole model: its config, and whether its weights are whole safetensors.
+    """Checks a directory of a whole model: its config, and that its weights are whole safetensors.
 
     Raises:
         ConfigError: names the file and what is wrong with it.
@@ -142,7 +142,7 @@ def check_model(directory: Path) -> None:
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model: one, or those that its index names.
+    """Lists the safetensors files of a model: one, or those that its index names.
 
     Raises:
         ConfigError: the index is damaged, or names a file that is elsewhere.
@@ -160,7 +160,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def check_loaded(location: str, info: Mapping[str, Any], config: Any = None) -> None:
-    """What transformers says of the weights that it put into a model.
+    """Refuses a model of which transformers reports missing, unused or misshaped weights.
 
     Those that were not there it makes up at random, and those that the model has no place for it leaves out.
 
@@ -201,7 +201,7 @@ def _layers(count: Any, ahead: Any) -> range:
 
 @contextmanager
 def told(location: str) -> Iterator[None]:
-    """Tells what a library says of a model directory as this project does; of a name on the hub, says nothing.
+    """Turns a library's error about a model directory into one of this project; adds nothing for a hub name.
 
     Raises:
         ConfigError: whatever the library raises, but for a lack of memory.

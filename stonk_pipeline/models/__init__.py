@@ -1,1 +1,1 @@
-"""Base models and adapters: found, checked, loaded, asked in their chat template, and merged."""
+"""Finds, checks, loads and merges base models and LoRA adapters, and applies their chat templates."""

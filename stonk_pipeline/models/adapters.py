@@ -1,4 +1,4 @@
-"""An adapter of others, checked before it is put on a model: its settings, its shapes and its numbers."""
+"""Checks a LoRA adapter of unknown origin before it is loaded: settings, tensor shapes, finite numbers."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ REMEDY = "give an adapter that this project saved, or a plain LoRA of PEFT"
 
 @dataclass(frozen=True)
 class Adapter:
-    """What an adapter says of itself, and what its weights agree with."""
+    """The settings of a LoRA adapter, checked against its weights."""
 
     rank: int
     alpha: float
@@ -49,7 +49,7 @@ def require_adapter(directory: Path) -> None:
 
 
 def read_adapter(directory: Path, base: Path | None = None, model: str | None = None) -> Adapter:
-    """Checks an adapter whole: settings, shapes, and that every number is finite.
+    """Checks all of an adapter: settings, shapes, and that every number is finite.
 
     Args:
         directory: of the adapter.
@@ -78,7 +78,7 @@ def read_adapter(directory: Path, base: Path | None = None, model: str | None = 
 
 
 def identity(directory: Path) -> str:
-    """SHA-256 of what an adapter computes with: its tensors, their scale, and the commit of its model.
+    """Computes the SHA-256 of what an adapter computes with: its tensors, their scale, and its model's commit.
 
     A file beside them, a remark in a header or settings written in another order make no other model.
 

@@ -1,4 +1,4 @@
-"""Answers between text and tokens: one reading and one spelling of them, whoever draws them or trains on them.
+"""Converts answers between text and tokens, in the same way for sampling, GRPO and fine-tuning.
 
 A chat template may begin the answer itself (DeepSeek-R1's distilled models and QwQ end the prompt with `<think>`), it
 may rewrite an assistant's turn (the same ones drop the thinking), and a tokenizer may hold `<think>` as a special
@@ -19,7 +19,7 @@ from stonk_pipeline.text.form import TAGS
 
 @dataclass(frozen=True)
 class Chat:
-    """How a model's answers are spelled."""
+    """Converts a model's answers between text and tokens."""
 
     tokenizer: Any
     ends: tuple[int, ...]
@@ -31,7 +31,7 @@ class Chat:
 
     @classmethod
     def of(cls, tokenizer: Any, ends: Sequence[int]) -> "Chat":
-        """The chat of a tokenizer whose template was checked; `ends` are the model's own end tokens."""
+        """Makes the chat of a tokenizer whose template was checked; `ends` are the model's own end tokens."""
         turn = end_of_turn(tokenizer)
         every = tuple(dict.fromkeys((*ends, *(token for token in (turn, tokenizer.eos_token_id) if token is not None))))
         if not every:
@@ -41,12 +41,12 @@ class Chat:
         return cls(tokenizer, every, _opening(tokenizer), every[0] if turn is None else turn)
 
     def cut(self, ids: Sequence[int]) -> list[int]:
-        """Sampled tokens up to the first one that ends an answer, and that one; what follows is padding."""
+        """Cuts sampled tokens after the first one that ends an answer; what follows is padding."""
         stop = next((place for place, token in enumerate(ids) if token in self.ends), len(ids))
         return list(ids[: stop + 1])
 
     def read(self, ids: Sequence[int]) -> str:
-        """The whole answer that sampled tokens are, as every contract parses it; what follows its end is dropped."""
+        """Decodes sampled tokens to the whole answer that a contract parses; what follows its end is dropped."""
         body = self.cut(ids)
         body = body[:-1] if body and body[-1] in self.ends else body
         text: str = self.tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -54,7 +54,7 @@ class Chat:
         return text if own else self.opening + text
 
     def taught(self, answer: str, sampled: Sequence[int] = ()) -> list[int]:
-        """The tokens that follow the prompt in training: those that were sampled, where they are this answer.
+        """Returns the tokens that training puts after the prompt: the sampled ones, if they spell this answer.
 
         Args:
             answer: as `read` gave it, or as a person wrote it.
@@ -69,7 +69,7 @@ class Chat:
         return ids if ids[-1] in self.ends else [*ids, self.end]
 
     def write(self, answer: str) -> list[int]:
-        """The answer word for word as the tokenizer spells it, and the end of its turn.
+        """Encodes an answer word for word as the tokenizer spells it, with the end of its turn.
 
         Raises:
             StageError: the tokens stand for another text.
@@ -85,7 +85,7 @@ class Chat:
 
 
 def end_of_turn(tokenizer: Any) -> int | None:
-    """The special token that the chat template puts after an assistant's words, where it puts one."""
+    """Finds the special token that the chat template puts after an assistant's words, if it puts one."""
     told = tokenizer.apply_chat_template(list(CONVERSATION), tokenize=False)
     _, found, after = told.rpartition(CONVERSATION[-1]["content"])
     ids = tokenizer(after.lstrip(), add_special_tokens=False)["input_ids"] if found else []

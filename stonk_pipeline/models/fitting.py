@@ -1,4 +1,4 @@
-"""Whether a model's weights are those that its settings name, and numbers: looked at before anything is trained."""
+"""Checks that a model's weights match its config in names and shapes and hold no NaN or infinity."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from stonk_pipeline.files.weights import check_finite, check_loaded, read_header
 
 
 def outlined(location: str) -> Any:
-    """The model without its numbers, on torch's `meta` device, its weights' names and shapes compared with it.
+    """Builds the model on torch's `meta` device, without numbers, and compares its weights' names and shapes.
 
     No number is read: some tenths of a second, whatever the size.
 
@@ -41,7 +41,7 @@ def outlined(location: str) -> Any:
 
 
 def require_finite(location: str, network: Any, *, packed: bool = False) -> None:
-    """Looks for NaN and infinite numbers in the weights of a loaded model.
+    """Refuses NaN and infinite numbers in the weights of a loaded model.
 
     In memory, by a sum of each tensor: about 0.1 s for each GB on two cores. Weights that were packed to 4 bits hide
     them, so there the files are read: about 0.3 s for each GB.

@@ -1,4 +1,4 @@
-"""How a model answers by default: as the settings say, and not as somebody wrote beside its weights."""
+"""Replaces the generation settings that come with a model by plain ones; only its end tokens are kept."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from stonk_pipeline.models.chat import Chat
 
 
 def forget_defaults(network: Any, tokenizer: Any) -> None:
-    """Replaces a model's own generation settings by plain ones, of which only the tokens that end an answer are kept.
+    """Replaces a model's generation settings by plain ones, of which only the end tokens are kept.
 
     Instruction-tuned models ship a `generation_config.json`, with a `repetition_penalty` in some. transformers applies
     it, vLLM and TRL's trainer do not: the same model would answer differently in training and in the comparison. To
@@ -22,13 +22,13 @@ def forget_defaults(network: Any, tokenizer: Any) -> None:
 
 
 def end_tokens(settings: Any) -> list[int]:
-    """The end tokens that a model's generation settings name; none where there are none."""
+    """Lists the end tokens that a model's generation settings name; none where there are none."""
     ends = getattr(settings, "eos_token_id", None)
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
 
 
 def end_tokens_of(location: str) -> list[int]:
-    """The end tokens of a model by its files: those of its generation settings, or of its config."""
+    """Lists a model's end tokens from its files: those of its generation settings, or of its config."""
     from transformers import AutoConfig, GenerationConfig
 
     try:

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: which commit a name stands for, and its files in the cache of the hub's library.
+"""Finds the commit behind a name on the Hugging Face hub and downloads a model's files into the hub's cache.
 
 Fetched are settings, tokenizer, templates and safetensors of the top level; never pickles, and never code.
 """
@@ -25,7 +25,7 @@ REMEDY = "give a directory of a model, or another name"
 
 
 def snapshot(name: str, revision: str | None) -> Path:
-    """Where a model's files are in the cache, or would be. Nobody is asked."""
+    """Returns where a model's files are in the cache, or would be, without asking the hub."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
@@ -78,7 +78,7 @@ def _note(path: Path, commit: str) -> None:
 
 
 def outline(name: str, commit: str) -> Path:
-    """The directory of a commit's files, all but the weights; those that are missing are fetched.
+    """Returns the directory of a commit's files without the weights, downloading those that are missing.
 
     Raises:
         ConfigError: there is no such commit, or no permission.
@@ -94,7 +94,7 @@ def outline(name: str, commit: str) -> Path:
 
 
 def whole(name: str, commit: str) -> Path:
-    """The directory of all files of a commit; those that are missing are fetched.
+    """Returns the directory of all files of a commit, downloading those that are missing.
 
     Raises:
         ConfigError: there is no such commit, no permission, or its files are damaged.
@@ -108,7 +108,7 @@ def whole(name: str, commit: str) -> Path:
 
 
 def is_whole(directory: Path) -> bool:
-    """Whether a model is there with its weights; of damaged files, `check_model` tells."""
+    """Tells whether a model is there with its weights; damaged files are found by `check_model`."""
     try:
         return (directory / "config.json").is_file() and all(path.is_file() for path in weight_files(directory))
     except ConfigError:
@@ -116,7 +116,7 @@ def is_whole(directory: Path) -> bool:
 
 
 def check(directory: Path) -> None:
-    """Looks at a whole model in the cache.
+    """Checks a whole model in the cache.
 
     Raises:
         ConfigError: its files are damaged.

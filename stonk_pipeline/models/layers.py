@@ -1,4 +1,4 @@
-"""The linear layers of a model, all of which an adapter is put on, whatever the model calls them."""
+"""Puts LoRA adapters on every linear layer of a model, whatever the model calls its layers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from stonk_pipeline.files.untrusted import reason, shown
 
 
 def linear_kinds(network: Any, name: str) -> list[str]:
-    """Names of the kinds of linear layers that a model is built of, as PEFT's `target_modules` takes them.
+    """Names the kinds of linear layers that a model is built of, as PEFT's `target_modules` takes them.
 
     The layer that gives the tokens is left out. Attention alone underperforms in RL (TRL, "LoRA without regret").
 
@@ -112,7 +112,7 @@ def _linear(network: Any) -> Iterator[tuple[str, Any]]:
 
 
 def linear_shapes(network: Any) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of each linear layer, the last among them, whichever way its weights are turned."""
+    """Returns outputs and inputs of each linear layer, the last one included, whichever way its weights are turned."""
     from torch.nn import Linear
     from transformers.pytorch_utils import Conv1D
 

@@ -1,4 +1,4 @@
-"""Load, adapt, merge and save language models. The only file that knows Unsloth from plain PEFT."""
+"""Loads, adapts, merges and saves language models, with Unsloth or with plain PEFT."""
 
 import gc
 import importlib.util
@@ -35,7 +35,7 @@ ADAPTER = "adapter"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory."""
+    """A model in memory with its tokenizer."""
 
     model: Any
     tokenizer: Any
@@ -46,24 +46,24 @@ class Loaded:
 
     @property
     def chat(self) -> Chat:
-        """How its answers are spelled."""
+        """Returns how the model's answers are spelled in tokens."""
         return Chat.of(self.tokenizer, end_tokens(self.model.generation_config))
 
 
 def cuda() -> bool:
-    """Whether an NVIDIA device can be used."""
+    """Tells whether an NVIDIA device can be used."""
     import torch
 
     return bool(torch.cuda.is_available())
 
 
 def colocates() -> bool:
-    """Whether a training draws its answers from a vLLM engine in its own process: on CUDA, where vLLM is installed."""
+    """Tells whether a training samples with vLLM in its own process: on CUDA, where vLLM is installed."""
     return cuda() and importlib.util.find_spec("vllm") is not None
 
 
 def compute_dtype() -> Any:
-    """bfloat16 where the accelerator has it, float16 on older ones, float32 on a CPU."""
+    """Chooses bfloat16 where the accelerator has it, float16 on older ones, float32 on a CPU."""
     import torch
 
     if not cuda():
@@ -72,7 +72,7 @@ def compute_dtype() -> Any:
 
 
 def saves_memory(loaded: Loaded) -> bool:
-    """Whether activations are computed again in the backward pass instead of kept: less memory, a third more work.
+    """Tells whether activations are recomputed in the backward pass: less memory, a third more work.
 
     Always on CUDA; on a CPU not for a small model. TRL's own default is always.
     """
@@ -80,7 +80,7 @@ def saves_memory(loaded: Loaded) -> bool:
 
 
 def choose_backend(model: ModelConfig) -> str:
-    """`unsloth` or `peft`, from the setting and what is installed.
+    """Chooses `unsloth` or `peft`, from the setting and what is installed.
 
     Raises:
         EngineError: Unsloth is asked for and not installed, or 4-bit weights without CUDA or bitsandbytes.
@@ -193,7 +193,7 @@ def _load_peft(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: 
 
 
 def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
-    """The unmodified base model and its tokenizer, through transformers alone; safetensors only, no remote code."""
+    """Loads the unmodified base model and its tokenizer with transformers; safetensors only, no remote code."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     options: dict[str, Any] = {}
@@ -225,7 +225,7 @@ def _finish(location: str, network: Any, tokenizer: Any, *, packed: bool) -> Non
 
 
 def load_tokenizer(location: str) -> Any:
-    """The tokenizer of a model, its chat template tried.
+    """Loads the tokenizer of a model and tries its chat template.
 
     Args:
         location: what `base_location` gives.
@@ -282,7 +282,7 @@ def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
 
 
 def join_adapters(first: Path, second: Path) -> None:
-    """Makes of an adapter that was trained on top of another one, merged, a single one for the base model.
+    """Joins an adapter that was trained on top of another, merged one into a single adapter for the base model.
 
     An adapter adds (alpha / r) B A to a weight; the sum of two such terms is [s1 B1, s2 B2] [A1; A2], of rank r1 + r2.
 
@@ -315,7 +315,7 @@ def join_adapters(first: Path, second: Path) -> None:
 
 
 def load_merged(model: ModelConfig, adapter: Path | None) -> tuple[Any, Any]:
-    """The base model with an adapter's weights added to its own, and the tokenizer.
+    """Loads the base model with an adapter's weights added to its own, and the tokenizer.
 
     Raises:
         ConfigError: the adapter is damaged, or belongs to another model; see `adapters.read_adapter`.

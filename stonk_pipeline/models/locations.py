@@ -1,4 +1,4 @@
-"""Where a base model's files are: in the package, in a directory, or in the cache of the Hugging Face hub.
+"""Finds a base model's files: in this package, in a local directory, or in the Hugging Face cache.
 
 Whatever a setting names, everything that loads a model works on a local directory, so that the checks of files hold for
 models of the hub as well.
@@ -21,17 +21,17 @@ REMEDY = f"give a directory of a model, a name of huggingface.co, or one of the 
 
 
 def on_hub(model: ModelConfig) -> bool:
-    """Whether a setting names a model of the hub, and not a directory. Nobody is asked."""
+    """Tells whether a setting names a model of the hub and not a directory, without asking the hub."""
     return _directory(model.name) is None
 
 
 def base_directory(model: ModelConfig) -> Path:
-    """Where the base model is, or would be once it is fetched. Nothing is checked, and nobody is asked."""
+    """Returns where the base model is, or would be once it is downloaded, without checking it."""
     return _directory(model.name) or hub.snapshot(model.name, model.revision)
 
 
 def base_location(model: ModelConfig) -> str:
-    """The directory of the base model's files, checked; those of a model of the hub are fetched where they are missing.
+    """Returns the checked directory of the base model's files, downloading those that are missing.
 
     Raises:
         ConfigError: there is no such model, or its files are damaged.
@@ -47,7 +47,7 @@ def base_location(model: ModelConfig) -> str:
 
 
 def outline_location(model: ModelConfig) -> Path:
-    """The same without the weights, which need not be there: a directory with settings, tokenizer and templates.
+    """Returns the directory of a base model's settings, tokenizer and templates; its weights need not be there.
 
     Raises:
         ConfigError: there is no such model.
@@ -57,7 +57,7 @@ def outline_location(model: ModelConfig) -> Path:
 
 
 def pinned(model: ModelConfig) -> ModelConfig:
-    """The settings with the commit that a model of the hub has now; others are as they were.
+    """Returns the settings with the commit that a model of the hub has now; others are as they were.
 
     Raises:
         ConfigError: there is no such model or revision.
@@ -69,7 +69,7 @@ def pinned(model: ModelConfig) -> ModelConfig:
 
 
 def of_adapter(model: ModelConfig, adapter: Path | None) -> ModelConfig:
-    """The settings of the base model that an adapter is put on: with the commit that it was trained on.
+    """Returns the settings of an adapter's base model, with the commit that the adapter was trained on.
 
     Raises:
         ConfigError: the settings name another commit, or the adapter is damaged.
@@ -88,7 +88,7 @@ def of_adapter(model: ModelConfig, adapter: Path | None) -> ModelConfig:
 
 
 def local_model(model: ModelConfig) -> Path | None:
-    """The directory that a setting names; None for a model of the hub. Its files are not looked at.
+    """Returns the directory that a setting names, None for a model of the hub. Its files are not looked at.
 
     Raises:
         ConfigError: there is no such directory, it holds no model, or a revision is given that it cannot have.

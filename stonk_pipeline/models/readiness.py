@@ -1,4 +1,4 @@
-"""Whether a base model can be trained and asked: its settings, weights and tokenizer, looked at before anything starts.
+"""Checks before a run starts that a base model can be trained: config, weights, tokenizer, context length.
 
 No weights are loaded. What is refused here would otherwise be refused by an engine, hours and three stages later.
 """
@@ -26,7 +26,7 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "s
 
 
 def require_model(model: ModelConfig) -> ModelConfig:
-    """Checks what a base model consists of. Of a model of the hub, all but the weights is fetched for that.
+    """Checks a base model's files. Of a model of the hub, all but the weights is downloaded for that.
 
     Returns:
         The settings, with the commit of a model of the hub.
@@ -60,7 +60,7 @@ def _check_length(path: Path, config: dict[str, Any], wanted: int) -> None:
 
 
 def context_length(config: dict[str, Any]) -> tuple[str, float]:
-    """How many tokens a model can read, and the name of that number in its settings.
+    """Returns how many tokens a model can read, and the name of that number in its settings.
 
     The rule is vLLM's: the smallest of the numbers, times the factor of a scaling that they do not allow for.
     """

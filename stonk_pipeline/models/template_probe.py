@@ -1,4 +1,4 @@
-"""Renders a chat template in a process of its own, which has little time and memory; run as a script by `templates`.
+"""Renders a chat template in a sandboxed process with limited time and memory; a script for `templates`.
 
 A model directory of somebody else holds a program in Jinja. The sandbox keeps it from Python's insides, and lets it
 loop and grow as it likes. The environment is the one of transformers (`utils/chat_template_utils.py`), so that what
@@ -22,18 +22,18 @@ DEAF = "leaves out what the user says"
 
 
 class Generation(ext.Extension):
-    """The tag `generation`, which marks a model's own words; here it shows them."""
+    """The Jinja tag `generation`, which marks a model's own words; here it shows them."""
 
     tags = {"generation"}  # noqa: RUF012 (Jinja declares it so)
 
     def parse(self, parser: parser.Parser) -> list[nodes.Node]:
-        """What stands between the tags."""
+        """Returns what stands between the tags."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def render(template: str, messages: list[dict[str, str]], ask: bool, tokens: dict[str, str]) -> str:
-    """A conversation through a template, as transformers renders it; `tokens` are those that have a name."""
+    """Renders a conversation with a template, as transformers does; `tokens` are those that have a name."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
     )
@@ -52,7 +52,7 @@ def _refuse(message: str) -> None:
 
 
 def fault(template: str, messages: list[dict[str, str]], tokens: dict[str, str]) -> str:
-    """Why a conversation (system, user, assistant) cannot be rendered; empty where it can."""
+    """Says why a conversation (system, user, assistant) cannot be rendered; empty where it can."""
     try:
         asked = render(template, messages[:-1], True, tokens)
         told = render(template, messages, False, tokens)

@@ -1,4 +1,4 @@
-"""A chat template is a program of whoever made the model: it is tried before it is used."""
+"""Tries a model's chat template before it is used, because a template is a program of unknown origin."""
 
 import json
 import signal
@@ -73,7 +73,7 @@ def check_template(template: str, place: str, tokens: tuple[tuple[str, str], ...
 
 
 def default_template(said: Any, place: object) -> str | None:
-    """The template that prompts go through, of one or of several with names; None where there is none.
+    """Chooses the template for prompts, of one or of several with names; None where there is none.
 
     Raises:
         PromptError: there are several and none is called `default`, or it is no text.
@@ -93,7 +93,7 @@ def default_template(said: Any, place: object) -> str | None:
 
 
 def settle_template(tokenizer: Any) -> None:
-    """Tries the chat template of a tokenizer, and makes it one that takes a system message.
+    """Tries a tokenizer's chat template and adapts it, if needed, so that it takes a system message.
 
     Raises:
         PromptError: see `default_template` and `check_template`.
@@ -109,7 +109,7 @@ def settle_template(tokenizer: Any) -> None:
 
 
 def check_files(directory: Path) -> str:
-    """Tries the chat template in a model's files, as transformers chooses among them.
+    """Tries the chat template in a model's files, chosen as transformers chooses among them.
 
     Returns:
         It and the tokens that have a name, one after the other.

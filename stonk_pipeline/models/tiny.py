@@ -1,4 +1,4 @@
-"""How the tiny models are built from nothing: windows of random walks, the tokenizer, and the training.
+"""Builds the embedded tiny models from nothing: random-walk windows, a tokenizer, and their training.
 
 The fixed phrases of a form and its numbers are *added* tokens: transformers rebuilds the tokenizer of a `qwen2` model
 with Qwen2's own pre-tokenizer, which cuts numbers into digits, and added tokens are what survives that. Any other text
@@ -49,7 +49,7 @@ CHAT_TEMPLATE = (
 
 
 class Tokens(NamedTuple):
-    """What of a contract's questions and answers is a token of its own."""
+    """The phrases of a contract's questions and answers that become tokens of their own."""
 
     added: tuple[str, ...]
     """Phrases and numbers."""
@@ -88,7 +88,7 @@ def build(
     progress: Progress,
     start: Path | None = None,
 ) -> float:
-    """Trains tokenizer and model from nothing, or a model that was built before a while longer, and saves them.
+    """Trains tokenizer and model from nothing, or trains an earlier model further, and saves them.
 
     Args:
         conversations: questions with their answers, without an end.
@@ -115,7 +115,7 @@ def build(
 
 
 def train_tokenizer(conversations: list[Messages], tokens: Tokens) -> Any:
-    """A tokenizer of a `qwen2` model, with pairs from the conversations and the contract's tokens."""
+    """Trains a `qwen2` tokenizer on conversations, with the contract's tokens added."""
     from transformers import Qwen2Tokenizer
 
     blank = Qwen2Tokenizer()

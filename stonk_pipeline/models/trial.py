@@ -1,4 +1,4 @@
-"""A base model tried on without its weights: whether it can be built, answers in words, and takes adapters.
+"""Builds a base model without its weights to test whether adapters can be put on it.
 
 Layers without numbers (torch's `meta` device) cost a fraction of a second, whatever the size of the model.
 """
@@ -43,7 +43,7 @@ def try_adapters(directory: Path, lora: LoraConfig, name: str) -> int:
 
 
 def outline(directory: Path) -> Any:
-    """The network of a model, its layers named and shaped as transformers has them, without weights.
+    """Builds a model's network without weights, its layers named and shaped as transformers has them.
 
     Raises:
         ConfigError: it is no causal language model; its weights, where they are there, do not fit its settings.

@@ -1,4 +1,4 @@
-"""Whether every token that a tokenizer can give has an embedding in the model."""
+"""Checks that every token of a tokenizer has an embedding in the model."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ REMEDY = "copy the tokenizer's files of this very model there"
 
 
 class Added(NamedTuple):
-    """A token beside the vocabulary proper."""
+    """A token that was added to the vocabulary."""
 
     number: int
     text: str
@@ -51,7 +51,7 @@ def check_vocabulary(directory: Path, config: dict[str, Any], used: str) -> None
 
 
 def require_embeddings(location: str, network: Any, tokenizer: Any) -> None:
-    """The same for a loaded model, and for the token that ends its answers.
+    """Checks a loaded model's embeddings, and that its answers have an end token.
 
     Raises:
         ConfigError: the tokenizer has a token without an embedding.
