@@ -1,1 +1,1 @@
-"""Sampling answers from a model, and choosing among them."""
+"""Renders prompts and samples answers to them from a model, with vLLM or transformers."""

@@ -1,4 +1,4 @@
-"""Asks a model: its engine started on the accelerator that this process waits for, prompts made, answers drawn."""
+"""Waits for the accelerator, starts an engine, and samples a model's answers to prompts."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def draw(
     out: Path,
     progress: Progress,
 ) -> list[list[str]]:
-    """A model's answers to prompts, whatever they ask, with the comparison's engine and sampling settings.
+    """Samples a model's answers to prompts, with the comparison's engine and sampling settings.
 
     Args:
         model: the base model.
@@ -75,7 +75,7 @@ def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Pat
 
 
 def part(progress: Progress, place: int, parts: int, role: str) -> Progress:
-    """Progress of one of several models, as a part of the whole."""
+    """Turns the progress of one of several models into a part of the whole."""
 
     def report(done: int, total: int, note: str) -> None:
         progress(place * total + done, parts * total, f"{role}: {done} of {total} {note}")

@@ -1,4 +1,4 @@
-"""Two engines behind one call: vLLM, and transformers where there is no vLLM or none is worth starting."""
+"""Samples answers with vLLM, or with transformers where vLLM is missing or not worth starting."""
 
 import importlib.util
 import logging
@@ -29,7 +29,7 @@ TOKENS_AT_ONCE = 40_000
 
 @dataclass(frozen=True)
 class Draws:
-    """How answers are drawn."""
+    """Sampling settings: how many answers, their length, temperature and seed."""
 
     n: int
     """Answers to each prompt."""
@@ -51,23 +51,23 @@ def _silent(done: int, total: int, note: str) -> None:
 
 
 class Engine(Protocol):
-    """Draws answers from one model."""
+    """Interface of the two engines: samples answers from one model."""
 
     name: str
     tokenizer: Any
     chat: Chat
 
     def draw(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Drawn:
-        """Draws answers for each prompt. Same seed, same answers."""
+        """Samples answers to each prompt, as tokens. The same seed gives the same answers."""
         ...
 
     def sample(self, prompts: list[str], draws: Draws, progress: Progress = _silent) -> Answers:
-        """The same as text."""
+        """Samples answers to each prompt, as text."""
         ...
 
 
 def choose_engine(wanted: str, *, prefer_vllm: bool) -> str:
-    """`vllm` or `transformers`.
+    """Chooses `vllm` or `transformers`, from the setting and what is installed.
 
     Args:
         wanted: the setting, `auto` included.
@@ -111,7 +111,7 @@ def open_engine(
 
 
 class TransformersEngine:
-    """`generate` of transformers, in batches of similar length."""
+    """Samples with `generate` of transformers, in batches of similar length."""
 
     name = "transformers"
 
@@ -202,7 +202,7 @@ def _cache(network: Any) -> Any:
 
 
 class VllmEngine:
-    """vLLM in this process: the adapter itself on CUDA; merged weights where it takes none, and on a CPU (slow)."""
+    """Samples with vLLM in this process: with the adapter on CUDA, else with merged weights."""
 
     name = "vllm"
 

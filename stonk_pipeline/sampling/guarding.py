@@ -1,4 +1,4 @@
-"""Control tokens in the text that a model is asked about, broken up, so that strangers' text is nothing but text.
+"""Breaks up control tokens in quoted text, so that text from outside cannot act as part of the chat template.
 
 Every family of models has control tokens of its own (`<|im_start|>`, `[INST]`, `<start_of_turn>`, `[gMASK]`), and a
 tokenizer takes their spelling for the token wherever it stands. So the tokenizer is asked, and no list of names: what
@@ -24,7 +24,7 @@ _RARE = "\u2603 \U00010380 \ua66c \ufffd"
 
 
 class Control(NamedTuple):
-    """The ids that text may not become."""
+    """The token ids that quoted text must not produce."""
 
     always: frozenset[int]
     spelled: dict[int, str]
@@ -32,7 +32,7 @@ class Control(NamedTuple):
     `_plain` has it. They count where a text spells them."""
 
     def within(self, ids: Sequence[int], text: str) -> set[int]:
-        """The ids among those of a text that it may not become."""
+        """Lists the forbidden ids among those of a text."""
         found = set(ids)
         doubtful = found & self.spelled.keys()
         plain = _plain(text) if doubtful else ""
@@ -40,7 +40,7 @@ class Control(NamedTuple):
 
 
 def guarded(tokenizer: Any, conversations: Sequence[Messages]) -> list[Messages]:
-    """Conversations whose user messages hold no control token of a tokenizer.
+    """Removes a tokenizer's control tokens from the user messages of conversations.
 
     System messages and answers are left as they are: they are the project's and the model's own, and hold `<think>`,
     which is a token in some vocabularies.
@@ -66,7 +66,7 @@ def guarded(tokenizer: Any, conversations: Sequence[Messages]) -> list[Messages]
 
 
 def control_tokens(tokenizer: Any) -> Control:
-    """What of a vocabulary is no text: special tokens, and added tokens with markup in their spelling.
+    """Lists the control tokens of a vocabulary: special tokens, and added tokens with markup in their spelling.
 
     Blanks are text, and so are added tokens that are words or numbers.
     """

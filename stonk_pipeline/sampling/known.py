@@ -1,4 +1,4 @@
-"""What vLLM has code for, by its own registry of architectures."""
+"""Asks vLLM's registry whether it supports a model's architecture, and adapters on it."""
 
 import importlib.util
 import json
@@ -40,7 +40,7 @@ def require_known(directory: Path, name: str) -> None:
 
 
 def unknown(name: str, error: Exception) -> str:
-    """The message for a model that vLLM cannot run."""
+    """Words the message for a model that vLLM cannot run."""
     said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
     return (
         f"model.name: {name}: vLLM cannot run this model ({shown(said.split(' Supported architectures')[0])}); set "
@@ -49,7 +49,7 @@ def unknown(name: str, error: Exception) -> str:
 
 
 def takes_adapters(location: str) -> bool:
-    """Whether vLLM can put an adapter on a model in this directory; on others (GPT-2) it is merged into the weights."""
+    """Tells whether vLLM can put an adapter on this model; on others (GPT-2) it is merged into the weights."""
     from vllm.model_executor.models import ModelRegistry, supports_lora
 
     named = json.loads((Path(location) / "config.json").read_text(encoding="utf-8")).get("architectures") or []

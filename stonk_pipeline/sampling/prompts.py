@@ -1,4 +1,4 @@
-"""Prompts as a model receives them: the contract's messages through the model's chat template, and whether they fit."""
+"""Renders messages with the model's chat template and checks that prompts fit its context."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from stonk_pipeline.text.form import Messages
 
 
 def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: int, shorter: str) -> list[str]:
-    """Prompts through the model's chat template, without control tokens in what they quote.
+    """Renders messages with the model's chat template, without control tokens in what they quote.
 
     Args:
         tokenizer: of the model.
@@ -31,7 +31,7 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
 
 
 def token_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:
-    """Tokens of prompts, as every engine and the trainers read them: those of the template and no others.
+    """Encodes prompts as every engine and trainer reads them: the tokens of the template and no others.
 
     A tokenizer may put a token of its own at the beginning (BOS), which the template of such a model has already.
     """
@@ -41,7 +41,7 @@ def token_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:
 
 
 def check_lengths(tokenizer: Any, prompts: list[str], *, room: int, limit: int, shorter: str) -> int:
-    """Tokens of the longest prompt.
+    """Checks that all prompts fit, and returns the length of the longest one in tokens.
 
     Raises:
         PromptError: it does not fit beside its answer.
