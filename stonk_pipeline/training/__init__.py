@@ -1,1 +1,1 @@
-"""Training stages: GRPO and supervised fine-tuning, on models that `models` loads."""
+"""Trains adapters with GRPO and supervised fine-tuning, whatever the contract."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are believed only when they are whole.
+"""Seals checkpoints with a list of checksums that is written last, and resumes only from those that match it.
 
 transformers writes a checkpoint's files straight into its final directory, so a killed run can leave half of one, and
 a missing optimizer state is silently replaced by a fresh one. Here each checkpoint gets a seal, written last, that
@@ -22,7 +22,7 @@ are removed before it runs again, its checkpoints are not."""
 
 
 def open_state(out: Path) -> Path:
-    """The directory that a running training keeps its logs and its best adapter in, as at its last whole checkpoint."""
+    """Makes the directory of a running training's logs and best adapter, as at its last whole checkpoint."""
     state = out / CHECKPOINTS / STATE
     shutil.rmtree(state, ignore_errors=True)
     checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
@@ -40,12 +40,12 @@ def keep_state(checkpoint: Path) -> None:
 
 
 def publish_state(out: Path) -> None:
-    """Copies logs and best adapter to where a finished stage has them."""
+    """Copies logs and best adapter from a training's working state to the stage's outputs."""
     shutil.copytree(out / CHECKPOINTS / STATE, out, dirs_exist_ok=True)
 
 
 def seal(checkpoint: Path) -> None:
-    """Marks a checkpoint as whole."""
+    """Marks a checkpoint as whole by writing the checksums of its files."""
     files = {
         path.relative_to(checkpoint).as_posix(): file_digest(path)
         for path in sorted(checkpoint.rglob("*"))
@@ -55,7 +55,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint is sealed and its files are as they were then."""
+    """Tells whether a checkpoint is sealed and its files are as they were then."""
     try:
         files = read_table(checkpoint / SEAL, StageError, "")
         return bool(files) and all(file_digest(checkpoint / name) == digest for name, digest in files.items())
@@ -64,18 +64,18 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def last_whole_checkpoint(directory: Path) -> Path | None:
-    """The latest checkpoint that can be continued from."""
+    """Finds the latest checkpoint that a training can resume from."""
     found = [path for path in directory.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
     return next((path for path in sorted(found, key=step_of, reverse=True) if is_whole(path)), None)
 
 
 def step_of(checkpoint: Path) -> int:
-    """The optimizer step at which a checkpoint was written."""
+    """Returns the optimizer step at which a checkpoint was written."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def require_finished(step: int, steps: int) -> None:
-    """Transformers returns normally when a signal stops it; that must not count as a finished stage.
+    """Refuses a training that stopped early: transformers returns normally when a signal stops it.
 
     Raises:
         StageError: the last step was not reached.
@@ -87,7 +87,7 @@ def require_finished(step: int, steps: int) -> None:
 
 
 def restore_adapter(network: Any, checkpoint: Path | None) -> Any:
-    """A trainer callback that loads the trained adapter of a checkpoint that is continued from.
+    """Makes a trainer callback that loads a checkpoint's trained adapter when a training resumes.
 
     Where the checkpoint holds a second adapter, the frozen reference of a KL term, transformers 5.17 loads that one
     alone and leaves the trained one as it was before the interrupted run.
@@ -107,7 +107,7 @@ def restore_adapter(network: Any, checkpoint: Path | None) -> Any:
 
 
 def seal_checkpoints() -> Any:
-    """A trainer callback that seals each checkpoint after it is written."""
+    """Makes a trainer callback that seals each checkpoint after it is written."""
     from transformers import TrainerCallback
 
     class Sealer(TrainerCallback):

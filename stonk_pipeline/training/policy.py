@@ -1,4 +1,4 @@
-"""GRPO on one policy, whatever it is asked and rewarded for.
+"""Trains an adapter with TRL's GRPOTrainer, whatever it is asked and rewarded for, and keeps the best one.
 
 TRL's GRPOTrainer does the training. What is added here: a log of what the policy does (`training_log.csv`), validation
 at each checkpoint (`validation.csv`) with the best adapter kept, and checkpoints that are believed only when they are
@@ -32,7 +32,7 @@ Reward = Callable[..., list[float]]
 
 
 class Reading:
-    """A reward that receives the answers as the contracts read them, and not as the trainer decodes them.
+    """A reward function that receives answers as the contracts read them, not as the trainer decodes them.
 
     The trainer leaves special tokens out (`<think>` is one in some vocabularies) and does not know what the chat
     template begins of an answer. A class and not a closure, so that it can be pickled.
@@ -43,14 +43,14 @@ class Reading:
         self.__name__ = reward.__name__
 
     def __call__(self, completions: Any, completion_ids: list[list[int]], **columns: Any) -> list[float]:
-        """The reward of each answer, by its tokens."""
+        """Decodes each answer from its tokens and returns its reward."""
         texts = [[{"role": "assistant", "content": self.chat.read(ids)}] for ids in completion_ids]
         return self.reward(completions=texts, **columns)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a policy is trained on."""
+    """The questions, rewards and validation that GRPO trains with."""
 
     rows: Sequence[dict[str, Any]]
     """In the order of training: `prompt` is all that the model sees, the other columns are for the rewards."""
@@ -72,7 +72,7 @@ def train(
     out: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Trains an adapter and keeps the one that does best in validation.
+    """Trains an adapter with GRPO and keeps the one that does best in validation.
 
     Args:
         model: settings of the model.

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of the base model on the answers that rejection sampling kept.
+"""Fine-tunes the base model on the answers that rejection sampling kept.
 
 The prompt is worded and templated as everywhere else; the answer follows it word for word, and the loss lies on the
 answer and its end alone. The examples with the latest dates are held out; a held-out loss that keeps growing ends the
@@ -76,7 +76,7 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
 
 
 def diverged(losses: list[float], share: float) -> str:
-    """Why a training should stop: its last two held-out losses are above the best one by a share; else nothing.
+    """Says why a training should stop: its last two held-out losses are above the best one by a share; else nothing.
 
     Args:
         losses: held-out losses in order, nats a token.

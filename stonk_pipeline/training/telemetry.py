@@ -1,4 +1,4 @@
-"""What the policy did at each step, as CSV rows that a person can plot."""
+"""Writes `training_log.csv`: one row a training step, with rewards, entropy and the shape of answers."""
 
 import csv
 import statistics
@@ -41,7 +41,7 @@ class CsvLog:
 
 
 def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dict[str, float]:
-    """`reward_{name}` and `spread_{name}` of each component: its mean, and the mean deviation within a group.
+    """Computes `reward_{name}` and `spread_{name}`: a reward's mean, and its mean deviation within a group.
 
     Args:
         scores: component -> score of each answer, the answers of a group one after the other.
@@ -56,7 +56,7 @@ def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dic
 
 
 class Book(Protocol):
-    """What a log of GRPO takes from the rewards."""
+    """A reward function of weight 0 that collects figures for the training log."""
 
     columns: tuple[str, ...]
     last: dict[str, float]
@@ -69,7 +69,7 @@ class Book(Protocol):
 
 
 def policy_log(path: Path, book: Book, progress: Progress, steps: int) -> Any:
-    """A trainer callback that writes `training_log.csv` and reports progress."""
+    """Makes a trainer callback that writes `training_log.csv` and reports progress."""
     columns = ("step", "reward", "reward_std", *book.columns, *TRAINER_COLUMNS)
 
     def row(step: int, logs: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def log_callback(
     progress: Progress,
     steps: int,
 ) -> Any:
-    """A trainer callback that adds a row for each log entry that has the key `needs`."""
+    """Makes a trainer callback that adds a row for each log entry that has the key `needs`."""
     from transformers import TrainerCallback
 
     class Writer(TrainerCallback):

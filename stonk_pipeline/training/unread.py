@@ -1,4 +1,4 @@
-"""Answers that cannot be read, and a training that has no others: it is stopped at its first steps."""
+"""Counts unreadable answers and stops a GRPO training whose first steps have no others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class Unread:
         self.last = ""
 
     def note(self, completions: Sequence[Sequence[Mapping[str, str]]], answers: Sequence[object]) -> None:
-        """Takes the answers of a step, as text and as they were read."""
+        """Counts the answers of a step, given as text and as they were read."""
         self.answers += len(answers)
         for completion, answer in zip(completions, answers, strict=True):
             if isinstance(answer, Unreadable):
@@ -42,7 +42,7 @@ class _Book(Protocol):
 
 
 def stop_unread(writer: _Log, book: _Book, grpo: PolicyConfig) -> Any:
-    """A trainer callback that ends a training whose first steps hold no readable answer.
+    """Makes a trainer callback that ends a training whose first steps hold no readable answer.
 
     Args:
         writer: the callback before it, whose `log` has a row with `readable_share` for each step.

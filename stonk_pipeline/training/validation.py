@@ -1,4 +1,4 @@
-"""Validation of a policy while it is trained: the adapter that does best on the validation part is kept."""
+"""Validates an adapter during training, at every checkpoint, and keeps the best one."""
 
 import math
 import shutil
@@ -16,7 +16,7 @@ Merit = Callable[[Mapping[str, float]], float]
 
 
 def validator(out: Path, columns: tuple[str, ...], measure: Measure, save: Callable[[Path], None], merit: Merit) -> Any:
-    """A trainer callback that validates before the first step and at each checkpoint, and keeps the best adapter.
+    """Makes a trainer callback that validates at the start and at each checkpoint, and keeps the best adapter.
 
     Args:
         out: receives `validation.csv` and `adapter/`.
