@@ -1,1 +1,1 @@
-"""Records that only grow: logged forecasts and ingested bars."""
+"""Keeps records that only grow: logged forecasts and ingested bars."""

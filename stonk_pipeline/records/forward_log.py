@@ -1,4 +1,4 @@
-"""The forward log: forecasts written down before their outcome exists, so that nobody can polish them afterwards.
+"""Logs forecasts before their outcome exists, chained by digest so that later changes are found.
 
 Each entry holds the digest of the one before it, and its own digest covers all of it. Altering, removing, inserting or
 reordering entries breaks the chain at a place that `verify_chain` names. What a chain alone cannot show: that entries
@@ -27,7 +27,7 @@ GENESIS = "0" * 64
 
 
 class Forecasted(BaseModel):
-    """A forecast, ready to be stamped."""
+    """A forecast that is ready to be stamped and logged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -35,7 +35,7 @@ class Forecasted(BaseModel):
     model: str
     """Id of the registered model, or `adapter:<digest>` or `base:<name>`."""
     adapter_digest: str | None
-    """Of what its adapter computes with (`training.adapters.identity`)."""
+    """Of what its adapter computes with (`models.adapters.identity`)."""
     base_model: str
     data_digest: str
     """Digest of the bars that it was made from."""
@@ -70,7 +70,7 @@ class LogEntry(Forecasted):
 
 
 class Broken(BaseModel):
-    """The first place where the chain does not hold."""
+    """The first place where the chain of digests breaks."""
 
     line: int
     entry: str
@@ -79,7 +79,7 @@ class Broken(BaseModel):
 
 
 def append(directory: Path, forecast: Forecasted, now: datetime | None = None) -> tuple[LogEntry, bool]:
-    """Stamps a forecast and adds it to the log.
+    """Stamps a forecast with the time and adds it to the log.
 
     One forecast of a stock by a model from the same last bar: a second one is not added, for who may draw again until
     he likes it has no record. The first one is returned.
@@ -121,7 +121,7 @@ def append(directory: Path, forecast: Forecasted, now: datetime | None = None) -
 
 
 def read(directory: Path) -> list[LogEntry]:
-    """The entries of a log whose chain holds; none where there is no log.
+    """Reads the entries of a log whose chain holds; none where there is no log.
 
     Raises:
         LogError: names the first entry that is not as it was written.
@@ -181,5 +181,5 @@ def _digest(content: dict[str, Any]) -> str | None:
 
 
 def holds(entries: Sequence[LogEntry], head: str) -> bool:
-    """Whether a digest that was published once is still in the chain."""
+    """Tells whether a digest that was published once is still in the chain."""
     return any(entry.digest.startswith(head) for entry in entries) and len(head) >= 8

@@ -1,4 +1,4 @@
-"""The forward log's length and head, as other journals keep them: each record of an ingest and of a promotion has one.
+"""Notes length and last digest of the forward log for other records, so that a rewritten log is noticed.
 
 Who cuts off the log's end, or writes all of it anew, would have to change those journals as well; `verify` compares.
 """
@@ -14,7 +14,7 @@ from stonk_pipeline.records.forward_log import LOG
 
 
 class LogHead(BaseModel):
-    """What a forward log was at a moment."""
+    """Length and last digest of a forward log at a moment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +27,7 @@ class LogHead(BaseModel):
 
 
 def head_of(forecasts_dir: str | Path, journal_dir: Path) -> LogHead | None:
-    """The length and the head of a forward log now; None where there is no entry, or none that can be read.
+    """Returns length and last digest of a forward log; None where there is no entry, or none that can be read.
 
     Args:
         forecasts_dir: folder of the log.

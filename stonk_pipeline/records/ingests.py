@@ -1,4 +1,4 @@
-"""The record of every ingest: `ingest.jsonl` beside the bars, one line an ingest, never rewritten.
+"""Records every ingest of bars as a line of `ingest.jsonl`, with the digest of each file before and after.
 
 A line names each stock's file by its SHA-256 before and after. A stage's manifest names its inputs by the same digests,
 so that what a model was trained on can be named, and put together again, from the record alone:
@@ -30,7 +30,7 @@ BEGINS = b'{"time":"'
 
 
 class Restatement(BaseModel):
-    """Known bars that came differently."""
+    """Known bars that a source now gives differently."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +50,7 @@ class Restatement(BaseModel):
 
 
 class Change(BaseModel):
-    """What an ingest did to one stock."""
+    """The changes that an ingest made to one stock's bars."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,7 +76,7 @@ class Change(BaseModel):
 
     @property
     def changed(self) -> bool:
-        """Whether the file is another than before."""
+        """Tells whether the file has changed."""
         return self.before != self.after
 
 
@@ -98,17 +98,17 @@ class Ingest(BaseModel):
 
     @property
     def changed(self) -> list[str]:
-        """Symbols whose bars changed."""
+        """Lists symbols whose bars changed."""
         return [change.symbol for change in self.changes if change.changed]
 
     @property
     def failed(self) -> list[str]:
-        """Symbols of which nothing was taken."""
+        """Lists symbols of which nothing was taken."""
         return [change.symbol for change in self.changes if change.failed is not None]
 
 
 def bars_digest(files: dict[str, str]) -> str:
-    """One digest for several files of bars: symbol -> SHA-256."""
+    """Computes one digest for several files of bars, from symbol -> SHA-256."""
     return json_digest(files)
 
 
@@ -132,7 +132,7 @@ def _whole(data_dir: Path) -> bytes:
 
 
 def read(data_dir: Path) -> list[Ingest]:
-    """All ingests, oldest first; a torn last line is left out.
+    """Reads all ingests, oldest first; a torn last line is left out.
 
     Raises:
         DataError: a line is not a record; names it.
@@ -151,7 +151,7 @@ def read(data_dir: Path) -> list[Ingest]:
 
 
 def find(data_dir: Path, digest: str) -> Iterator[tuple[Ingest, Change | None]]:
-    """The ingests that wrote a file with this SHA-256, or a folder with this digest.
+    """Finds the ingests that wrote a file with this SHA-256, or a folder with this digest.
 
     Args:
         data_dir: folder of bars.
@@ -174,7 +174,7 @@ def find(data_dir: Path, digest: str) -> Iterator[tuple[Ingest, Change | None]]:
 
 
 def restore(data_dir: Path, symbol: str, digest: str) -> bytes | None:
-    """A stock's file as it was: kept in `history/`, or the beginning of a later one; None if it cannot be had.
+    """Restores an earlier file of a stock: from `history/`, or as the beginning of a later one; None if it is lost.
 
     New bars are appended, so an earlier file is the beginning of the next one unless history was restated, and then
     it was kept.
@@ -193,7 +193,7 @@ def restore(data_dir: Path, symbol: str, digest: str) -> bytes | None:
 
 
 def describe(data_dir: Path, digest: str | None = None, run_dir: Path | None = None) -> str:
-    """Text of the `data` command: every ingest, or those behind a digest or behind a run.
+    """Words the output of the `data` command: every ingest, or those behind a digest or a run.
 
     Raises:
         DataError: the record has no such digest.
@@ -230,6 +230,6 @@ def _change(change: Change) -> str:
 
 
 def store_files(data_dir: Path) -> dict[str, str]:
-    """Symbol -> SHA-256 of the files of bars that an ingest writes."""
+    """Lists the files of bars that an ingest writes, as symbol -> SHA-256."""
     paths = (path for path in sorted(data_dir.glob("*.csv")) if not path.name.startswith("."))
     return {path.stem: file_digest(path) for path in paths if path.is_file()}
