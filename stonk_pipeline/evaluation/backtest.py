@@ -1,4 +1,4 @@
-"""What trading the forecasts would have brought, after costs, beside holding the same stocks.
+"""Back-tests trading on the forecasts, after costs, beside holding the same stocks.
 
 A plain rule, no optimisation: a forecast decided at a close is traded at the *next* close, in proportion to the
 expected move in volatilities (at most fully long or short), and closed at the horizon. Capital is split evenly over the
@@ -41,7 +41,7 @@ class Trading:
 def trade(
     positions: Floats, truth: Floats, days: Sequence[Sequence[str]], cost: float, a_year: int = A_YEAR[TRADING_DAY]
 ) -> Trading:
-    """Holds each window's position from the first to the last day ahead.
+    """Back-tests holding each window's position from the first to the last day ahead.
 
     Args:
         positions: (N,) between -1 (short) and 1 (long), decided on the day before the first day ahead.
@@ -82,13 +82,13 @@ def trade(
 
 
 def sharpe(returns: Floats) -> float:
-    """Mean over standard deviation, a day; 0 where nothing moves."""
+    """Computes mean over standard deviation of daily returns; 0 where nothing moves."""
     spread = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
     return float(np.mean(returns)) / spread if spread > 0 else 0.0
 
 
 def deflated_sharpe(returns: Floats, trials: int, spread_of_trials: float) -> float:
-    """Probability that the true Sharpe ratio is above what the best of so many unskilled trials would show.
+    """Computes the probability that the true Sharpe ratio beats the best of so many unskilled trials.
 
     Bailey and Lopez de Prado, "The Deflated Sharpe Ratio", 2014, equations 1 and 2; non-normal returns are allowed for.
 
@@ -112,7 +112,7 @@ def deflated_sharpe(returns: Floats, trials: int, spread_of_trials: float) -> fl
 
 
 def positions_of(forecast: Floats, spread: Floats) -> Floats:
-    """(N,) positions: the expected move to the last day in spreads of a random walk, cut at -1 and 1.
+    """Computes (N,) positions: the expected move to the last day in spreads of a random walk, cut at -1 and 1.
 
     Args:
         forecast: (N, H), percent of the last close.

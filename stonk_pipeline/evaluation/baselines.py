@@ -1,4 +1,4 @@
-"""Forecasts that need no language model.
+"""Computes forecasts that need no language model: drift, smoothing, theta, ridge regression, boosted trees.
 
 They see what a model sees, the bars up to the decision date, and the training part; never a target of another part.
 Every baseline is fitted on the training part alone and applied to each window from what was known on its date.
@@ -34,7 +34,7 @@ Histories = Mapping[str, History]
 
 
 def persistence(windows: Sequence[Window], horizon: int) -> Floats:
-    """The last close, repeated: (N, H) on each window's prompt scale."""
+    """Forecasts the last close for every day: (N, H) on each window's prompt scale."""
     last = np.array([window.last for window in windows], dtype=np.float64)
     return np.repeat(last[:, None], horizon, axis=1)
 
@@ -46,7 +46,7 @@ def all_baselines(
     histories: Histories,
     seed: int,
 ) -> dict[str, Floats]:
-    """Every baseline's forecasts but persistence, by name: (N, H) each, on each window's prompt scale.
+    """Computes every baseline but persistence, by name: (N, H) each, on each window's prompt scale.
 
     Args:
         windows: what to forecast from.
@@ -71,7 +71,7 @@ def all_baselines(
 
 
 def daily_drift(windows: Sequence[Window], targets: Sequence[Target]) -> dict[str, float]:
-    """Mean daily log-return of each stock over its training windows, and pooled under `POOLED`.
+    """Computes the mean daily log-return of each stock's training windows, and pooled under `POOLED`.
 
     Each window contributes the mean over its context and target, all of which lie in the training part.
 
@@ -102,7 +102,7 @@ def _until(history: History, day: str) -> Floats:
 
 
 def growth(windows: Sequence[Window], horizon: int, rates: Floats) -> Floats:
-    """The last close, growing by a daily log-return: (N, H) on each window's prompt scale.
+    """Forecasts the last close growing by a daily log-return: (N, H) on each window's prompt scale.
 
     Args:
         windows: what to forecast from.
@@ -115,7 +115,7 @@ def growth(windows: Sequence[Window], horizon: int, rates: Floats) -> Floats:
 
 
 def smoothing(windows: Sequence[Window], horizon: int, histories: Histories, last_day: str) -> Floats:
-    """Simple exponential smoothing of closes, its weight fitted to each stock's training part: (N, H)."""
+    """Forecasts by simple exponential smoothing, its weight fitted to each stock's training part: (N, H)."""
     from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 
     weights = {}
@@ -130,7 +130,7 @@ def smoothing(windows: Sequence[Window], horizon: int, histories: Histories, las
 
 
 def theta(windows: Sequence[Window], horizon: int, histories: Histories, last_day: str) -> Floats:
-    """The theta method (Assimakopoulos and Nikolopoulos 2000), fitted to each stock's training part: (N, H).
+    """Forecasts by the theta method (Assimakopoulos and Nikolopoulos 2000), fitted to each training part: (N, H).
 
     Exponential smoothing with half the slope of the training part's straight line (Hyndman and Billah 2003).
     """
@@ -170,7 +170,7 @@ def _levels(windows: Sequence[Window], histories: Histories, weights: Mapping[st
 
 
 def ridge(windows: Sequence[Window], train: Sequence[Window], targets: Sequence[Target]) -> Floats:
-    """Ridge regression of the coming moves on the window's features, all stocks together: (N, H).
+    """Forecasts by ridge regression of the coming moves on the window's features, all stocks together: (N, H).
 
     The penalty is chosen by leave-one-out within the training part.
     """
@@ -186,7 +186,7 @@ def ridge(windows: Sequence[Window], train: Sequence[Window], targets: Sequence[
 def boosted_trees(
     windows: Sequence[Window], train: Sequence[Window], targets: Sequence[Target], *, seed: int
 ) -> Floats:
-    """Gradient-boosted trees on the same features and moves, one model a day ahead, absolute loss: (N, H)."""
+    """Forecasts by gradient-boosted trees on the same features, one model a day ahead, absolute loss: (N, H)."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     known, asked, moves = features(train), features(windows), _moves(train, targets)
@@ -202,7 +202,7 @@ def boosted_trees(
 
 
 def features(windows: Sequence[Window]) -> Floats:
-    """What a window shows, for regressions, (N, F): closes, indicators and statistics.
+    """Lists a window's features for regressions, (N, F): closes, indicators and statistics.
 
     Prices as their distance from the last close and differences of prices are divided by the volatility, so that
     stocks and scales are alike; what has no unit stays as it is; an undefined correlation is 0.

@@ -1,4 +1,4 @@
-"""Calibrated forecast intervals: the answers' own intervals, moved out or in by what validation windows teach.
+"""Calibrates forecast intervals on the validation windows by split conformal prediction.
 
 Split conformal prediction for quantile forecasts (Romano, Patterson and Candès 2019, "Conformalized quantile
 regression", theorem 1): on n calibration windows measure how far each outcome lies outside its interval (negative:
@@ -20,7 +20,7 @@ from stonk_pipeline.evaluation.metrics import Floats
 
 
 def margins(samples: Floats, truth: Floats, size: Floats, levels: Sequence[float] = LEVELS) -> dict[float, Floats]:
-    """How much wider the intervals have to be, by level and day ahead.
+    """Computes how much wider the intervals have to be, by level and day ahead.
 
     Args:
         samples: (N, S, H) answers to the calibration windows, on any scale.
@@ -44,7 +44,7 @@ def margins(samples: Floats, truth: Floats, size: Floats, levels: Sequence[float
 
 
 def calibrated(samples: Floats, size: Floats, by_level: Mapping[float, Floats]) -> dict[float, Floats]:
-    """The widened intervals: level -> (N, 2, H). Where a margin turns low and high round, both are their middle.
+    """Widens intervals by their margins: level -> (N, 2, H). Where low and high cross, both are their middle.
 
     Args:
         samples: (N, S, H) answers to the windows to be forecast.
@@ -61,5 +61,5 @@ def calibrated(samples: Floats, size: Floats, by_level: Mapping[float, Floats]) 
 
 
 def coverage(ends: Floats, truth: Floats) -> float:
-    """Share of closes within intervals (N, 2, H)."""
+    """Computes the share of closes within intervals (N, 2, H)."""
     return float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())

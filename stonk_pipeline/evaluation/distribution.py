@@ -1,4 +1,4 @@
-"""Scores of forecast distributions: what several answers to one window say together.
+"""Scores forecast distributions (several answers to one window): CRPS, coverage, ranks, correlation.
 
 Samples are (N, S, H): N windows, S answers, H days ahead; truth is (N, H); both in percent of the last close.
 """
@@ -15,7 +15,7 @@ LEVELS = (0.5, 0.8, 0.95)
 
 
 def crps(samples: Floats, truth: Floats) -> Floats:
-    """Continuous ranked probability score of each window, mean over its days, (N,); smaller is better.
+    """Computes the continuous ranked probability score of each window, mean over its days, (N,); smaller is better.
 
     The fair estimator (Ferro 2014), E|X - y| - E|X - X'| / 2 over distinct pairs of answers: its expectation does not
     depend on the number of answers. Of a single answer it is the absolute error.
@@ -31,7 +31,7 @@ def crps(samples: Floats, truth: Floats) -> Floats:
 
 
 def central_interval(samples: Floats, level: float) -> tuple[Floats, Floats]:
-    """Ends of the central interval of the answers, (N, H) each.
+    """Computes the ends of the central interval of the answers, (N, H) each.
 
     They are quantiles of the answers at rank p * (S + 1), as for a new draw from the same distribution; where that lies
     beyond the extreme answers, they are the ends. So of S answers the widest interval covers (S - 1) / (S + 1) at best:
@@ -42,7 +42,7 @@ def central_interval(samples: Floats, level: float) -> tuple[Floats, Floats]:
 
 
 def coverage(samples: Floats, truth: Floats, level: float) -> float:
-    """Share of days whose close lies within the central interval of the answers."""
+    """Computes the share of days whose close lies within the central interval of the answers."""
     low, high = central_interval(samples, level)
     return float(((low <= truth) & (truth <= high)).mean())
 
@@ -53,7 +53,7 @@ def widest(count: int) -> float:
 
 
 def ranks(samples: Floats, truth: Floats) -> NDArray[np.float64]:
-    """Histogram of where the truth falls among the S answers: S + 1 shares, (S + 1,).
+    """Computes the histogram of where the truth falls among the S answers: S + 1 shares, (S + 1,).
 
     The sampled form of the probability integral transform: flat where the answers are as spread as what comes, high at
     both ends where they are too sure, at one end where they lean to one side. A close equal to answers counts to equal
@@ -80,7 +80,7 @@ class Information(NamedTuple):
 def information(
     forecast: Floats, truth: Floats, dates: NDArray[np.int64], *, least: int = 3, least_dates: int = 10
 ) -> Information:
-    """Mean over dates of the correlation, across tickers, of forecast and realised moves to the last day.
+    """Averages over dates the correlation, across tickers, of forecast and realised moves to the last day.
 
     Args:
         forecast, truth: (N, H), percent of the last close.
@@ -104,7 +104,7 @@ def information(
 
 
 def swapped(samples: Floats, volatility: Floats, shift: int) -> Floats:
-    """Each window's answers given to another window, as moves in its volatility: (N, S, H).
+    """Gives each window's answers to another window, as moves in its volatility: (N, S, H).
 
     A model that looks at its input loses what skill it has; one that does not keeps it.
 

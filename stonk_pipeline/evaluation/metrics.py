@@ -1,4 +1,4 @@
-"""Forecast errors and what forecasts look like.
+"""Computes forecast errors, skill, and the shape of forecasts.
 
 All errors are in *percent of the window's last close*, whatever scale the prompt had, so that stocks of any price can
 be averaged. Arrays are (N, H) for N windows and H days ahead, (N, S, H) with S sampled answers a window.
@@ -18,7 +18,7 @@ TINY = 1e-9
 
 
 def percent_scale(windows: Sequence[Window]) -> tuple[Floats, Floats]:
-    """What leads from each window's prompt scale to percent of its last close.
+    """Computes the offset and unit that turn each window's prompt scale into percent of its last close.
 
     A price is `offset + unit * value` and percent is `100 * price / last price`; on the `rebased` scale that changes
     nothing, `standard` and `raw` become comparable across stocks.
@@ -52,32 +52,32 @@ def fill_unreadable(answers: Sequence[Sequence[Forecast | Unreadable]], persiste
 
 
 def median_forecast(samples: Floats) -> Floats:
-    """(N, S, H) -> (N, H): the median of the answers, day by day; the point forecast that minimises the MAE."""
+    """Takes the median of the answers day by day, (N, S, H) -> (N, H): the forecast that minimises the MAE."""
     return np.asarray(np.median(samples, axis=1))
 
 
 def absolute_errors(forecast: Floats, truth: Floats) -> Floats:
-    """|forecast - truth|, (N, H), in the unit of the inputs."""
+    """Computes |forecast - truth|, (N, H), in the unit of the inputs."""
     return np.abs(forecast - truth)
 
 
 def mae(forecast: Floats, truth: Floats) -> Floats:
-    """Mean absolute error of each window over its days, (N,)."""
+    """Computes the mean absolute error of each window over its days, (N,)."""
     return np.asarray(absolute_errors(forecast, truth).mean(axis=-1))
 
 
 def mse(forecast: Floats, truth: Floats) -> Floats:
-    """Mean squared error of each window over its days, (N,)."""
+    """Computes the mean squared error of each window over its days, (N,)."""
     return np.asarray(((forecast - truth) ** 2).mean(axis=-1))
 
 
 def single_mae(samples: Floats, truth: Floats) -> Floats:
-    """Expected MAE of one answer: every one of the S scored alone, then averaged. (N, S, H), (N, H) -> (N,)."""
+    """Computes the expected MAE of a single answer: the mean over the S answers. (N, S, H), (N, H) -> (N,)."""
     return np.asarray(np.abs(samples - truth[:, None, :]).mean(axis=(1, 2)))
 
 
 def skill(loss: Floats, reference: Floats) -> Floats:
-    """1 - mean loss / mean loss of the reference (Murphy 1988), over axis 0: 0 is as good as the reference, 1 perfect.
+    """Computes 1 - mean loss / mean loss of the reference (Murphy 1988) over axis 0: 0 as good as it, 1 perfect.
 
     A ratio of means, not a mean of ratios: a window in which hardly anything moved has a reference near 0, and its
     ratio would drown all others. Sums by date do as well as single windows. A reference without any error (nothing
@@ -95,7 +95,7 @@ def skill(loss: Floats, reference: Floats) -> Floats:
 
 
 def direction_accuracy(forecast: Floats, truth: Floats, last: float = 100.0) -> float:
-    """Share of windows whose last day lies on the forecast side of the last close.
+    """Computes the share of windows whose last day lies on the forecast side of the last close.
 
     No move, in forecast or truth, counts one half, as a coin would; so persistence has 0.5.
     """
@@ -104,12 +104,12 @@ def direction_accuracy(forecast: Floats, truth: Floats, last: float = 100.0) -> 
 
 
 def up_share(forecast: Floats, last: float = 100.0) -> float:
-    """Share of forecasts that end above the last close, no move counting one half; what "always up" would score."""
+    """Computes the share of forecasts that end above the last close, no move counting one half."""
     return float(0.5 + 0.5 * np.sign(forecast[..., -1] - last).mean())
 
 
 def straight_lines(values: Floats, decimals: int) -> Bools:
-    """Which forecasts (..., H) are straight lines, as far as their decimals can tell.
+    """Tells which forecasts (..., H) are straight lines, as far as their decimals can tell.
 
     A line rounded to a step of 10**-decimals has second differences of at most one step (its first differences take
     two neighbouring values), so one step is allowed. Fewer than three days cannot tell: none counts.
@@ -121,7 +121,7 @@ def straight_lines(values: Floats, decimals: int) -> Bools:
 
 
 def identical_share(samples: Floats, readable: Bools) -> float:
-    """Share of readable answers that are the most common one, as moves from the last close: 1 is a constant policy.
+    """Computes the share of readable answers that are the most common one, as moves from the last close.
 
     Args:
         samples: (N, S, H), percent of the last close.

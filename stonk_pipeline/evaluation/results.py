@@ -15,7 +15,7 @@ COMPARISON, VERDICT = "comparison.json", "verdict.json"
 
 
 class Result(BaseModel):
-    """Base: frozen, unknown names refused."""
+    """Base class of results: frozen, unknown names refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

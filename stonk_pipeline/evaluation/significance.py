@@ -1,4 +1,4 @@
-"""Is it luck? Intervals and tests that know that windows of one date, and windows that overlap, are not independent.
+"""Computes confidence intervals and p-values that allow for windows which overlap or share a date.
 
 Stocks move together, so the windows of one decision date are one observation: their losses are summed before anything
 is resampled. Targets of neighbouring dates share days, so dates are resampled in blocks, three horizons long.
@@ -42,7 +42,7 @@ class Clusters(NamedTuple):
         return len(self.dates) / self.block
 
     def sums(self, losses: Floats) -> Floats:
-        """(N, ...) -> (T, ...): sums over the windows of each date."""
+        """Sums over the windows of each date: (N, ...) -> (T, ...)."""
         out = np.zeros((len(self.dates), *losses.shape[1:]))
         np.add.at(out, self.places, losses)
         return out
@@ -64,7 +64,7 @@ def cluster(dates: Sequence[str], ends: Sequence[str]) -> Clusters:
 
 
 def target_span(dates: Sequence[str], ends: Sequence[str]) -> int:
-    """How many consecutive decision dates have targets that share days: a horizon, counted in decision dates.
+    """Counts the consecutive decision dates whose targets share days: a horizon in decision dates.
 
     Targets overlap when the later decision date lies before the earlier target's end, so the longest run of decision
     dates from one date up to its target's end is what counts. With a window on every trading day that is
@@ -82,7 +82,7 @@ def target_span(dates: Sequence[str], ends: Sequence[str]) -> int:
 def skill_intervals(
     losses: Floats, reference: Floats, *, span: int, resamples: int, confidence: float, seed: int
 ) -> tuple[Floats, Floats]:
-    """Circular block bootstrap of skills, all columns on the same resampled dates.
+    """Computes intervals of skills by a circular block bootstrap, all columns on the same resampled dates.
 
     Blocks are SPANS * span dates long. The percentile interval (Politis and Romano 1992, through `arch`) is widened
     around the estimate (`widening`): as it stands, it is narrower than it says.
@@ -110,7 +110,7 @@ def skill_intervals(
 
 
 def widening(blocks: float, span: int, confidence: float) -> float:
-    """What an interval from so many blocks of SPANS * span dates is to be stretched by.
+    """Computes by what factor to stretch an interval from so many blocks of SPANS * span dates.
 
     Two factors: Student's t over the normal quantile at blocks - 1 degrees of freedom, for the blocks are few; and what
     blocks leave out at their edges. A bootstrap of blocks of b dates weighs the covariance of lag k by 1 - k / b.
@@ -138,7 +138,7 @@ class DieboldMariano(NamedTuple):
 
 
 def diebold_mariano(first: Floats, second: Floats, steps: int) -> DieboldMariano:
-    """Test of equal accuracy (Diebold and Mariano 1995) of two series of losses by date.
+    """Tests for equal accuracy (Diebold and Mariano 1995) of two series of losses by date.
 
     Long-run variance with the Bartlett kernel, whose estimate cannot be negative; small-sample factor and Student's t
     by Harvey, Leybourne and Newbold (1997).
@@ -167,7 +167,7 @@ def diebold_mariano(first: Floats, second: Floats, steps: int) -> DieboldMariano
 
 
 def confidence_set(losses: Floats, *, block: int, resamples: int, seed: int) -> Floats:
-    """p-values of the Model Confidence Set (Hansen, Lunde and Nason 2011, through `arch`), (K,).
+    """Computes p-values of the Model Confidence Set (Hansen, Lunde and Nason 2011, through `arch`), (K,).
 
     The forecasters whose p-value is at least 5 % hold the best one with a confidence of 95 %.
 
