@@ -83,7 +83,7 @@ class Case:
         closes = np.column_stack([frame[CLOSE].to_numpy() for frame in frames])
         best = np.stack([best_possible(frame, market, horizon) for frame in frames], axis=1)
         dates = frames[0][DATE].dt.strftime("%Y-%m-%d").to_numpy()
-        # One window from each of as many pieces of (date, ticker), as `dataset.spread` takes them.
+        # One window from each of as many pieces of (date, ticker), as `reading.spread` takes them.
         windows = round(WINDOWS * count)
         edges = np.arange(windows + 1) * (count * TICKERS) // windows
         picks = rng.integers(edges[:-1], edges[1:])

@@ -95,7 +95,7 @@ def generate_news(
     """Generates the headlines of every ticker; the same settings always give the same ones.
 
     Args:
-        frames: bars, as `market.generate` made them.
+        frames: bars, as `market.bars.generate` made them.
         market: the settings that made them.
         config: how many, and how many of them tell something.
         clock: the market's clock.
