@@ -1,1 +1,1 @@
-"""Bars to windows: read, validate, add indicators, cut, split, write."""
+"""Turns files of daily bars into windows: reads, checks, adds indicators, cuts, splits by date and writes them."""

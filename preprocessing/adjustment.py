@@ -1,4 +1,4 @@
-"""Adj Close: the bars scaled by it, and the wrong ones among its values found.
+"""Scales bars by their adjusted close (Adj Close) and refuses adjusted closes that must be wrong.
 
 The factor Adj Close / Close changes when a stock pays a dividend or splits, and stays changed: the close before and all
 earlier ones have the new factor to the day. So a factor that leaves and comes back, or that changes much on a day on
@@ -29,7 +29,7 @@ REMEDY = "correct it, or set data.adjust to false to have the closes as they are
 
 
 def adjust(table: Table) -> Table:
-    """Open, high, low and close scaled by Adj Close / Close.
+    """Scales open, high, low and close by Adj Close / Close.
 
     Args:
         table: sorted bars as numbers above zero, with an Adj Close.

@@ -1,4 +1,4 @@
-"""What may be wrong with bars, and what is done about it. Nothing is repaired without a report.
+"""Checks bars and repairs or refuses them, by the table below. Nothing is repaired without a report.
 
 | found | done |
 | --- | --- |

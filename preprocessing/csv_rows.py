@@ -1,4 +1,4 @@
-"""The rows of a text of bars: one a line, with no more values than the header has columns."""
+"""Reads the rows of a CSV text of bars, one a line, with no more values than the header has columns."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ REMEDY = "repair or delete that line"
 
 
 def read_csv(path: Path, content: bytes, separator: str, width: int, lines: int) -> pd.DataFrame:
-    """The columns as text, 0 to `width` - 1.
+    """Reads the columns as text, numbered 0 to `width` - 1.
 
     Args:
         path: the file, for messages.

@@ -1,4 +1,4 @@
-"""The preprocessing stage: files of bars in, the dataset of windows out."""
+"""Runs the preprocessing stage: files of bars in, the dataset of windows out."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ BEST_POSSIBLE = "best_possible.csv"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One stock, ready to be written."""
+    """One stock's windows and bars, ready to be written."""
 
     bars: Bars
     scale: Scale | None
@@ -35,7 +35,7 @@ class Prepared:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Windows in each part."""
+        """Counts the windows in each part."""
         return {name: len(range(*piece.indices(len(self.windows)))) for name, piece in self.parts.items()}
 
 
@@ -99,7 +99,7 @@ def _write_all(
 
 
 def load_bars(data: DataConfig, inputs: Mapping[str, Path]) -> tuple[list[Bars], dict[str, str]]:
-    """All bars, by symbol: read from files, or generated.
+    """Loads all bars, by symbol: read from files, or generated.
 
     Of `all` stocks of a folder, one whose file cannot be used is left out; one that was asked for by name ends the run.
 
@@ -136,7 +136,7 @@ def _generated(data: DataConfig) -> list[Bars]:
 
 
 def prepare(bars: Bars, dates: SplitDates, data: DataConfig) -> Prepared:
-    """Windows of one stock and the parts they belong to.
+    """Cuts the windows of one stock and assigns them to the parts of the split.
 
     Raises:
         DataError: the stock gives no window; says why.
@@ -195,7 +195,7 @@ def write_best_possible(prepared: list[Prepared], data: DataConfig, path: Path) 
 def describe(
     prepared: list[Prepared], left_out: dict[str, str], dates: SplitDates, data: DataConfig, period: str, out: Path
 ) -> dict[str, Any]:
-    """Content of `dataset.json`."""
+    """Builds the content of `dataset.json`."""
     stocks = {}
     for stock in prepared:
         bars = stock.bars

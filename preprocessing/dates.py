@@ -1,4 +1,4 @@
-"""The text of cells as dates: the form of a column is found, or refused where day and month may be either."""
+"""Parses dates: finds the form of a column, and refuses it where day and month could be either."""
 
 import re
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ SERIAL_START = np.datetime64("1899-12-30")
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Dates as they are written, with their clocks and zones."""
+    """Dates as they are written, with their times of day and zones."""
 
     local: np.ndarray
     """(T,) datetime64[s], as the clock shows it; NaT where there is none."""
@@ -54,7 +54,7 @@ class Stamps:
 
 
 def read_stamps(table: Table, data: DataConfig) -> tuple[Stamps, list[str]]:
-    """The dates of a file.
+    """Parses the dates of a file.
 
     Args:
         table: a file's content.
@@ -92,7 +92,7 @@ def read_stamps(table: Table, data: DataConfig) -> tuple[Stamps, list[str]]:
 
 
 def tell_times(stamps: Stamps, days: np.ndarray, zone: str | None, repairs: list[Repair]) -> None:
-    """Notes what of the stamps is no part of the day: that of midnight alone changes nothing.
+    """Reports times of day and zones in the dates; midnight alone changes nothing.
 
     Args:
         stamps: as they are written.

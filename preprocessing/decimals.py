@@ -1,4 +1,4 @@
-"""What the decimal sign of a file is: point or comma, found from the numbers that can be read in one way only."""
+"""Finds out whether a file's decimal sign is the point or the comma, from numbers that leave no choice."""
 
 import re
 from collections.abc import Mapping
@@ -36,17 +36,17 @@ COMMA, ONE_COMMA, GROUPED_BY_POINTS = _mirrored(POINT), _mirrored(ONE_POINT), _m
 
 
 def matches(text: pd.Series, pattern: str) -> np.ndarray:
-    """(T,) bool: which texts, as a whole, have this form."""
+    """Tells which texts, as a whole, have this form: (T,) bool."""
     return text.str.fullmatch(pattern).fillna(False).to_numpy(dtype=bool)
 
 
 def mantissa(text: pd.Series) -> pd.Series:
-    """Numbers without the unit that `values` puts behind a volume."""
+    """Strips the mark of a unit that `values` puts behind a volume such as 1.2M."""
     return text.str.replace(r"\x00.*", "", regex=True)
 
 
 def may_group(table: Table, columns: Mapping[str, np.ndarray], data: DataConfig) -> bool:
-    """Whether a point with three digits behind may stand between thousands, as `28.097` for 28,097 does in German.
+    """Tells whether a point before three digits may separate thousands, as `28.097` for 28,097 does in German.
 
     A file must show it in another way than by those numbers: by semicolons between its columns, by dates such as
     `04.01.2021`, or by prices below 1,000 without a point among prices that all have three digits behind one. English
@@ -81,7 +81,7 @@ def may_group(table: Table, columns: Mapping[str, np.ndarray], data: DataConfig)
 
 
 def decimal_comma(table: Table, texts: Mapping[str, pd.Series], data: DataConfig, grouping: bool) -> bool:
-    """Whether the file's decimal sign is a comma.
+    """Tells whether the file's decimal sign is a comma.
 
     The numbers that can be read in one way only decide, by majority; the others are refused later, row by row.
 

@@ -1,4 +1,4 @@
-"""The dialect of a text of bars: its separator, its header, and where its rows begin."""
+"""Finds the dialect of a CSV text of bars: its separator, its header, and where its rows begin."""
 
 import csv
 import re
@@ -19,7 +19,7 @@ NUMBER = r"-?[0-9]+(\.[0-9]+)?"
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a text is cut into columns."""
+    """The separator, column names and first row of a CSV text."""
 
     separator: str
     header: tuple[str, ...]

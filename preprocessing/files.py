@@ -1,4 +1,4 @@
-"""Files of bars by their names, and their text: unpacked and decoded, never more of it than a set size."""
+"""Finds files of bars by name and reads their text, unpacked and decoded, up to a size limit."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", 
 
 
 def bars_stem(path: Path) -> str | None:
-    """What a file of bars is named after: `AAPL` for `AAPL.csv`, `AAPL.txt.gz` `AAPL.zip`; None: it is none."""
+    """Returns what a file of bars is named after: `AAPL` for `AAPL.csv` or `AAPL.txt.gz`; None if it is none."""
     name, packed = path.name, False
     if name.startswith("."):
         return None
@@ -30,12 +30,12 @@ def bars_stem(path: Path) -> str | None:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether the name says so."""
+    """Tells whether a file's name is that of a Parquet file."""
     return path.suffix.lower() == PARQUET
 
 
 def read_text(path: Path) -> tuple[bytes, str | None]:
-    """A file's text in UTF-8 with line feeds at the ends of its lines.
+    """Reads a file as UTF-8 text with line feeds at the ends of its lines.
 
     Returns:
         (text, the encoding's name if it is another than UTF-8)
@@ -61,7 +61,7 @@ def read_text(path: Path) -> tuple[bytes, str | None]:
 
 
 def first_lines(path: Path, size: int = 65_536) -> str:
-    """The beginning of a file's text; empty where there is none to be read. For a look at the header alone."""
+    """Reads the beginning of a file's text, for its header; empty where there is none to be read."""
     try:
         content = unpack(path, size, TEXT)[:size]
     except DataError:

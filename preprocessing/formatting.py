@@ -1,4 +1,4 @@
-"""Windows to the lines of CSV files, and bars too: every number is turned into text once."""
+"""Formats windows and bars as lines of CSV files, each number once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ def significant(values: np.ndarray, digits: int = DIGITS) -> np.ndarray:
 
 
 def sequences(values: np.ndarray) -> pa.Array:
-    """(N, L) numbers -> N texts such as `[99.5, 100]` (JSON)."""
+    """Formats (N, L) numbers as N texts such as `[99.5, 100]` (JSON)."""
     count, length = values.shape
     texts = pc.cast(pa.array(significant(values).ravel()), pa.string())
     offsets = pa.array(np.arange(0, count * length + 1, length, dtype=np.int32))
@@ -39,7 +39,7 @@ def sequences(values: np.ndarray) -> pa.Array:
 
 
 def csv_lines(columns: Mapping[str, object]) -> tuple[bytes, list[bytes]]:
-    """A table as CSV: (header line, one line a row, each with its line feed). NaN becomes an empty cell."""
+    """Formats a table as CSV: (header line, one line a row, each with its line feed). NaN becomes an empty cell."""
     table = pa.table({name: _array(values) for name, values in columns.items()})
     sink = pa.BufferOutputStream()
     pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=False))
@@ -51,7 +51,7 @@ def _array(values: object) -> pa.Array:
 
 
 def x_columns(stock: str, windows: Windows) -> dict[str, object]:
-    """`schema.X_COLUMNS` of all windows."""
+    """Builds `schema.X_COLUMNS` of all windows."""
     features = {n: v if n in EXACT else significant(v) for n, v in windows.features.items()}
     columns = features | {
         "stock": pa.repeat(stock, len(windows)),
@@ -63,7 +63,7 @@ def x_columns(stock: str, windows: Windows) -> dict[str, object]:
 
 
 def y_columns(stock: str, windows: Windows) -> dict[str, object]:
-    """`schema.Y_COLUMNS` of all windows."""
+    """Builds `schema.Y_COLUMNS` of all windows."""
     columns = {
         "stock": pa.repeat(stock, len(windows)),
         "date": windows.date,
@@ -75,7 +75,7 @@ def y_columns(stock: str, windows: Windows) -> dict[str, object]:
 
 
 def bar_columns(frame: pd.DataFrame) -> dict[str, object]:
-    """`schema.BAR_COLUMNS` of a frame of bars."""
+    """Builds `schema.BAR_COLUMNS` of a frame of bars."""
     days = frame[DATE].to_numpy().astype("datetime64[D]")
     return {DATE: days} | {name: significant(frame[name].to_numpy(), 10) for name in BAR_COLUMNS[1:]}
 

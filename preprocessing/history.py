@@ -1,4 +1,4 @@
-"""How many bars are needed, and what to do where there are too few, or too few that move."""
+"""Computes how many bars the settings need, and explains what to do where there are too few."""
 
 from collections.abc import Mapping, Sequence
 
@@ -60,7 +60,7 @@ def _remedy(market: Sequence[Bars], dates: SplitDates, data: DataConfig) -> str:
 
 
 def standing_still(bars: Bars, data: DataConfig) -> str | None:
-    """In words, on how many days a stock's closes have not moved for so long that no indicator is defined; or None."""
+    """Says on how many days closes stood still for so long that no indicator is defined; None if on none."""
     still = still_bars(bars.frame, data)
     if not still.any():
         return None
@@ -72,7 +72,7 @@ def standing_still(bars: Bars, data: DataConfig) -> str | None:
 
 
 def days_needed(data: DataConfig) -> int:
-    """Fewest bars of a single stock that give each part of the split a window, when it is split by shares."""
+    """Computes the fewest bars of a stock that give each part of the split a window."""
     train = first_row(data) + data.window + data.horizon
     # Windows start every `stride` bars, so the first one of a part may start that much later.
     later = data.window + data.horizon + data.stride - 1
@@ -87,7 +87,7 @@ def days_needed(data: DataConfig) -> int:
 
 
 def first_row(data: DataConfig) -> int:
-    """Bars before the first window: the warm-up, or more where a period is longer."""
+    """Counts the bars before the first window: the warm-up, or more where a period is longer."""
     return max(data.warm_up, max(_look_backs(data).values()) - data.window + 1)
 
 

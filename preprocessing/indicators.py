@@ -1,4 +1,4 @@
-"""Technical indicators of daily bars, each known at the close of its bar.
+"""Computes technical indicators of daily bars, each known at the close of its bar.
 
 The `ta` library computes them, except two that it computes in Python loops: CCI and ADX are the same formulas,
 vectorised (`tests/unit/test_preprocessing_indicators.py` holds them to `ta` within 1e-9).
@@ -21,7 +21,7 @@ CCI_CONSTANT = 0.015
 
 
 def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFrame:
-    """Bars with their indicators.
+    """Adds the indicators to bars.
 
     Args:
         frame: clean bars (`schema.BAR_COLUMNS`), oldest first, T rows.
@@ -63,12 +63,12 @@ def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFra
 
 
 def first_defined(periods: IndicatorPeriods) -> int:
-    """Row, counted from 0, from which on all indicators are defined."""
+    """Returns the row, counted from 0, from which on all indicators are defined."""
     return max(defined_from(periods).values())
 
 
 def defined_from(periods: IndicatorPeriods) -> dict[str, int]:
-    """Period -> row, counted from 0, from which on its indicator is defined."""
+    """Maps each period to the row, counted from 0, from which on its indicator is defined."""
     averages = ("sma", "ema", "rsi", "macd_slow", "willr", "cci", "bbands")
     rows = {name: getattr(periods, name) - 1 for name in averages}
     stochastic = periods.stoch + periods.stoch_smooth - 2
@@ -77,7 +77,7 @@ def defined_from(periods: IndicatorPeriods) -> dict[str, int]:
 
 
 def cci(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.ndarray:
-    """Commodity channel index, as `ta.trend.CCIIndicator` has it.
+    """Computes the commodity channel index, as `ta.trend.CCIIndicator` does.
 
     (typical - mean) / (0.015 * mean absolute deviation), both over the last `period` typical prices (H + L + C) / 3
     (Lambert, 1980).
@@ -100,7 +100,7 @@ def cci(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.nd
 
 
 def adx(high: pd.Series, low: pd.Series, close: pd.Series, period: int) -> np.ndarray:
-    """Average directional index, as `ta.trend.ADXIndicator` has it after its warm-up.
+    """Computes the average directional index, as `ta.trend.ADXIndicator` does after its warm-up.
 
     Wilder, New Concepts in Technical Trading Systems (1978): directional movement and true range are summed with
     Wilder's smoothing, and so is the directional index that follows from them.

@@ -1,4 +1,4 @@
-"""The window that ends at a stock's last bar: it has no target yet, so a forecast can be made from it."""
+"""Cuts the window that ends at a stock's last bar, to forecast the days that have not come yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from stonk_pipeline.schema import DATE, INDICATORS, STATISTICS, Window
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """A stock as it stands at its last bar."""
+    """A stock's last window, and the bars behind it."""
 
     window: Window
     bars: pd.DataFrame
@@ -30,7 +30,7 @@ class Latest:
 def latest_windows(
     data: DataConfig, scales: Mapping[str, Mapping[str, float] | None]
 ) -> tuple[list[Latest], dict[str, str]]:
-    """The last window of every stock that `data` names.
+    """Cuts the last window of every stock that `data` names.
 
     Args:
         data: which bars; with the settings that the model was trained with.
@@ -56,7 +56,7 @@ def latest_windows(
 
 
 def last_window(stock: str, bars: pd.DataFrame, data: DataConfig, scale: Scale | None) -> Window:
-    """The window at the last bar, the very one that the dataset would hold if its target were known.
+    """Cuts the window at the last bar, the very one that the dataset would hold if its target were known.
 
     Args:
         stock: the symbol.

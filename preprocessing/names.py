@@ -1,4 +1,4 @@
-"""What columns of bars are called in the files that people have, and which of them is which."""
+"""Recognises the columns of bars by the many names that data vendors give them."""
 
 import re
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ ORDINARY = {DATE: NAMES[DATE][:3], ADJUSTED: (ADJUSTED,), TICKER: NAMES[TICKER]}
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The columns of a file by what they are."""
+    """The meaning of each column of a file, and the names they were found under."""
 
     names: tuple[str, ...]
     """What each column is; its plain name where it is nothing that is known."""
@@ -47,19 +47,19 @@ class Named:
 
 
 def plain(name: object) -> str:
-    """A name without case, spaces, marks, and without the number that Alpha Vantage puts before it (`5. volume`)."""
+    """Strips a name of case, spaces, marks, and the number that Alpha Vantage puts before it (`5. volume`)."""
     text = re.sub(r"^\s*\d+[a-z]?\.\s+", "", str(name).strip().lower())
     return re.sub(r"[\s_.*<>/$()\"'\ufeff-]+", "", text)
 
 
 def is_bars(header: Sequence[object]) -> bool:
-    """Whether these may be the names of the columns of bars."""
+    """Tells whether these may be the names of the columns of bars."""
     names = {plain(name) for name in header}
     return bool(names & set(NAMES[DATE])) and bool(names & set(NAMES[CLOSE]))
 
 
 def name_columns(header: Sequence[object]) -> Named:
-    """Which column is what.
+    """Finds out which column is what.
 
     A name that comes later in `NAMES` counts only where no earlier one is there: `Price` is the close of a file without
     a `Close`, and `timestamp` the date of a file without a `Date`.

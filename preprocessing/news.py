@@ -1,4 +1,4 @@
-"""News of stocks: a file read and cleaned, and what of it was known at a decision.
+"""Reads news of stocks, cleans them, and selects what was published before a decision.
 
 A decision is made at the session's close of its date, on the market's clock. Headlines published strictly before that
 moment are known, later ones are not, and no step here lets a later line change what an earlier decision sees.
@@ -25,7 +25,7 @@ Time = datetime.datetime
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Headlines of each ticker, oldest first, and what was left out."""
+    """Headlines of each ticker, oldest first, and counts of those that were left out."""
 
     headlines: dict[str, tuple[Headline, ...]]
     read: int = 0
@@ -41,7 +41,7 @@ class News:
 
 
 def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: NewsConfig) -> News:
-    """Reads news and cleans them.
+    """Reads and cleans files of news.
 
     Args:
         path: a JSONL file of `timestamp` (ISO with a zone), `ticker` and `headline`, a folder of them, or such files.
@@ -87,7 +87,7 @@ def read_news(path: Path | Sequence[Path], tickers: Collection[str], config: New
 
 
 def news_files(path: Path) -> list[Path]:
-    """The JSONL files of a folder, or the one file.
+    """Lists the JSONL files of a folder, or the one file.
 
     Raises:
         DataError: there is none.
@@ -104,14 +104,14 @@ def news_files(path: Path) -> list[Path]:
 
 
 def close_of(date: str, config: NewsConfig) -> Time:
-    """The moment of decision (UTC): the session's close of a date on the market's clock."""
+    """Returns the moment of decision (UTC): the session's close of a date on the market's clock."""
     clock = datetime.time.fromisoformat(config.early_closes.get(date, config.session_close))
     local = Time.combine(datetime.date.fromisoformat(date), clock, ZoneInfo(config.zone))
     return local.astimezone(datetime.UTC)
 
 
 def known(news: News, ticker: str, date: str, config: NewsConfig) -> tuple[Headline, ...]:
-    """Headlines of a ticker that were published before the close of a date, oldest first.
+    """Selects a ticker's headlines that were published before the close of a date, oldest first.
 
     At most `per_decision` of them, the newest, none older than `lookback_days`; each with its age in hours.
     """

@@ -1,4 +1,4 @@
-"""Files of daily bars: which there are, and each read, checked and cleaned."""
+"""Finds, reads, checks and cleans files of daily bars (open, high, low, close, volume)."""
 
 import difflib
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Bars:
 
 
 def clean_symbol(symbol: str) -> str:
-    """The symbol in upper case.
+    """Checks a symbol and returns it in upper case.
 
     Raises:
         DataError: it is none, so it may not become part of a file's name.
@@ -49,7 +49,7 @@ def clean_symbol(symbol: str) -> str:
 
 
 def unknown_symbol(symbol: str, known: Iterable[str], place: str) -> DataError:
-    """The error for a symbol that is not there, with those that look like it."""
+    """Builds the error for a symbol that is not there, with those that look like it."""
     names = sorted(known)
     close = difflib.get_close_matches(symbol, names, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(close)}?" if close else f"it has {', '.join(names[:8])}{' …' * (len(names) > 8)}"
@@ -57,7 +57,7 @@ def unknown_symbol(symbol: str, known: Iterable[str], place: str) -> DataError:
 
 
 def find_files(data: DataConfig) -> dict[str, Path]:
-    """Files of the wanted stocks.
+    """Finds the files of the wanted stocks.
 
     Returns:
         Symbol -> file, in alphabetical order; empty for the embedded market.
@@ -84,7 +84,7 @@ def find_files(data: DataConfig) -> dict[str, Path]:
 
 
 def unnamed_files(data: DataConfig) -> dict[str, str]:
-    """Files of a folder of which `all` stocks are wanted that are left out, as they are named after no symbol.
+    """Lists the files that are left out when `all` stocks are wanted, because no symbol names them.
 
     Returns:
         Name of the file, or a ticker in a file of several -> why.
@@ -157,7 +157,7 @@ def _in_folder(folder: Path, wanted: list[str] | None) -> dict[str, Path]:
 
 
 def every_name(folder: Path) -> list[str]:
-    """What the stocks of a folder are called there, symbols or not: who asks for each hears what is none."""
+    """Lists the names of all stocks in a folder, valid symbols or not."""
     inside = _inside(folder, None)
     return sorted({name for path, symbols, odd in inside for name in symbols + odd or [str(bars_stem(path)).upper()]})
 

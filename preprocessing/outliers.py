@@ -1,4 +1,4 @@
-"""Single prices far from all others: one high 100 times too high spoils every indicator that looks at the range.
+"""Finds single prices far from all others, such as a high that is 100 times too high, and refuses or repairs them.
 
 A price is compared with the other prices of its own bar and with the close before, so with nothing that comes later:
 what is done about a bar does not change when the next one arrives.

@@ -1,4 +1,4 @@
-"""Parquet files of bars: their columns, an index among them, never more than a set size."""
+"""Reads Parquet files of bars, an index among their columns, up to a size limit."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def read_parquet(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None, p
 
 
 def parquet_names(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Names and tickers of the columns, without reading them; nothing of a file that cannot be read."""
+    """Reads names and tickers of the columns without the columns; nothing of a file that cannot be read."""
     try:
         schema = pq.read_schema(path)
         header, tickers = _levels(schema.empty_table().to_pandas())

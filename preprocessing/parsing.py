@@ -1,4 +1,4 @@
-"""A file of bars to a table with known column names, values as they stand in the file."""
+"""Reads a file of bars, CSV or Parquet, into a table with known column names and unparsed values."""
 
 import csv
 import time
@@ -29,7 +29,7 @@ NO_TIMES = ("", "0", "00", "0000", "000000", "00:00", "00:00:00", "0:00", "nan",
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A file as it is, before it is known what its columns are."""
+    """A file's cells, before it is known what its columns are."""
 
     header: tuple[str, ...]
     tickers: tuple[str, ...] | None
@@ -97,13 +97,13 @@ def read_table(path: Path, stock: str, data: DataConfig) -> Table:
 
 
 def looks_like_bars(path: Path) -> bool:
-    """Whether a file's header names a date and a close; a look at its beginning alone."""
+    """Tells whether a file's header names a date and a close, from its beginning alone."""
     header, _, headerless = _look(path)
     return headerless or is_bars(header)
 
 
 def file_tickers(path: Path) -> list[str]:
-    """The tickers that a file names, in a column or above its columns; empty if it names none."""
+    """Lists the tickers that a file names, in a column or above its columns; empty if it names none."""
     header, tickers, _ = _look(path)
     if tickers:
         return sorted({ticker.strip().upper() for ticker in tickers if ticker.strip()})

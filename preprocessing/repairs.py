@@ -1,4 +1,4 @@
-"""How repairs and refusals are told: one sentence with the number of rows, the first days and what was done."""
+"""Words repairs and refusals: one sentence with the number of rows, the first days and what was done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Something that was changed in the bars, or that a person should know of them."""
+    """A change that was made to the bars, or a fact about them that the user should know."""
 
     kind: str
     rows: int
@@ -27,19 +27,19 @@ class Repair:
 
 
 def refuse(table: Table, bad: np.ndarray, what: str, remedy: str) -> None:
-    """Raises for the first bad row, and says how many there are."""
+    """Raises an error for the first bad row and says how many there are."""
     rows = table.rows[bad].tolist()
     more = f" (and {len(rows) - 1} more: {table.unit} {listed(rows[1:])})" if len(rows) > 1 else ""
     raise DataError(f"{table.place(rows[0])}: {what}{more}; {remedy}")
 
 
 def listed(values: Sequence[object]) -> str:
-    """The first values, for a message."""
+    """Lists the first values, for a message."""
     return ", ".join(str(value) for value in values[:SHOWN]) + (", …" if len(values) > SHOWN else "")
 
 
 def shown(texts: Sequence[str]) -> str:
-    """Texts of a file for a message: not endless, and without characters that steer a terminal."""
+    """Shortens texts of a file for a message and removes characters that steer a terminal."""
     return ", ".join(repr(text.strip())[1:-1] for text in texts[:20])[:200]
 
 

@@ -1,4 +1,4 @@
-"""How far apart bars are: days, weeks, months, or no spacing at all.
+"""Finds out how far apart bars are (days, weeks, months, irregular) and refuses those that are not wanted.
 
 One long step says little: stocks rest on holidays, and some are hardly traded. So the spacing is what most steps are,
 and a stretch of steps of another kind, as in a history that begins with weekly bars, is found by looking at each run of
@@ -48,7 +48,7 @@ ONE_A_DAY = (
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """What the steps between bars are."""
+    """The spacing of bars, as a kind and in words."""
 
     kind: str
     """A key of `KINDS`, `mixed` or `irregular`."""
@@ -57,7 +57,7 @@ class Spacing:
 
 
 def find_spacing(days: np.ndarray) -> Spacing | None:
-    """The spacing of bars.
+    """Finds the spacing of bars.
 
     Args:
         days: (T,) datetime64[D], rising, each once.
@@ -119,7 +119,7 @@ def check_spacing(path: Path, days: np.ndarray, wanted: str) -> None:
 
 
 def refuse_several_a_day(path: Path, days: np.ndarray) -> None:
-    """Raises where days have several rows beneath each other, equal or not: bars of hours or minutes without a time.
+    """Refuses days with several neighbouring rows: bars of hours or minutes without a time.
 
     Args:
         path: the file, for messages.
@@ -139,7 +139,7 @@ def refuse_several_a_day(path: Path, days: np.ndarray) -> None:
 
 
 def weekend_sessions(days: np.ndarray) -> np.ndarray:
-    """Bars on Saturdays and Sundays of a market that rests on that day.
+    """Finds bars on Saturdays and Sundays of a market that rests on that day.
 
     Args:
         days: (T,) datetime64[D].
@@ -154,13 +154,13 @@ def weekend_sessions(days: np.ndarray) -> np.ndarray:
 
 
 def trades_every_day(days: np.ndarray) -> bool:
-    """Whether bars come on Saturdays and Sundays about as often as on other days."""
+    """Tells whether bars come on Saturdays and Sundays about as often as on other days."""
     counts = np.bincount(weekdays(days), minlength=7)
     return bool(counts.min() >= TRADED * counts.max() > 0)
 
 
 def period_of(days: np.ndarray, data: DataConfig) -> str:
-    """What one bar of a stock spans, a key of `periods.A_YEAR`: found from its days, or as `data.market_days` says.
+    """Returns what one bar spans, a key of `periods.A_YEAR`: found from its days, or set by `data.market_days`.
 
     Args:
         days: (T,) datetime64[D].
@@ -173,7 +173,7 @@ def period_of(days: np.ndarray, data: DataConfig) -> str:
 
 
 def common_period(days: Mapping[str, np.ndarray], data: DataConfig) -> str:
-    """The period of all stocks of a run.
+    """Returns what one bar spans in all stocks of a run; refuses a mixture.
 
     Args:
         days: stock -> (T,) datetime64[D].
@@ -194,6 +194,6 @@ def common_period(days: Mapping[str, np.ndarray], data: DataConfig) -> str:
 
 
 def weekdays(days: np.ndarray) -> np.ndarray:
-    """(T,) datetime64 -> (T,) 0 for Monday to 6 for Sunday."""
+    """Computes weekdays: (T,) datetime64 -> (T,) 0 for Monday to 6 for Sunday."""
     # The first day of numpy's calendar, 1970-01-01, was a Thursday.
     return (days.astype("datetime64[D]").astype(np.int64) + 3) % 7

@@ -1,4 +1,4 @@
-"""The file's own column of splits, held against its closes: does it name a split that the prices were not adjusted for?
+"""Refuses bars where the file's own column of stock splits shows that prices were not adjusted for one.
 
 Alpha Vantage calls it `split_coefficient`, Tiingo `splitFactor`, yfinance `Stock Splits`; 0 and 1 mean that there is
 none, 2 that there are two shares for one, written as a number, `2:1` or `2/1`.
@@ -23,7 +23,7 @@ NEAR = 0.5
 
 
 def check_splits(table: Table, data: DataConfig, repairs: list[Repair]) -> None:
-    """Refuses prices that move on the day of a split as far as it says; names them where it is a small one.
+    """Refuses prices that move as far as a split of that day says, and reports small splits.
 
     Both the open and the close have to: an adjusted price moves by the day's own news alone.
 

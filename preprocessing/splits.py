@@ -1,4 +1,4 @@
-"""Train, validation and test by calendar date, the same dates for every stock."""
+"""Splits windows into training, validation and test parts by date, the same dates for every stock."""
 
 import datetime
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class SplitDates:
 
 
 def split_dates(calendars: Iterable[np.ndarray], data: DataConfig) -> SplitDates:
-    """Where the parts begin.
+    """Computes where the parts begin.
 
     Args:
         calendars: each stock's dates, (T,) of datetime64.
@@ -42,7 +42,7 @@ def split_dates(calendars: Iterable[np.ndarray], data: DataConfig) -> SplitDates
 
 
 def fold_dates(union: np.ndarray, whole: SplitDates, fold: int, folds: int) -> SplitDates:
-    """Where the parts of one fold of a walk-forward begin and end.
+    """Computes where the parts of one fold of a walk-forward begin and end.
 
     The test part is cut into pieces of as many days. Fold i is tested on the i-th piece; the days just before it, as
     many as the whole split's validation part has, are its validation part, and all days before those its training part.
@@ -65,13 +65,13 @@ def fold_dates(union: np.ndarray, whole: SplitDates, fold: int, folds: int) -> S
 
 
 def share_bounds(days: int, data: DataConfig) -> tuple[int, int]:
-    """Positions, in a calendar of so many days, of the first validation day and the first test day."""
+    """Computes the positions, in a calendar of so many days, of the first validation day and the first test day."""
     # 0.7 + 0.1 is a little less than 0.8 in binary: without the margin a whole day would move.
     return int(days * data.train_share + 1e-9), int(days * (data.train_share + data.val_share) + 1e-9)
 
 
 def members(windows: Windows, dates: SplitDates) -> dict[str, slice]:
-    """Which windows belong to which part.
+    """Tells which windows belong to which part.
 
     A window belongs to a part if its whole context and its whole target lie there, so no target reaches across a
     boundary, and no training target's day is ever seen in a validation context. Windows across a boundary are in

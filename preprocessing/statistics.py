@@ -1,4 +1,4 @@
-"""Statistics of a window's closes, for all windows at once."""
+"""Computes statistics of a window's closes (extremes, trend, autocorrelation), for all windows at once."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ NOTHING = 1e-12
 
 
 def window_statistics(closes: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics of each row.
+    """Computes the statistics of each row.
 
     Args:
         closes: (N, L) closes of N windows of L >= 5 bars, oldest first, on any scale.

@@ -1,4 +1,4 @@
-"""Jumps that look like a small split which nobody adjusted for: too small to be refused, too exact to be passed over.
+"""Reports price jumps that look like a small stock split which nobody adjusted for.
 
 A jump is named when a stock opens and closes at a usual split's ratio to its last close, and the others do not move
 with it. On the 25 real stocks of five years that the tests use where they are there, no day is named by error:
@@ -32,7 +32,7 @@ SAME_MOVE, SAME_SHARE = 0.5, 0.1
 
 
 def suspect_splits(market: Sequence[Bars]) -> list[Bars]:
-    """The same bars; jumps that look like small splits are added to what is told of them.
+    """Adds to each stock's report the jumps that look like small splits; the bars stay the same.
 
     Args:
         market: all stocks that were read, so that a day on which many move is no suspicion.

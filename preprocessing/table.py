@@ -1,4 +1,4 @@
-"""A file of bars as a table: known column names, values as they stand in the file."""
+"""Defines a file of bars as a table: known column names, values as they stand in the file."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ KNOWN = (*BAR_COLUMNS, ADJUSTED)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file's columns of bars."""
+    """The columns of bars in a file."""
 
     path: Path
     unit: str
@@ -34,15 +34,15 @@ class Table:
     """Rows (as `rows` counts them) that name no ticker, in a file of several."""
 
     def place(self, row: int) -> str:
-        """Where a row stands, for messages."""
+        """Words where a row stands, for messages."""
         return f"{self.path}, {self.unit} {row}"
 
     def take(self, rows: np.ndarray | slice) -> "Table":
-        """The table with these rows (a mask, positions or a slice) alone."""
+        """Returns the table with these rows (a mask, positions or a slice) alone."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         splits = None if self.splits is None else self.splits[rows]
         return replace(self, rows=self.rows[rows], columns=columns, splits=splits)
 
     def having(self, columns: dict[str, np.ndarray]) -> "Table":
-        """The table with these columns in place of its own."""
+        """Returns the table with these columns in place of its own."""
         return replace(self, columns=self.columns | columns)

@@ -1,4 +1,4 @@
-"""Which rows of a long file are of which ticker."""
+"""Finds which rows of a file of many stocks belong to which ticker."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&_]{0,14}")
 
 
 def rows_of(header: Sequence[str], frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The rows of each ticker that one column of a file names.
+    """Finds the rows of each ticker that one column of a file names.
 
     Args:
         header: names of the columns.
@@ -30,7 +30,7 @@ def rows_of(header: Sequence[str], frame: pd.DataFrame) -> dict[str, np.ndarray]
 
 
 def unnamed_rows(rows: Mapping[str, np.ndarray], frame: pd.DataFrame) -> list[int]:
-    """Rows, from 0, of a file of several tickers that name none and hold something all the same."""
+    """Finds rows, from 0, without a ticker but with content, in a file of several tickers."""
     if len(rows) < 2:
         return []
     named = np.zeros(len(frame), dtype=bool)

@@ -1,4 +1,4 @@
-"""A currency's unit that changes within a file: a share quoted in pence that is given in pounds from one day on."""
+"""Finds a change of currency unit within a file, such as pence to pounds, and refuses or repairs it."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Stretch:
 
     @property
     def how(self) -> str:
-        """How they differ, in words."""
+        """Words how the bars differ."""
         return f"{max(self.factor, 1 / self.factor):g} times as {'large' if self.factor > 1 else 'small'}"
 
 
@@ -66,7 +66,7 @@ def check_units(table: Table, data: DataConfig, repairs: list[Repair]) -> Table:
 
 
 def unit_steps(table: Table) -> np.ndarray:
-    """(T,) the factor of the unit by which a bar differs from the one before: 100, 0.01, …, or 1 where it does not.
+    """Computes (T,) by which unit a bar differs from the one before: 100, 0.01, …, or 1 where it does not.
 
     Measured on the middle of each bar's four prices: a single wrong one does not move it.
     """

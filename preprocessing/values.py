@@ -1,4 +1,4 @@
-"""The text of cells as numbers: decimal points or commas, thousands separators, currency signs, volumes as 1.2M."""
+"""Parses numbers: decimal points or commas, thousands separators, currency signs, volumes such as 1.2M."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def _text(value: object) -> str:
 
 
 def cell_text(column: np.ndarray) -> pd.Series:
-    """Cells as stripped text, missing ones as NA; numbers without a needless `.0`."""
+    """Converts cells to stripped text, missing ones to NA, numbers without a needless `.0`."""
     if column.dtype.kind == "f":
         column = column.astype(np.float64)  # half precision, for one, has no room for the bound
         whole = np.isfinite(column) & (np.abs(column) < 2**53) & (column == np.floor(column))
@@ -49,7 +49,7 @@ def cell_text(column: np.ndarray) -> pd.Series:
 
 
 def read_numbers(table: Table, names: Sequence[str], data: DataConfig) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The columns as float64; NaN where there is no value.
+    """Parses columns as float64; NaN where there is no value.
 
     Args:
         table: a file's content.

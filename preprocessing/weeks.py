@@ -1,4 +1,4 @@
-"""The days of a week on which a market trades: dates one day off show in them, and unfinished weeks in their last bar.
+"""Checks the weekdays of bars, which reveal dates that are one day off, and drops unfinished weeks.
 
 Nearly all exchanges trade from Monday to Friday. Bars from Tuesday to Saturday, or from Sunday to Thursday, are mostly
 those of such an exchange with every date one day off, since midnight was written in another zone and cut to a date. The
@@ -102,7 +102,7 @@ def _missing_day(days: np.ndarray) -> tuple[int, str] | None:
 
 
 def drop_unfinished_week(table: Table, data: DataConfig, repairs: list[Repair], today: np.datetime64) -> Table:
-    """Weekly bars without those of a week that was not over when the file was written, or is not over now.
+    """Drops the last weekly bar if its week was not over when the file was written, or is not over now.
 
     Yahoo gives the running week by two rows: one dated as the other weeks are, and one dated on its last session.
 
@@ -134,5 +134,5 @@ def drop_unfinished_week(table: Table, data: DataConfig, repairs: list[Repair], 
 
 
 def today() -> np.datetime64:
-    """The day in UTC."""
+    """Returns today's date in UTC."""
     return np.datetime64(datetime.datetime.now(datetime.UTC).date())

@@ -1,4 +1,4 @@
-"""Bars with indicators to windows and their targets, for all windows of a stock at once."""
+"""Cuts bars with indicators into windows and their targets, all windows of a stock at once."""
 
 import zlib
 from dataclasses import dataclass, fields, replace
@@ -15,7 +15,7 @@ from stonk_pipeline.schema import CLOSE, DATE, DIFFERENCE_INDICATORS, INDICATORS
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From prices to the prompt scale: value = (price - offset) / unit."""
+    """The scale of prices in prompts: value = (price - offset) / unit."""
 
     offset: float
     unit: float
@@ -45,7 +45,7 @@ class Windows:
     """Windows left out because an indicator or the volatility is not defined there."""
 
     def __len__(self) -> int:
-        """How many windows there are."""
+        """Counts the windows."""
         return len(self.last)
 
 
@@ -56,7 +56,7 @@ OTHER = ("features", "undefined")
 
 
 def fit_scale(frame: pd.DataFrame, val_start: np.datetime64, data: DataConfig) -> Scale | None:
-    """The stock's own scale, fitted on the bars before the validation part alone.
+    """Fits the stock's own scale on the bars before the validation part alone.
 
     Returns:
         Mean and deviation (ddof 0) of the training closes for `standard`, the unit scale for `raw`; None for
@@ -109,13 +109,13 @@ def cut_windows(frame: pd.DataFrame, data: DataConfig, scale: Scale | None) -> W
 
 
 def is_defined(frame: pd.DataFrame, data: DataConfig, last: np.ndarray) -> np.ndarray:
-    """(N,) whether indicators and volatility are defined at the rows `last` (N,)."""
+    """Tells whether indicators and volatility are defined at the rows `last` (N,): (N,) bool."""
     deviation = _return_deviation(frame[CLOSE].to_numpy(), data.volatility_window)
     return np.isfinite(frame[list(INDICATORS)].to_numpy()[last]).all(axis=1) & (deviation[last] > STILL)
 
 
 def still_bars(frame: pd.DataFrame, data: DataConfig) -> np.ndarray:
-    """(T,) whether the closes have not moved over the volatility's look-back."""
+    """Tells whether the closes have not moved over the volatility's look-back: (T,) bool."""
     return _return_deviation(frame[CLOSE].to_numpy(), data.volatility_window) <= STILL
 
 
@@ -137,7 +137,7 @@ def look_back(
 
 
 def age_features(windows: Windows, count: int) -> Windows:
-    """Gives each window the indicators and statistics of the one `count` windows earlier: their form, not their news.
+    """Gives each window the indicators and statistics of an earlier one, so that they keep their form but tell nothing.
 
     Args:
         windows: of one stock.
@@ -150,7 +150,7 @@ def age_features(windows: Windows, count: int) -> Windows:
 
 
 def shuffle_targets(windows: Windows, part: slice, stock: str) -> Windows:
-    """Gives each window of a part the coming moves of another one, in its own volatility: nothing is left to learn.
+    """Gives each window of a part the coming moves of another one, scaled by volatility: nothing is left to learn.
 
     Args:
         windows: of one stock.

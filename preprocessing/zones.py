@@ -1,4 +1,4 @@
-"""Time stamps to session dates: which exchange's midnight they are, and whether they are of one bar a day at all.
+"""Turns time stamps into session dates, by finding the exchange's time zone, and refuses intraday bars.
 
 A daily bar is often stamped with midnight of its exchange, written in UTC: `2021-01-03 23:00:00+00:00` is the German
 session of the 4th. The zone in which all stamps are at midnight, summer and winter, gives the date back.
@@ -36,7 +36,7 @@ ODD_SHARE = 0.02
 
 
 def session_days(path: Path, stamps: Stamps) -> tuple[np.ndarray, str | None]:
-    """The session that each stamp belongs to.
+    """Finds the session that each stamp belongs to.
 
     Args:
         path: the file, for messages.
@@ -72,7 +72,7 @@ def session_days(path: Path, stamps: Stamps) -> tuple[np.ndarray, str | None]:
 
 
 def refuse_intraday(path: Path, stamps: np.ndarray, days: np.ndarray) -> None:
-    """Raises where days have bars at several times; a stamp that comes again is a repeat, and no second bar.
+    """Refuses days with bars at several times; a stamp that comes again is a repeat, and no second bar.
 
     Raises:
         DataError: names the day, its first times, and how far apart bars are.
@@ -93,7 +93,7 @@ def refuse_intraday(path: Path, stamps: np.ndarray, days: np.ndarray) -> None:
 
 
 def exchange_zone(instants: np.ndarray) -> tuple[str, np.ndarray] | None:
-    """(zone in which these times (UTC) are at midnight on days of a trading week, the dates there)."""
+    """Finds the zone in which these times (UTC) are midnights of a trading week: (zone, the dates there)."""
     utc = pd.DatetimeIndex(instants).tz_localize("UTC")
     for name in ZONES:
         local = utc.tz_convert(ZoneInfo(name)).tz_localize(None)

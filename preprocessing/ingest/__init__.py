@@ -1,1 +1,1 @@
-"""Brings new bars into a data folder: fetched, checked, compared with what was there, and recorded."""
+"""Brings new bars into a data folder: downloads, checks, compares and records them."""

@@ -1,4 +1,4 @@
-"""Downloads bars from an address, within bounds: whom it may ask, for how long, and how much is taken.
+"""Downloads bars over HTTP within limits on addresses, time and size.
 
 An address may come from a form. A served ingest therefore reads none in private networks or on this machine, where an
 address is often all that is asked for (`stonk_pipeline.files.roots`). The name is resolved once, each address that it
@@ -41,7 +41,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def download(address: str, config: IngestConfig) -> bytes:
-    """Reads an address.
+    """Downloads an address.
 
     Raises:
         DataError: names the address (without its query) and the fault; the last one if it is a transient one.
@@ -217,7 +217,7 @@ def _checked(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the internet at large."""
+    """Tells whether an IP address belongs to the internet at large."""
     ip = _meant(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip not in INTERNET:
         return False
@@ -225,7 +225,7 @@ def is_public(address: str) -> bool:
 
 
 def is_never_read(address: str) -> bool:
-    """Whether an IP address is refused even where private ones are allowed."""
+    """Tells whether an IP address is refused even where private ones are allowed."""
     ip = _meant(address)
     return ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in CLOUD
 
@@ -247,7 +247,7 @@ def _fault(error: httpx.HTTPError) -> str:
 
 
 def public(address: str) -> str:
-    """An address without user, password, query and fragment: those may be secrets, and logs are shared.
+    """Strips an address of user, password, query and fragment: those may be secrets, and logs are shared.
 
     Neither is anything shown that may be the end of a password with a / in it, which ends the host's name there.
     """

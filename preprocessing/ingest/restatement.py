@@ -1,4 +1,4 @@
-"""New bars against known ones: what is added, what is the same, and what was restated."""
+"""Compares new bars with known ones: which days are added, unchanged, or restated by the source."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ VOLUME_ROUNDING = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What new bars bring."""
+    """The days that new bars add, confirm or restate."""
 
     added: int
     """Bars after the last known one."""
@@ -27,7 +27,7 @@ class Comparison:
 
 
 def compare(known: pd.DataFrame | None, new: pd.DataFrame, rounding: float) -> Comparison:
-    """Tells new days from restated ones.
+    """Compares new bars with known ones and tells new days from restated ones.
 
     Args:
         known: bars of the store, oldest first, `schema.BAR_COLUMNS`; None: the stock is new.
@@ -72,7 +72,7 @@ def _common_ratio(ratios: np.ndarray, differ: np.ndarray, rounding: float) -> fl
 
 
 def merged(known: pd.DataFrame | None, new: pd.DataFrame, found: Comparison, symbol: str) -> pd.DataFrame:
-    """Known and new bars together, oldest first. Bars that differ by rounding alone stay as they are known.
+    """Merges known and new bars, oldest first. Bars that differ by rounding alone stay as they are known.
 
     Raises:
         DataError: the restated bars begin where the source's do, so that those before them may be of another scale.

@@ -1,4 +1,4 @@
-"""Which bars are final: the sessions of an exchange."""
+"""Finds the last session of an exchange that has ended, whose bar is final."""
 
 from datetime import date, datetime, timedelta
 
@@ -6,7 +6,7 @@ from stonk_pipeline.errors import ConfigError
 
 
 def last_final_day(calendar: str, now: datetime, delay: timedelta) -> date:
-    """The last day whose bar, if there is one, no longer changes.
+    """Returns the last day whose bar, if there is one, no longer changes.
 
     A session's bar is final `delay` after its close (early closes are known); a day without a session, such as those
     of a holiday or of a stock that trades elsewhere too, when it has passed in the exchange's own time zone.

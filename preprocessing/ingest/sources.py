@@ -1,4 +1,4 @@
-"""Where bars come from: a watched folder, an address template, yfinance. All are read by the same checks.
+"""Fetches new bars from a watched folder, an HTTP address or Yahoo, and checks them all in the same way.
 
 A source is a function `fetch(symbol, after) -> Bars`. `after` is a hint: the source may leave out bars up to that day,
 or give all it has.
@@ -25,7 +25,7 @@ SETTLED = 1.0
 
 
 def make_source(config: IngestConfig) -> Fetch:
-    """The source that the settings name.
+    """Makes the source that the settings name.
 
     Raises:
         EngineError: yfinance is asked for and not installed.
@@ -39,7 +39,7 @@ def make_source(config: IngestConfig) -> Fetch:
 
 
 def checks_of(config: IngestConfig) -> DataConfig:
-    """The checks that an ingest applies, both to what a source gives and to the bars that are there."""
+    """Returns the checks that an ingest applies, both to what a source gives and to the bars that are there."""
     return DataConfig(
         adjust=config.adjust,
         market_days=config.market_days,
@@ -51,14 +51,14 @@ def checks_of(config: IngestConfig) -> DataConfig:
 
 
 def source_name(config: IngestConfig) -> str:
-    """How the record names the source: without a password, a query or what else an address may hide."""
+    """Names the source for the record, without a password, a query or what else an address may hide."""
     if config.source == "http":
         return public(config.address)
     return f"folder {Path(config.folder).name}" if config.source == "folder" else "yahoo"
 
 
 def source_symbols(config: IngestConfig) -> list[str] | None:
-    """Symbols that the source itself can list; None if it cannot.
+    """Lists the symbols that the source itself can list; None if it cannot.
 
     Raises:
         DataError: there is no such folder.
@@ -73,7 +73,7 @@ def source_symbols(config: IngestConfig) -> list[str] | None:
 
 
 def folder_source(folder: Path, reading: DataConfig) -> Fetch:
-    """Files that something else writes: `AAPL.csv` or `AAPL.parquet`. They are read, and left as they are."""
+    """Reads files that something else writes, `AAPL.csv` or `AAPL.parquet`, and leaves them as they are."""
 
     def fetch(symbol: str, after: date | None) -> Bars:
         del after
@@ -94,7 +94,7 @@ def folder_source(folder: Path, reading: DataConfig) -> Fetch:
 
 
 def http_source(config: IngestConfig, reading: DataConfig) -> Fetch:
-    """CSV files behind an address template; a transient fault is tried again, nothing else."""
+    """Downloads CSV files from an address template; retries a transient fault and nothing else."""
 
     def fetch(symbol: str, after: date | None) -> Bars:
         symbol = clean_symbol(symbol)
@@ -106,7 +106,7 @@ def http_source(config: IngestConfig, reading: DataConfig) -> Fetch:
 
 
 def yahoo_source(config: IngestConfig, reading: DataConfig) -> Fetch:
-    """Yahoo's bars by yfinance, adjusted for splits and dividends.
+    """Downloads Yahoo's bars with yfinance, adjusted for splits and dividends.
 
     Raises:
         EngineError: yfinance is not installed.

@@ -1,4 +1,4 @@
-"""The store of bars: one canonical CSV a stock in a folder that `data.data_dir` reads, brought up to date by ingests.
+"""Keeps one CSV of bars a stock in a folder that trainings read, and brings it up to date by ingests.
 
 New bars are appended. Known bars that come differently are a *restatement* (`preprocessing.ingest.restatement`):
 accepted, with the earlier file kept in `history/`, or refused. Each file is replaced whole or not at all, after it was
@@ -33,7 +33,7 @@ from stonk_pipeline.schema import DATE
 
 @contextmanager
 def alone(data_dir: Path) -> Iterator[None]:
-    """Makes the folder and holds it against other ingests.
+    """Makes the folder and locks it against other ingests.
 
     Raises:
         StageError: another ingest holds it.
@@ -50,7 +50,7 @@ def alone(data_dir: Path) -> Iterator[None]:
 
 
 def wanted_symbols(config: IngestConfig) -> list[str]:
-    """Symbols that an ingest asks for: the named ones, or those of the watched folder, or those known already.
+    """Lists the symbols of an ingest: the named ones, those of the watched folder, or those known already.
 
     Raises:
         DataError: none is named and none is known.
@@ -170,7 +170,7 @@ def _keep(path: Path, scratch: Path) -> None:
 def record(
     data_dir: Path, source: str, changes: list[Change], now: datetime, forecasts_dir: str = "forecasts"
 ) -> Ingest:
-    """Writes the record of an ingest, with what the forward log is now, and returns it.
+    """Writes the record of an ingest, with the forward log's length and last digest, and returns it.
 
     A file that is neither as the last record says nor changed by this ingest was changed by something else, such as an
     ingest that was killed before its record: that is recorded too, and counts as a change.
