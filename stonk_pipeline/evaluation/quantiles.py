@@ -1,4 +1,4 @@
-"""Several answers to quantiles of each coming close, and the scores of quantiles."""
+"""Turns several answers into quantiles of each coming close, and scores quantiles."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ MEDIAN = LEVELS.index(0.5)
 
 
 def quantiles_of(samples: Floats) -> Floats:
-    """(S, H) answers -> (L, H) quantiles at `LEVELS`, at rank p (S + 1): those of a new draw."""
+    """Computes (L, H) quantiles at `LEVELS` of (S, H) answers, at rank p (S + 1): those of a new draw."""
     return np.asarray(np.quantile(samples, LEVELS, axis=0, method="weibull"))
 
 
 def crps_of(quantiles: Floats, truth: float) -> float:
-    """Continuous ranked probability score of one close from its quantiles (L,), in the unit of both.
+    """Computes the CRPS of one close from its quantiles (L,), in the unit of both.
 
     Twice the mean pinball loss over `LEVELS` (Gneiting and Ranjan 2011); of a single value it is the absolute error.
 
@@ -30,7 +30,7 @@ def crps_of(quantiles: Floats, truth: float) -> float:
 
 
 def inside(quantiles: Floats, truth: float) -> dict[str, bool]:
-    """Nominal coverage -> whether a close lies within that interval of its quantiles (L,)."""
+    """Tells whether a close lies within each interval of its quantiles (L,): nominal coverage -> bool."""
     return {
         name: bool(quantiles[LEVELS.index(low)] <= truth <= quantiles[LEVELS.index(high)])
         for name, (low, high) in INTERVALS.items()

@@ -1,4 +1,4 @@
-"""What an entry of the forward log can say at all: names without variants, days in ISO, prices that are prices.
+"""Checks the form of an entry of the forward log: one spelling of names and days, and possible prices.
 
 A name that can be written in two ways would be two names, and leave room for a second forecast from the same bar.
 """
@@ -23,12 +23,12 @@ LARGEST_RATIO = 1e100
 
 
 def draw_of(made: "Forecasted") -> tuple[str, str, str]:
-    """What there may be one forecast of: (stock, model, last bar)."""
+    """Returns what there may be only one forecast of: (stock, model, last bar)."""
     return made.stock.upper(), made.model.lower(), made.last_bar
 
 
 def why_not(made: "Forecasted") -> str | None:
-    """The first thing in a forecast that none can say; None if there is nothing of that kind."""
+    """Returns the first fault in the form of a forecast; None if there is none."""
     return next(_reasons(made), None)
 
 

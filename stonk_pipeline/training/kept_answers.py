@@ -1,4 +1,4 @@
-"""The answers that rejection sampling kept, as supervised fine-tuning takes them: cut at a date, and as tokens."""
+"""Reads the answers that rejection sampling kept and turns them into tokens for fine-tuning."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ IGNORED = -100
 
 
 def read_examples(directory: Path) -> list[dict[str, Any]]:
-    """The kept examples, by date: {"date", "prompt": messages, "completion": text, "tokens": of the completion}.
+    """Reads the kept answers, by date: {"date", "prompt": messages, "completion": text, "tokens": of the completion}.
 
     Raises:
         StageError: there is no such file, or it holds no example.
@@ -59,7 +59,7 @@ def split_examples(rows: list[dict[str, Any]], val_share: float) -> tuple[list[d
 
 
 def lessons(chat: Chat, rows: Sequence[dict[str, Any]], limit: int) -> list[dict[str, list[int]]]:
-    """Examples as tokens: those that the model was asked with, those that it answered with, and the end of its turn.
+    """Encodes examples as tokens: the prompt's, those of the answer, and the end of its turn.
 
     Args:
         chat: of the model.

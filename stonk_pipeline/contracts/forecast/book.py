@@ -1,4 +1,4 @@
-"""What the rewards of forecasts say of a training step, for its log."""
+"""Collects rewards and the shape of answers at each GRPO step for `training_log.csv`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from stonk_pipeline.training.unread import Unread
 
 
 class RewardBook:
-    """A reward function of weight 0 that keeps what the other components say about the current step's answers."""
+    """A reward function of weight 0 that collects figures of the step's answers for the training log."""
 
     __name__ = "book"
     columns = (
@@ -29,7 +29,7 @@ class RewardBook:
         self.unread = Unread(question.REASONS)
 
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
-        """Notes means and spreads within groups; the reward itself is 0."""
+        """Computes means and spreads within groups for the log; the reward itself is 0."""
         answers = [
             question.parse(
                 completion[0]["content"], self.horizon, lowest=columns["lowest"][row], highest=columns["highest"][row]

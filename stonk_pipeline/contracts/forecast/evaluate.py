@@ -1,4 +1,4 @@
-"""The `evaluate` command: forecasts that were made elsewhere, or a saved model, by a published protocol."""
+"""Runs the `evaluate` command: scores forecast files or a saved model by a published protocol."""
 
 import argparse
 import sys
@@ -72,7 +72,7 @@ def evaluate(
     least: float = MIN_SHARE,
     say: Callable[[str], object] = lambda note: None,
 ) -> list[ProtocolRow]:
-    """Scores forecast files, and perhaps a model, beside persistence and drift.
+    """Scores forecast files, and a model if one is named, beside persistence and drift.
 
     Args:
         config: `data.data_dir` and `data.stocks` say which bars; `model`, `prompt` and `comparison` how to ask.
@@ -124,7 +124,7 @@ def _by_date(frame: pd.DataFrame) -> pd.Series:
 
 
 def usable_closes(paths: Mapping[str, Path], data: DataConfig) -> tuple[dict[str, pd.Series], dict[str, str]]:
-    """Adjusted closes of each stock that the protocol can score.
+    """Reads the adjusted closes of each stock that the protocol can score.
 
     Of `all` stocks of a folder, one whose file cannot be used or is too short is left out, as by preprocessing.
 

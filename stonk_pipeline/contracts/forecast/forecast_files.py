@@ -1,4 +1,4 @@
-"""Forecasts that were made elsewhere, read from a CSV or Parquet file."""
+"""Reads forecasts that other programs made, from a CSV or Parquet file."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def read_forecasts(path: Path) -> dict[Key, Floats]:
 
 
 def medians(rows: Mapping[Key, Sequence[Floats]]) -> dict[Key, Floats]:
-    """One forecast a window: the median of its rows, day by day."""
+    """Reduces the rows of each window to one forecast: their median, day by day."""
     return {key: np.asarray(np.median(values, axis=0)) for key, values in rows.items()}
 
 

@@ -1,4 +1,4 @@
-"""GRPO on forecasts. One function for both GRPO stages: the second starts from the SFT adapter."""
+"""Trains a model to forecast with GRPO, once from the base model and once from the fine-tuned one."""
 
 import random
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from stonk_pipeline.training.policy import Lesson, train
 
 
 class ComponentReward:
-    """One reward component in TRL's form; a class and not a closure, so that it can be pickled."""
+    """Wraps one reward component as a TRL reward function; a class and not a closure, so that it can be pickled."""
 
     def __init__(self, name: str, horizon: int) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Prompts about windows as a model receives them, and whether an answer fits beside them."""
+"""Renders prompts about windows and checks that an answer fits beside them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from stonk_pipeline.schema import Window
 def questions(
     tokenizer: Any, windows: Sequence[Window], prompt: PromptConfig, horizon: int, *, room: int, limit: int
 ) -> list[str]:
-    """Prompts about windows, through the model's chat template.
+    """Renders prompts about windows with the model's chat template.
 
     Args:
         tokenizer: of the model.

@@ -1,4 +1,4 @@
-"""The protocol of a published table, so that a number can be put beside it.
+"""Scores forecasts by the protocol of a published table, so that results can be put beside it.
 
 `vta` scores as "Reasoning on Time-Series for Financial Technical Analysis" (arXiv 2511.08616) and its code do: adjusted
 closes standardised with mean and deviation of the first 70 % of a stock's rows, the last 20 % of the rows for the test,
@@ -83,7 +83,7 @@ def test_part(closes: pd.Series) -> TestPart:
 
 
 def test_parts(closes: Closes) -> dict[str, TestPart]:
-    """The test windows of each stock.
+    """Cuts the test windows of each stock.
 
     Raises:
         DataError: names the stock that has none.

@@ -1,4 +1,4 @@
-"""The forecast contract: what the model is asked, and how its answer is read.
+"""Words the question for the coming closes of a stock, and parses the model's answer.
 
 `messages` is the only place that words a question and `parse` the only one that reads an answer; GRPO, sampling, SFT,
 comparison and forecasting all use them. The messages go through the model's own chat template.
@@ -40,7 +40,7 @@ _DIRECTIONS = {-1: "down", 0: "flat", 1: "up"}
 
 
 def messages(window: Window, prompt: PromptConfig, horizon: int) -> Messages:
-    """The question about one window, as chat messages.
+    """Builds the question about one window, as chat messages.
 
     Args:
         window: what may be known at the close of `window.date`.
@@ -56,7 +56,7 @@ def messages(window: Window, prompt: PromptConfig, horizon: int) -> Messages:
 
 
 def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
-    """The user message: closes, indicators and statistics of one window, on its prompt scale."""
+    """Words the user message: closes, indicators and statistics of one window, on its prompt scale."""
     about = []
     if prompt.show_ticker:
         about.append(f"Stock: {window.stock}")
@@ -72,12 +72,12 @@ def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
 
 
 def join(values: tuple[float, ...], decimals: int) -> str:
-    """Numbers as the form wants them: `[v1, v2, …]`."""
+    """Formats numbers as the answer's form wants them: `[v1, v2, …]`."""
     return "[" + ", ".join(number(value, decimals) for value in values) + "]"
 
 
 def answer(thought: str, values: tuple[float, ...], decimals: int) -> str:
-    """An answer in the form that `parse` reads."""
+    """Writes an answer in the form that `parse` reads."""
     return form.join(thought, join(values, decimals))
 
 
@@ -117,22 +117,22 @@ def _values(inner: str, horizon: int, lowest: float, highest: float) -> Forecast
 
 
 def lowest_value(window: Window) -> float:
-    """Value on the window's prompt scale that stands for a price of zero."""
+    """Returns the value on the window's prompt scale that stands for a price of zero."""
     return -window.price_offset / window.price_unit
 
 
 def highest_value(window: Window) -> float:
-    """Value on the window's prompt scale that stands for ten times the last price: more is a slip of the pen."""
+    """Returns the prompt-scale value that stands for ten times the last price; more counts as a slip of the pen."""
     return 10 * window.last + 9 * window.price_offset / window.price_unit
 
 
 def read(completion: str, window: Window, horizon: int) -> Forecast | Unreadable:
-    """`parse` with the bounds of a window."""
+    """Parses an answer with the price bounds of its window."""
     return parse(completion, horizon, lowest=lowest_value(window), highest=highest_value(window))
 
 
 def read_all(texts: list[list[str]], windows: list[Window], horizon: int) -> list[list[Forecast | Unreadable]]:
-    """Reads every answer of every window."""
+    """Parses every answer of every window."""
     return [
         [read(text, window, horizon) for text in of_window] for window, of_window in zip(windows, texts, strict=True)
     ]

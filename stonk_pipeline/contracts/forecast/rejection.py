@@ -1,4 +1,4 @@
-"""Rejection sampling: many answers a window from the first GRPO model, and the choice written down."""
+"""Runs rejection sampling: draws many answers a window from the first GRPO model and keeps the good ones."""
 
 import csv
 import json
@@ -79,7 +79,7 @@ def run(config: SamplingStage, inputs: Mapping[str, Path], out: Path, progress: 
 
 
 def nothing_kept(record: Mapping[str, Any], sampling: SamplingConfig, rejected: Path) -> str:
-    """Why no answer was kept, and what helps.
+    """Explains why no answer was kept, and what helps.
 
     Args:
         record: see `summary`.
@@ -100,7 +100,7 @@ def nothing_kept(record: Mapping[str, Any], sampling: SamplingConfig, rejected: 
 
 
 def summary(windows: Sequence[Window], chosen: Sequence[Candidate]) -> dict[str, Any]:
-    """What was kept and why the rest was not."""
+    """Counts what was kept and why the rest was not."""
     kept = [candidate for candidate in chosen if not candidate.reason]
     return {
         "windows": len(windows),

@@ -1,4 +1,4 @@
-"""Rewards of the forecast recipe.
+"""Computes the rewards of forecasts, pure functions of an answer's values and the outcome.
 
 Each takes a read answer and an `Outcome` and returns a number between -1 and 1. None looks at the text beyond the
 values that the parser read, so no wording can earn anything.
@@ -24,7 +24,7 @@ WORST = -1.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened after a window, and the scales that rewards need. All on the window's prompt scale."""
+    """The outcome of a window, and the scales that rewards need. All on the window's prompt scale."""
 
     last: float
     """The last known close."""
@@ -37,7 +37,7 @@ class Outcome:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of a random walk's move over the horizon, at the window's volatility."""
+        """Computes the standard deviation of a random walk's move over the horizon, at the window's volatility."""
         return self.volatility * math.sqrt(len(self.values))
 
 

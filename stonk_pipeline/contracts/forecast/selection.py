@@ -1,4 +1,4 @@
-"""Rejection sampling's choice: candidates and scores in, kept and rejected out. Pure.
+"""Chooses the answers that rejection sampling keeps, by their error and for balance over stocks and dates.
 
 An answer is judged by its error beside the one that persistence could be *expected* to make on its window, which the
 volatility tells on the day of the forecast. The error that persistence did make would be the wrong measure: where
@@ -22,7 +22,7 @@ VOLATILITY_BANDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One sampled answer, judged."""
+    """A sampled answer with its scores."""
 
     window: int
     """Index of its window."""
@@ -36,7 +36,7 @@ class Candidate:
 
 
 def window_skill(answer: Forecast | Unreadable, window: Window, target: Target) -> float:
-    """Skill of one answer over persistence: 1 - MAE / expected MAE of persistence; at least -10, 0 if unreadable.
+    """Computes an answer's skill, 1 - MAE / expected MAE of persistence; at least -10, 0 if unreadable.
 
     A random walk with the window's daily volatility is expected to be volatility * sqrt(2 k / pi) away after k days
     (mean of the half-normal distribution); the mean of that over the days is the expected error. So how much is kept of
@@ -60,7 +60,7 @@ def judge(
     keep_per_window: int,
     chance: random.Random | None = None,
 ) -> list[Candidate]:
-    """Judges every answer on its own window.
+    """Scores every answer on its own window.
 
     Kept are the `keep_per_window` best of those with a skill of at least `min_skill`, each forecast once; or, with
     `chance`, as many of the readable ones, drawn from it.
@@ -107,7 +107,7 @@ def _values(answer: Forecast | Unreadable) -> tuple[float, ...] | None:
 
 
 def cells(windows: Sequence[Window]) -> list[tuple[str, int, int]]:
-    """For each window the cell it is balanced in: (stock, period, volatility band).
+    """Assigns each window to the cell it is balanced in: (stock, period, volatility band).
 
     Periods cut the windows' dates into equal parts, bands cut each stock's windows by relative volatility.
     """

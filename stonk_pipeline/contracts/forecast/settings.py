@@ -1,4 +1,4 @@
-"""All settings of a run of the forecast pipeline, and each stage's slice of them."""
+"""Defines all settings of a run that trains a model to forecast, and each stage's slice of them."""
 
 from typing import Literal, Self
 
@@ -60,7 +60,7 @@ class PipelineConfig(RunConfig):
 
     @property
     def control(self) -> str | None:
-        """What a control run takes away; None for an ordinary run."""
+        """Says what a control run takes away; None for an ordinary run."""
         rewards = [grpo.rewards for grpo in (self.grpo_first, self.grpo_second)]
         blind = not any(weights.skill or weights.direction or weights.trading for weights in rewards)
         if blind and self.sampling.keep == "random":
@@ -72,20 +72,20 @@ class PipelineConfig(RunConfig):
         return None if self.prompt.indicators or self.prompt.statistics else "no indicators"
 
     def grpo_stage(self, which: Literal["first", "second"]) -> GRPOStage:
-        """Settings of the first or the second GRPO run."""
+        """Returns the settings of the first or the second GRPO run."""
         grpo = self.grpo_first if which == "first" else self.grpo_second
         return GRPOStage(model=self.model, prompt=self.prompt, lora=self.lora, grpo=grpo, seed=self.seed)
 
     def sampling_stage(self) -> SamplingStage:
-        """Settings of the rejection sampling."""
+        """Returns the settings of the rejection sampling."""
         return SamplingStage(
             model=self.model, prompt=self.prompt, sampling=self.sampling, stock_name=self.stock_name, seed=self.seed
         )
 
     def sft_stage(self) -> SFTStage:
-        """Settings of the supervised stage."""
+        """Returns the settings of the supervised stage."""
         return SFTStage(model=self.model, prompt=self.prompt, lora=self.lora, sft=self.sft, seed=self.seed)
 
     def comparison_stage(self) -> ComparisonStage:
-        """Settings of the comparison."""
+        """Returns the settings of the comparison."""
         return ComparisonStage(model=self.model, prompt=self.prompt, comparison=self.comparison, seed=self.seed)

@@ -1,4 +1,4 @@
-"""`stonk-tiny`: a language model of a million parameters that knows the form of an answer and cannot forecast.
+"""Builds `stonk-tiny`, a model of a million parameters that knows the form of an answer and cannot forecast.
 
 It is trained from nothing on questions about random walks. Its thinking reads two facts off the question, the distance
 of the close from its EMA and the last move, and then expects a move drawn at random, half of it by a day drawn at
@@ -12,7 +12,7 @@ Rebuild the committed weights (twenty minutes on two cores):
 
 The fixed phrases of the form, whole numbers up to 199, those with a sign, `.0` to `.9` and these with the comma after
 them are single tokens, which makes a question less than half as long. A sign is part of the number's token, so that a
-distance and a move have one place each where the model can relate them. `tiny_build` has the tokenizer, the model and
+distance and a move have one place each where the model can relate them. `models.tiny` has the tokenizer, the model and
 its training.
 """
 
@@ -78,7 +78,7 @@ WALKS = (
 
 
 def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random.Generator) -> str:
-    """An answer whose forecast knows nothing: a random drift with a part of a random walk's noise around it.
+    """Writes an answer whose forecast knows nothing: a random drift with a part of a random walk's noise around it.
 
     The drift to the last day has the spread that the window's volatility gives a random walk.
     """

@@ -1,4 +1,4 @@
-"""Validates forecasts of a policy while it is trained: their skill over repeating the last price."""
+"""Validates a policy during training by its skill over repeating the last price."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from stonk_pipeline.training.validation import TOP_P, validator
 
 
 def skill_validator(config: GRPOStage, data: Path, loaded: load.Loaded, out: Path) -> Any:
-    """Validates forecasts by their skill.
+    """Makes a validator that scores forecasts by their skill.
 
     The same windows and the same seed each time, so that two checkpoints differ by their weights alone; the random
     state of the training is left as it was.
@@ -44,7 +44,7 @@ def skill_validator(config: GRPOStage, data: Path, loaded: load.Loaded, out: Pat
 def skills(
     windows: list[Window], targets: list[Target], answers: list[list[Forecast | Unreadable]]
 ) -> dict[str, float]:
-    """Skill over persistence of the answers' median and of single answers, and the share that could be read."""
+    """Computes skill over persistence of the answers' median and of single answers, and the readable share."""
     offset, unit = metrics.percent_scale(windows)
     flat = persistence(windows, len(targets[0].values))
     values, readable = metrics.fill_unreadable(answers, flat)

@@ -1,4 +1,4 @@
-"""Forecasts in use: the next sessions, written down before their outcome exists, and marked when it does.
+"""Forecasts the coming sessions with the model in use, logs each forecast beforehand, and scores it afterwards.
 
 {forecasts_dir}/{STOCK}_{date}_{model}.{json,csv,png}   one forecast
 {forecasts_dir}/log.jsonl                               every forecast, stamped and chained by digest; only grows

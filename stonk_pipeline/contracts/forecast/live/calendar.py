@@ -1,4 +1,4 @@
-"""Which days an exchange will trade, and when each of them closes."""
+"""Computes the coming trading days of an exchange and when each of them closes."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Session(NamedTuple):
 
 
 def sessions_from(exchange: str, last: str, count: int) -> tuple[Session, list[Session]]:
-    """The session of the last bar, and those after it.
+    """Returns the session of the last bar, and those after it.
 
     Args:
         exchange: ISO 10383 code as `exchange_calendars` has it, e.g. XNYS.
@@ -45,7 +45,7 @@ def sessions_from(exchange: str, last: str, count: int) -> tuple[Session, list[S
 
 
 def weeks_from(exchange: str, last: str, count: int) -> tuple[Session, list[Session]]:
-    """The week of the last bar, and those after it: the same weekday, and the close of the week's last session.
+    """Returns the week of the last bar, and those after it: same weekday, and the close of the week's last session.
 
     A weekly bar may be dated by its Monday, its Friday or its Sunday; all lie in one week of ISO 8601.
 
@@ -70,24 +70,24 @@ def weeks_from(exchange: str, last: str, count: int) -> tuple[Session, list[Sess
 
 
 def usual_calendar(period: str) -> str:
-    """The calendar of a market where none is named."""
+    """Returns the calendar of a market where none is named."""
     return EVERY_DAY if period == DAY else NEW_YORK
 
 
 def in_weeks(last: str, targets: Sequence[str]) -> bool:
-    """Whether a forecast is of weeks: no daily one has its dates seven days apart throughout."""
+    """Tells whether a forecast is of weeks: no daily one has its dates seven days apart throughout."""
     dates = [date.fromisoformat(day) for day in (last, *targets)]
     return all(later - earlier == timedelta(days=7) for earlier, later in pairwise(dates))
 
 
 class Calendars:
-    """Sessions after a bar, for many bars: an exchange's calendar is built once for all bars of a year."""
+    """Finds the sessions after many bars; an exchange's calendar is built once for all bars of a year."""
 
     def __init__(self) -> None:
         self._years: dict[tuple[str, int], list[Session]] = {}
 
     def ahead(self, exchange: str, last: str, count: int, *, weekly: bool) -> tuple[Session | None, list[Session]]:
-        """(the session of the last bar, None if there is none; those after it).
+        """Returns the session of the last bar, None if there is none, and those after it.
 
         Raises:
             ConfigError: there is no such calendar.

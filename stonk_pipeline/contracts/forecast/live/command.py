@@ -1,4 +1,4 @@
-"""`python -m stonk_pipeline forecast`, `score` and `verify`."""
+"""Runs the commands `forecast`, `score` and `verify`."""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""One forecast as JSON, CSV and a picture."""
+"""Writes one forecast as JSON, CSV and a picture."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ BANDS = ((0.05, 0.95, 0.12), (0.1, 0.9, 0.14), (0.25, 0.75, 0.22))
 
 
 def keep(made: Made, directory: Path) -> tuple[LogEntry, bool, Path | None]:
-    """Logs a forecast and writes its files; of one that is logged already, those that are missing.
+    """Logs a forecast and writes its files; for one that is logged already, only those that are missing.
 
     A process that was killed between the two left an entry without files.
 
@@ -39,7 +39,7 @@ def keep(made: Made, directory: Path) -> tuple[LogEntry, bool, Path | None]:
 
 
 def files_of(entry: LogEntry, directory: Path) -> tuple[Path, Path, Path]:
-    """`{STOCK}_{date}_{model}.json`, `.csv` and `.png` of a logged forecast, which may not be there."""
+    """Returns the paths of a logged forecast's files: `{STOCK}_{date}_{model}.json`, `.csv` and `.png`."""
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.model)
     base = directory / f"{entry.stock}_{entry.last_bar}_{model}"
     return base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.csv"), base.with_name(f"{base.name}.png")
@@ -65,7 +65,7 @@ def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
 
 
 def table_text(entry: LogEntry) -> str:
-    """CSV: stock, date, and one column for each quantile (`q05` … `q95`)."""
+    """Formats a forecast as CSV: stock, date, and one column for each quantile (`q05` … `q95`)."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["stock", "date", *(f"q{round(100 * level):02d}" for level in entry.levels)])
@@ -75,7 +75,7 @@ def table_text(entry: LogEntry) -> str:
 
 
 def draw(made: Made, entry: LogEntry) -> Draw:
-    """The last closes, and ahead of them the median within its bands."""
+    """Draws the last closes, and ahead of them the forecast's median within its bands."""
 
     def fill(figure: "Figure") -> None:
         axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Who forecasts: a registered champion, or any adapter or base model that is named."""
+"""Chooses the model for a live forecast: the registry's champion, or an adapter or base model that is named."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from stonk_pipeline.registry.store import Registry
 
 @dataclass(frozen=True)
 class Forecaster:
-    """A model with all that is needed to ask it."""
+    """A model with all that is needed to ask it for a forecast."""
 
     id: str
     """Of its registry entry, or `adapter:<digest>` or `base:<name>`."""
@@ -28,12 +28,12 @@ class Forecaster:
 
     @property
     def adapter_digest(self) -> str | None:
-        """Digest of what the adapter computes with; None for a base model."""
+        """Computes the digest of what the adapter computes with; None for a base model."""
         return None if self.adapter is None else identity(self.adapter)
 
 
 def champions_for(request: ForecastRequest) -> list[Forecaster]:
-    """The champions that forecast the stocks of a request, each with the stocks that it is asked about.
+    """Finds the champions that forecast the stocks of a request, each with the stocks that it is asked about.
 
     A champion of just this stock comes before one that was trained on it among others.
 
@@ -82,7 +82,7 @@ def _of_entry(registry: Registry, entry: Entry, stocks: list[str], request: Fore
 
 
 def of_adapter(config: PipelineConfig, adapter: Path | None) -> Forecaster:
-    """A model that is named, with the settings of a recipe.
+    """Makes a forecaster of a named adapter or base model, with the settings of a recipe.
 
     Raises:
         ConfigError: there is no adapter, or the settings need a scale that only a training knows.
@@ -101,5 +101,5 @@ def _reading(config: PipelineConfig, change: dict[str, Any]) -> PipelineConfig:
 
 
 def generated(config: PipelineConfig) -> bool:
-    """Whether the bars come from the generated market, whose days are none of a real calendar."""
+    """Tells whether the bars come from the generated market, whose days are not those of a real calendar."""
     return config.data.data_dir == EMBEDDED

@@ -1,4 +1,4 @@
-"""What a chain of digests cannot show of a forward log: that its entries were made when they say, of what was to come.
+"""Checks that logged forecasts were made when they say, and before their outcome; a chain of digests cannot.
 
 Who writes a log can write a chain that holds. These checks find entries that no honest log has: stamped before the
 entry above them, in the future, or before their last bar was complete; with other targets than the sessions after that
@@ -17,7 +17,7 @@ from stonk_pipeline.records.wellformed import draw_of
 
 
 def require_honest(entries: Sequence[LogEntry], now: datetime | None = None) -> None:
-    """Checks every entry of an unbroken log against those above it, its calendar and the clock.
+    """Checks every entry of an unbroken log against the entries above it, its calendar and the clock.
 
     Raises:
         LogError: names the first entry that cannot be what it says.

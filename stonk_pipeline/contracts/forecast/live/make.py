@@ -1,4 +1,4 @@
-"""Makes forecasts: the last window of each stock, the model's answers, quantiles for the coming sessions."""
+"""Makes live forecasts: cuts each stock's last window, samples answers, and takes quantiles of them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -96,7 +96,7 @@ def make(
 
 
 def bars_digest(bars: pd.DataFrame) -> str:
-    """SHA-256 of clean bars, whatever file they were read from."""
+    """Computes the SHA-256 of clean bars, whatever file they were read from."""
     rows = bars.assign(**{DATE: bars[DATE].dt.strftime("%Y-%m-%d")})
     return json_digest({name: rows[name].tolist() for name in rows.columns})
 

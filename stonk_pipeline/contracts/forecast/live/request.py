@@ -1,4 +1,4 @@
-"""What is to be forecast, and by which model."""
+"""Defines the settings of a live forecast: which stocks, by which model."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ class ForecastRequest(Settings):
     """Of the answers."""
 
     def arguments(self) -> list[str]:
-        """The same as options of `python -m stonk_pipeline forecast`, in one word each: values may begin with --."""
+        """Returns the settings as options of the `forecast` command, one word each: values may begin with --."""
         given: dict[str, object] = {
             "--stock": ",".join(self.stocks),
             "--data-dir": self.data_dir,

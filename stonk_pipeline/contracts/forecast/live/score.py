@@ -1,4 +1,4 @@
-"""Marks logged forecasts: each day ahead as soon as its close is there. The log itself is never touched.
+"""Scores logged forecasts, each day as soon as its close is there. The log itself is never touched.
 
 Marks are kept for the outcomes: all else in them follows from the log, and a line that says otherwise is refused.
 
@@ -32,7 +32,7 @@ REMEDY = "delete the file and score again"
 
 
 class Mark(BaseModel):
-    """A line of `scores.jsonl`: what came on one day of one forecast."""
+    """A line of `scores.jsonl`: the outcome and error of one day of one forecast."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -62,7 +62,7 @@ class Mark(BaseModel):
 
 
 class Record(NamedTuple):
-    """What a model's forecasts came to."""
+    """The mean scores of all of a model's logged forecasts."""
 
     model: str
     late: bool
@@ -75,12 +75,12 @@ class Record(NamedTuple):
 
     @property
     def skill(self) -> float:
-        """1 - MAE / MAE of persistence."""
+        """Computes 1 - MAE / MAE of persistence."""
         return 1.0 - self.mae / self.mae_persistence if self.mae_persistence > 0 else 0.0
 
 
 def read_marks(directory: Path, entries: Sequence[LogEntry]) -> list[Mark]:
-    """All marks, oldest first, each compared with what the log has.
+    """Reads all marks, oldest first, and checks each against the log.
 
     Args:
         directory: of the log.
@@ -128,7 +128,7 @@ def _wrong(mark: Mark, entry: LogEntry) -> str | None:
 
 
 def restated(marks: Sequence[Mark], entries: Sequence[LogEntry], closes: Mapping[str, pd.Series]) -> list[Mark]:
-    """The marks with the outcomes that the bars say now, where they have them."""
+    """Updates the outcomes of marks from the bars as they are now, where they have them."""
     due = {(mark.entry, mark.day): mark for entry in entries for mark in _due(entry, closes, "")}
     return [
         mark.model_copy(update=due[key].model_dump(exclude={"stamp"}))
@@ -148,7 +148,7 @@ def closes_of(data: DataConfig, stocks: list[str]) -> dict[str, pd.Series]:
 
 
 def score(directory: Path, closes: Mapping[str, pd.Series], now: datetime | None = None) -> list[Mark]:
-    """Marks every day of every logged forecast whose close is there and that has no mark yet.
+    """Scores every day of every logged forecast whose close is there and that has no score yet.
 
     Args:
         directory: of the log.
@@ -211,7 +211,7 @@ def _mark(entry: LogEntry, day: int, outcome: float, stamp: str) -> Mark:
 
 
 def records(marks: list[Mark]) -> list[Record]:
-    """What each model's forecasts came to; those that were late stand apart."""
+    """Averages the scores of each model's forecasts; those that were late stand apart."""
     groups: dict[tuple[str, bool], list[Mark]] = defaultdict(list)
     for mark in marks:
         groups[mark.model, mark.late].append(mark)

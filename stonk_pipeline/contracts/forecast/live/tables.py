@@ -1,4 +1,4 @@
-"""Forecasts and their records as tables for a terminal."""
+"""Builds terminal tables of forecasts and of their scores."""
 
 from rich.table import Table
 
@@ -9,7 +9,7 @@ SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def forecast_table(entry: LogEntry) -> Table:
-    """Quantiles of each coming close."""
+    """Builds a table of the quantiles of each coming close."""
     late = ", late: its first session had closed" if entry.late else ""
     table = Table(
         title=f"{entry.stock} from {entry.last_close:.2f} on {entry.last_bar}, by {entry.model}, "
@@ -27,7 +27,7 @@ def forecast_table(entry: LogEntry) -> Table:
 
 
 def records_table(found: list[Record]) -> Table:
-    """What each model's forecasts came to."""
+    """Builds a table of each model's mean scores."""
     table = Table(title="errors in percent of the last close; late forecasts do not count")
     for heading in ("model", "counts", "forecasts", "days", "MAE", "persistence", "skill", "CRPS", "within"):
         table.add_column(heading, justify="left" if heading in ("model", "counts", "within") else "right")

@@ -1,4 +1,4 @@
-"""What the journals of ingests and promotions know of the forward log, against what it is now.
+"""Compares the forward log with what the records of ingests and promotions noted of it.
 
 A record that the log had n entries at some time says of entry n + 1 that it came later: a stamp from before that time
 is a forecast dated back, made when its outcome may have been known.
@@ -17,7 +17,7 @@ from stonk_pipeline.registry import champions, store
 
 
 class Witness(NamedTuple):
-    """A journal's word on a forward log."""
+    """The length and last digest of a forward log, as another record noted them."""
 
     journal: Path
     place: str
@@ -30,7 +30,7 @@ class Witness(NamedTuple):
 
 
 def witnesses(data_dirs: Sequence[Path], models_dirs: Sequence[Path]) -> list[Witness]:
-    """All heads of forward logs that ingests and promotions have recorded, in the order of their journals.
+    """Reads all notes on forward logs in the records of ingests and promotions, in the order of their files.
 
     Args:
         data_dirs: folders that ingests fill.
@@ -62,13 +62,13 @@ def _witness(path: Path, place: str, said: LogHead, time: str) -> Witness:
 
 
 def of_log(found: Sequence[Witness], forecasts_dir: Path) -> list[Witness]:
-    """Those that speak of the log in this folder."""
+    """Selects the notes that speak of the log in this folder."""
     path = (forecasts_dir / LOG).resolve()
     return [witness for witness in found if witness.log == path]
 
 
 def require(entries: Sequence[LogEntry], found: Sequence[Witness]) -> None:
-    """Checks that a log still holds all that was recorded of it, and that what came since says so.
+    """Checks that a log still holds all that was noted of it, and that later entries are stamped later.
 
     Args:
         entries: of the log, whose chain holds.

@@ -25,7 +25,7 @@ WORDS = 700
 
 @dataclass(frozen=True, slots=True)
 class Fan:
-    """One window with its forecasts."""
+    """A window with its forecasts and their picture."""
 
     kind: str
     example: Example
@@ -40,7 +40,7 @@ class Fan:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is drawn, in prices."""
+    """The data of one picture, in prices."""
 
     candles: pd.DataFrame | None
     """Bars up to the decision, oldest first."""

@@ -42,12 +42,12 @@ class RunSummary:
 
     @property
     def final(self) -> Row:
-        """The row that the verdict is about."""
+        """Returns the row that the verdict is about."""
         return self.comparison.row(self.comparison.verdict.model)
 
     @property
     def base(self) -> Row:
-        """The model before any training."""
+        """Returns the row of the model before any training."""
         return self.comparison.rows[0]
 
 

@@ -1,4 +1,4 @@
-"""Where and when: skill by day ahead, month, quarter, stock and volatility, and the record of each window."""
+"""Computes skill by day ahead, month, quarter, stock and volatility, and a record of each window."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from stonk_pipeline.schema import Target
 
 
 def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DaySkill]:
-    """Skill of each forecaster on each day ahead, with intervals."""
+    """Computes each forecaster's skill on each day ahead, with intervals."""
     horizon = setting.truth.shape[1]
     errors = np.hstack([metrics.absolute_errors(f.median, setting.truth) for f in forecasters])
     flat = np.tile(metrics.absolute_errors(setting.flat, setting.truth), len(forecasters))
@@ -27,7 +27,7 @@ def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DayS
 
 
 def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthSkill]:
-    """Skill of each forecaster over the windows of each calendar month; a month is too short for an interval."""
+    """Computes each forecaster's skill by calendar month; a month is too short for an interval."""
     months = np.array([window.date[:7] for window in setting.windows])
     flat = metrics.mae(setting.flat, setting.truth)
     out = []
@@ -41,7 +41,7 @@ def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthS
 
 
 def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupSkill]:
-    """Skill of each forecaster by stock, by quarter, and by thirds of the windows' volatility, with intervals.
+    """Computes each forecaster's skill by stock, by quarter, and by thirds of volatility, with intervals.
 
     A group's interval rests on its own dates alone, and on few of them it is as wide as it should be.
     """
@@ -69,7 +69,7 @@ def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupS
 def window_records(
     forecasters: Sequence[Forecaster], setting: Setting, targets: Sequence[Target], final: str
 ) -> tuple[dict[str, str | float], ...]:
-    """The records of `Comparison.windows`."""
+    """Builds the records of `Comparison.windows`: one for each window."""
     losses = {f.name: metrics.mae(f.median, setting.truth) for f in forecasters}
     volatility = setting.volatility
     records: list[dict[str, str | float]] = []

@@ -1,4 +1,4 @@
-"""A small time-series foundation model as one more baseline: Chronos-Bolt (arXiv 2403.07815 and its successors).
+"""Forecasts with Chronos-Bolt, a small time-series foundation model, as one more baseline (arXiv 2403.07815).
 
 It has read many series, perhaps these too; it is not trained here and sees closes alone, up to each decision date.
 """
@@ -46,7 +46,7 @@ def load(model: str) -> Any:
 def forecast(
     pipeline: Any, windows: Sequence[Window], horizon: int, histories: Mapping[str, History]
 ) -> NDArray[np.float64]:
-    """The model's median forecasts, (N, H) on each window's prompt scale.
+    """Computes the model's median forecasts, (N, H) on each window's prompt scale.
 
     Args:
         pipeline: of `load`.

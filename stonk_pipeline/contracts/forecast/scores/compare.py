@@ -1,4 +1,4 @@
-"""The comparison: every model and baseline on the same windows, with intervals and a verdict.
+"""Compares every model and baseline on the same windows, with intervals and a verdict.
 
 One way for every forecaster: its answers become an array (N, S, H) in percent of the last close; its losses are
 averaged over days, summed over the windows of a date, and set against those of persistence. A baseline is a forecaster

@@ -58,7 +58,7 @@ Answers = list[list[Forecast | Unreadable]]
 
 @dataclass(frozen=True)
 class Evidence:
-    """N windows, what came, and what every forecaster said."""
+    """The test windows of a comparison, their outcomes, and the answers of every forecaster."""
 
     windows: list[Window]
     """Without indicators and statistics: no score needs them."""
@@ -73,7 +73,7 @@ class Evidence:
     """Model -> level -> (N, 2, H), calibrated."""
 
     def compare(self, config: ComparisonStage) -> Comparison:
-        """All scores, and the verdict on windows that the base model cannot have read about where it has a cutoff."""
+        """Scores all answers, also on windows later than the base model's knowledge cutoff where it has one."""
         comparison = self._compare(list(range(len(self.windows))), config)
         cutoff = config.model.knowledge_cutoff
         if cutoff is None:

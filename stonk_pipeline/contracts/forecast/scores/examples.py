@@ -1,4 +1,4 @@
-"""Which windows a person should look at: typical ones, the best, and as many of the worst."""
+"""Picks windows for the report: typical ones, the best, and as many of the worst."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The pooled comparison of a walk-forward: the windows of all folds together, each answered by its own fold's models.
+"""Pools the folds of a walk-forward into one comparison; each fold's own models answer its windows.
 
 Every fold has trained on what came before its test windows and has compared on them alone; no window is in two folds.
 So the joined windows are one long out-of-sample stretch, and the same scores, intervals and rule apply as to a single
@@ -36,7 +36,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
 
 
 def fold_skill(number: int, comparison: Comparison) -> FoldSkill:
-    """What a fold alone says about its final model."""
+    """Computes the final model's skill in one fold alone."""
     row = comparison.row(comparison.verdict.model)
     return FoldSkill(
         fold=number,

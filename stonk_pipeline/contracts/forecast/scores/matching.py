@@ -1,4 +1,4 @@
-"""Whether forecasts that were made elsewhere are of the very windows that are scored.
+"""Checks that forecasts of other programs are of the very windows that are scored.
 
 A window without a forecast counts as persistence. A file whose dates or symbols are written in another way has none,
 and would be given the scores of persistence as its own.
@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Match:
-    """How the rows of a file fall onto bars and test windows."""
+    """Counts of how the rows of a file match bars and test windows."""
 
     rows: int
     matching: int
@@ -33,12 +33,12 @@ class Match:
 
     @property
     def share(self) -> float:
-        """Test windows with a forecast of their own, 0 to 1."""
+        """Computes the share of test windows with a forecast of their own, 0 to 1."""
         return self.covered / self.windows if self.windows else 0.0
 
 
 def match(rows: Mapping[Key, int], wanted: list[Key], bars: set[Key]) -> Match:
-    """Lays the rows of a file beside the test windows.
+    """Matches the rows of a file with the test windows.
 
     Args:
         rows: key -> rows of the file, in their order.
@@ -64,7 +64,7 @@ def match(rows: Mapping[Key, int], wanted: list[Key], bars: set[Key]) -> Match:
 
 
 def require_match(name: str, rows: Mapping[Key, int], wanted: list[Key], bars: set[Key], least: float) -> str | None:
-    """Refuses a file whose forecasts are of other windows; a note on rows that are of no bar, or None.
+    """Refuses a file whose forecasts are of other windows; returns a note on rows that are of no bar, or None.
 
     Args:
         name: of the file.

@@ -1,4 +1,4 @@
-"""The table of a comparison: forecasters and what they share in, typed rows out."""
+"""Computes the rows of the comparison's table: every score of every forecaster."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -34,12 +34,12 @@ class Forecaster(NamedTuple):
 
     @property
     def median(self) -> Floats:
-        """(N, H)."""
+        """Takes the median of the answers, (N, H)."""
         return metrics.median_forecast(self.samples)
 
 
 class Setting(NamedTuple):
-    """What all forecasters share."""
+    """The data that all forecasters of a comparison share."""
 
     windows: Sequence[Window]
     truth: Floats
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
     @property
     def volatility(self) -> Floats:
-        """(N,) of a day, in percent of the last close."""
+        """Computes the daily volatility of each window, (N,), in percent of the last close."""
         _, unit = metrics.percent_scale(self.windows)
         return np.maximum(unit[:, 0] * [window.volatility for window in self.windows], metrics.TINY)
 
@@ -69,7 +69,7 @@ class Setting(NamedTuple):
 
 
 def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]:
-    """The table; all its intervals come from one bootstrap, so that they rest on the same resampled dates."""
+    """Computes the table's rows; all intervals come from one bootstrap, so that they rest on the same dates."""
     medians = np.column_stack([metrics.mae(f.median, setting.truth) for f in forecasters])
     singles = np.column_stack([metrics.single_mae(f.samples, setting.truth) for f in forecasters])
     losses, own = setting.losses(np.column_stack([medians, singles])), setting.losses(medians)

@@ -1,4 +1,4 @@
-"""The comparison stage: the same test windows for every model, answers read, scored and written down."""
+"""Runs the comparison stage: asks every model about the same test windows, scores the answers, writes all files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,7 +71,7 @@ def finish(comparison: Comparison, out: Path) -> dict[str, Any]:
 def calibrate(
     calibration: Part, known: evidence.Answers, windows: Sequence[Window], answers: evidence.Answers
 ) -> dict[float, Floats]:
-    """A model's intervals for test windows, calibrated on validation windows alone (`evaluation.conformal`).
+    """Calibrates a model's test intervals on validation windows alone (`evaluation.conformal`).
 
     Args:
         calibration: validation windows and their targets.
@@ -99,7 +99,7 @@ def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
 
 
 def write_references(config: ComparisonStage, directory: Path, out: Path, test: Part, extra: Any | None) -> None:
-    """Writes what came, and the forecasts that need no language model.
+    """Writes the outcomes, and the forecasts that need no language model.
 
     Args:
         config: settings.
@@ -122,7 +122,7 @@ def write_references(config: ComparisonStage, directory: Path, out: Path, test: 
 def ask(
     config: ComparisonStage, windows: list[Window], horizon: int, adapter: Path | None, out: Path, progress: Progress
 ) -> list[list[str]]:
-    """A model's answers to every window, with the comparison's engine and sampling settings.
+    """Samples a model's answers to every window, with the comparison's engine and sampling settings.
 
     Args:
         config: settings.
@@ -149,7 +149,7 @@ def ask_alone(
     purpose: str,
     wait_minutes: float,
 ) -> list[list[str]]:
-    """`ask` outside of a stage, which holds no accelerator yet: waits for this process's devices and holds them.
+    """Samples as `ask` does, but outside of a stage: waits for this process's devices and holds them.
 
     Args:
         config, windows, horizon, adapter, progress: as for `ask`.

@@ -1,4 +1,4 @@
-"""The back-test of a comparison: every model, the strongest baseline and the best possible forecast beside holding."""
+"""Back-tests every model, the strongest baseline and the best possible forecast beside holding the stocks."""
 
 from collections.abc import Sequence
 
