@@ -1,4 +1,4 @@
-"""Examples of the direction recipe: decisions beside what came, which sets they make, and their files.
+"""Labels examples (a decision and its outcome), selects the sets of both trainings, and reads and writes them.
 
 Decisions and movements lie in two files, as windows and targets do: whoever reads decisions alone knows no future.
 """
@@ -28,19 +28,19 @@ Read = TypeVar("Read")
 
 
 class Examples(NamedTuple):
-    """Decisions and what came, in step, ordered by (date, stock)."""
+    """Decisions and their outcomes, in step, ordered by (date, stock)."""
 
     decisions: list[Decision]
     movements: list[Movement]
 
     def take(self, rows: Iterable[int]) -> "Examples":
-        """Those rows, in their order."""
+        """Returns the examples at these rows, in their order."""
         chosen = sorted(rows)
         return Examples([self.decisions[row] for row in chosen], [self.movements[row] for row in chosen])
 
     @property
     def counts(self) -> dict[Label, int]:
-        """How many of each label."""
+        """Counts the examples of each label."""
         found: dict[Label, int] = {"up": 0, "down": 0, "flat": 0}
         for movement in self.movements:
             found[movement.label] += 1
@@ -48,27 +48,27 @@ class Examples(NamedTuple):
 
     @property
     def up_share(self) -> float:
-        """Share of rises among the days that moved; 0.5 where none did."""
+        """Computes the share of rises among the days that moved; 0.5 where none did."""
         counts = self.counts
         moved = counts["up"] + counts["down"]
         return counts["up"] / moved if moved else 0.5
 
 
 def ordered(decisions: Iterable[Decision], movements: Iterable[Movement]) -> Examples:
-    """Examples in the order of their dates and stocks."""
+    """Sorts examples by date and stock."""
     pairs = sorted(zip(decisions, movements, strict=True), key=lambda pair: (pair[0].window.date, pair[0].window.stock))
     return Examples([decision for decision, _ in pairs], [movement for _, movement in pairs])
 
 
 def label(change: float, flat_percent: float) -> Label:
-    """Up, down, or flat where the move in percent is smaller than the threshold, or none at all."""
+    """Labels a move up, down, or flat where it is smaller, in percent, than the threshold, or none at all."""
     if change == 0 or abs(change) < flat_percent:
         return "flat"
     return "up" if change > 0 else "down"
 
 
 def balanced(examples: Examples, config: ExamplesConfig, seed: int) -> Examples:
-    """The set of stage I: of each ticker and period as many rises as falls, and no flat day.
+    """Selects the set of stage I: of each ticker and period as many rises as falls, and no flat day.
 
     Labels are fixed before: leaving an example out never changes another one's label. `max_train_samples` is kept by
     dropping whole pairs, spread evenly over dates and tickers.
@@ -91,7 +91,7 @@ def balanced(examples: Examples, config: ExamplesConfig, seed: int) -> Examples:
 
 
 def natural(examples: Examples, config: ExamplesConfig, seed: int) -> Examples:
-    """The set of stage II: as the market was, at most `max_train_samples`, spread evenly over dates and tickers."""
+    """Selects the set of stage II: at most `max_train_samples` unbalanced examples, spread over dates and tickers."""
     if config.max_train_samples is None:
         return examples
     stocks = [decision.window.stock for decision in examples.decisions]
@@ -111,7 +111,7 @@ def write_examples(examples: Examples, directory: Path, name: str) -> None:
 
 
 def read_decisions(directory: Path, name: str) -> list[Decision]:
-    """What may be known.
+    """Reads `{name}_decisions.jsonl`, which holds nothing of the outcomes.
 
     Raises:
         StageError: the file is missing or damaged.
@@ -120,7 +120,7 @@ def read_decisions(directory: Path, name: str) -> list[Decision]:
 
 
 def read_examples(directory: Path, name: str) -> Examples:
-    """Decisions and what came.
+    """Reads decisions and their outcomes.
 
     Raises:
         StageError: a file is missing or damaged, or they do not match.

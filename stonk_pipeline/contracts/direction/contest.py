@@ -63,7 +63,7 @@ def training(run: Run) -> Training:
 
 
 def questions(run: Run, models: Sequence[Entry]) -> Examples:
-    """Test decisions of a run that are later than all that the models have seen, spread as the comparison's are."""
+    """Selects a run's test decisions that are later than all that the models have seen."""
     seen = max(model.seen_until for model in models)
     examples = read_examples(run.stage_dir("examples"), "test")
     later = examples.take(row for row, decision in enumerate(examples.decisions) if decision.window.date > seen)
@@ -72,7 +72,7 @@ def questions(run: Run, models: Sequence[Entry]) -> Examples:
 
 
 def stored_calls(run: Run, entry: Entry, examples: Examples) -> Caller | None:
-    """The challenger's calls in the run's comparison, if it is whole and has all these decisions."""
+    """Reads the challenger's calls from the run's comparison, if it is whole and has all these decisions."""
     if run.finished("compare") is None:
         return None
     given = completions(run.stage_dir("compare"), entry.step.replace("-", "_"))

@@ -1,4 +1,4 @@
-"""GRPO on called directions: stage I on a balanced set, stage II from its model on the market as it is."""
+"""Trains a model to call directions with GRPO: stage I on a balanced set, stage II on the market as it is."""
 
 import csv
 import math
@@ -33,7 +33,7 @@ KNOWN = ("change", "volatility", "question", "flat")
 
 
 class CallBook:
-    """A reward of weight 0 that notes what the components say of a step, and follows the share of rises called."""
+    """A reward function of weight 0 that collects figures for the training log and the share of rises called."""
 
     __name__ = "book"
     columns = (
@@ -48,7 +48,7 @@ class CallBook:
         self.unread = Unread(direction.REASONS)
 
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
-        """Notes means, spreads and shares; the reward itself is 0."""
+        """Computes means, spreads and shares for the log; the reward itself is 0."""
         answers = _answers(completions)
         self.unread.note(completions, answers)
         truths = self.outcomes(columns, len(answers))
@@ -69,7 +69,7 @@ class CallBook:
         return [0.0] * len(answers)
 
     def outcomes(self, columns: Mapping[str, Any], count: int) -> list[Outcome]:
-        """What came, for each answer, from the columns of its row."""
+        """Reads the outcome of each answer from the columns of its row."""
         return [
             Outcome(**{name: columns[name][row] for name in KNOWN}, called_up=self.called_up, market_up=self.market_up)
             for row in range(count)
@@ -77,14 +77,14 @@ class CallBook:
 
 
 class CallReward:
-    """One component in TRL's form."""
+    """Wraps one reward component as a TRL reward function."""
 
     def __init__(self, name: str, book: CallBook) -> None:
         self.name, self.book = name, book
         self.__name__ = name
 
     def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
-        """Scores each completion against what came after the decision of its row."""
+        """Scores each completion against the outcome of its row's decision."""
         answers = _answers(completions)
         truths = self.book.outcomes(columns, len(answers))
         component = COMPONENTS[self.name]
@@ -96,7 +96,7 @@ def _answers(completions: list[list[dict[str, str]]]) -> list[Answer]:
 
 
 def outcomes(examples: Examples, asked: list[Messages], days_ahead: int) -> list[Outcome]:
-    """What came after each decision, beside the question that was asked."""
+    """Builds the outcome of each decision, beside the question that was asked."""
     questions = [messages[-1]["content"] for messages in asked]
     return [
         outcome(decision, movement, question, days_ahead)
@@ -200,7 +200,7 @@ def _validator(config: CallPolicyStage, directory: Path, start: Path | None, loa
 
 
 def validation_figures(answers: list[list[Answer]], truths: list[Outcome], config: CallPolicyStage) -> dict[str, float]:
-    """Mean total reward, accuracy on the days that moved (what is unreadable counts half), and shares, of all answers.
+    """Computes mean reward, accuracy (an unreadable answer counts half) and shares of all validation answers.
 
     Args:
         answers: S answers to each of the N questions.

@@ -1,4 +1,4 @@
-"""Takes out of a text which company it speaks of, and when: a model cannot then recite what it read of that history.
+"""Masks company names and dates in a text, so that a model cannot recite what it has read about that history.
 
 A leak costs more than a lost word, and yet what a headline says must stay: "52-week low" is news about Lowe's (LOW),
 and "margin 39%" is no date. So an ordinary word (`words.ORDINARY`) is a company only where it is written as one.
@@ -18,7 +18,7 @@ _LONG = re.compile(r"\s[A-Za-z]\w{3,}")
 
 
 def mask(text: str, ticker: str, name: str) -> str:
-    """Takes ticker and company name out of a text.
+    """Masks ticker and company name in a text.
 
     - Cashtags (`$low`) go in any case.
     - The ticker as a bare word goes in any case, unless it has less than three letters or is an ordinary word (LOW,
@@ -184,7 +184,7 @@ _FRACTIONS = frozenset((2, 3, 4, 5, 6, 8))
 
 
 def mask_dates(text: str) -> str:
-    """Takes dates and years out of a text, and leaves percentages, counts, prices and fractions.
+    """Masks dates and years in a text, and leaves percentages, counts, prices and fractions.
 
     - A month, with its name or usual abbreviation, before or after a day (1 to 31) or before a year. `may` and `march`
       after a number only with a year, an ending (5th) or a word like `on` before it.

@@ -1,4 +1,4 @@
-"""The direction contract: what the model is asked about a decision, and how its answer is read.
+"""Words the question for a direction, and parses the model's answer.
 
 `messages` is the only place that words this question and `parse` the only one that reads its answer. The split into
 thinking and answer is `form`'s, the words for indicators are `figures`'.
@@ -43,7 +43,7 @@ SYSTEM = (
 
 
 def messages(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> Messages:
-    """The question about one decision, as chat messages.
+    """Builds the question about one decision, as chat messages.
 
     Args:
         decision: what may be known at the close of its date.
@@ -60,7 +60,7 @@ def messages(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> Me
 
 
 def question(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> str:
-    """The user message."""
+    """Words the user message: prices, indicators, company facts and headlines."""
     window, company = decision.window, decision.company
     about = []
     if prompt.show_name:
@@ -83,7 +83,7 @@ def question(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> st
 
 
 def answer(thinking: str, side: Side, change: float, confidence: float) -> str:
-    """An answer in the form that `parse` reads.
+    """Writes an answer in the form that `parse` reads.
 
     Args:
         thinking: the reasoning.
@@ -128,22 +128,22 @@ def parse(completion: str) -> Call | Unreadable:
 
 
 def read_all(texts: list[list[str]]) -> list[list[Call | Unreadable]]:
-    """Reads every answer of every decision."""
+    """Parses every answer to every decision."""
     return [[parse(text) for text in of_decision] for of_decision in texts]
 
 
 def price(window: Window, value: float) -> float:
-    """The price that a value on the window's prompt scale stands for."""
+    """Converts a value on the window's prompt scale to a price."""
     return window.price_offset + window.price_unit * value
 
 
 def last_change(window: Window) -> float:
-    """The last day's move in percent: yesterday's sign, for whoever simply repeats it."""
+    """Computes the last day's move in percent, whose sign is the baseline "yesterday's sign"."""
     return 100.0 * (price(window, window.context[-1]) / price(window, window.context[-2]) - 1.0)
 
 
 def volatility(window: Window) -> float:
-    """Standard deviation of one day's change, in percent of the last close."""
+    """Computes the standard deviation of one day's change, in percent of the last close."""
     return 100.0 * window.volatility * window.price_unit / price(window, window.last)
 
 

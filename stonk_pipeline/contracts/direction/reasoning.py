@@ -1,4 +1,4 @@
-"""What a reasoning says, as far as rules can tell: what of the prompt it cites, and where it leads.
+"""Analyses a model's reasoning by rules: which facts of the prompt it cites, and which side it concludes.
 
 Pure text analysis without a model. It cannot judge whether an argument is good. It is built so that the cheap ways to
 look like an argument are worth nothing: figures that are not in the prompt, figures without their name, lists, copied
@@ -39,7 +39,7 @@ COPIED = 0.5
 
 
 class Item(NamedTuple):
-    """Something in the prompt that can be cited."""
+    """A figure or quotation in the prompt that can be cited."""
 
     key: str
     names: frozenset[str]
@@ -63,7 +63,7 @@ class Sentence(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """A sentence that argues with something from the prompt."""
+    """A sentence that argues for a side with something from the prompt."""
 
     place: int
     """Of the sentence in the reasoning."""
@@ -72,7 +72,7 @@ class Reason(NamedTuple):
 
 
 def items(question: str) -> tuple[Item, ...]:
-    """Everything in a prompt that can be cited: figures with their names, and what is quoted, each piece once."""
+    """Lists everything in a prompt that can be cited: named figures and quoted texts, each piece once."""
     found: dict[str, Item] = {}
     fenced, heading = False, ""
     for line in question.splitlines():
@@ -116,7 +116,7 @@ def _figures_of(line: str) -> Iterator[Item]:
 
 
 def sentences(thinking: str, question: str) -> tuple[Sentence, ...]:
-    """The sentences of a reasoning; those without a word or a figure are left out."""
+    """Splits a reasoning into sentences; those without a word or a figure are left out."""
     runs = set(_runs(_tokens(question)))
     out = []
     for text in _SENTENCE.split(thinking[:MOST]):
@@ -138,7 +138,7 @@ def sentences(thinking: str, question: str) -> tuple[Sentence, ...]:
 
 
 def conclusion(said: Sequence[Sentence]) -> Side | None:
-    """Where a reasoning leads: its last sentence that draws a conclusion, else its last one that points anywhere."""
+    """Finds the side that a reasoning concludes: of its last conclusion, else of its last sentence with a direction."""
     pointing = [sentence for sentence in said if sentence.side]
     concluding = [sentence for sentence in pointing if sentence.concluding]
     return (concluding or pointing)[-1].side if pointing else None
@@ -147,7 +147,7 @@ def conclusion(said: Sequence[Sentence]) -> Side | None:
 def reasons(
     said: Sequence[Sentence], known: Sequence[Item], side: Side, *, most: int, least_words: int
 ) -> list[Reason]:
-    """Sentences that argue for a side with something from the prompt.
+    """Finds the sentences that argue for a side with something from the prompt.
 
     Args:
         said: the reasoning.
@@ -182,7 +182,7 @@ def reasons(
 
 
 def structure(said: Sequence[Sentence], argued: Sequence[Reason], side: Side) -> float:
-    """How far a reasoning is one, 0 to 1, in quarters.
+    """Scores how much a text is built like a reasoning, 0 to 1, in quarters.
 
     A quarter each: it has two different sentences or more; one of them is a reason; a conclusion is drawn, not before
     the first reason; and it is the answer's.

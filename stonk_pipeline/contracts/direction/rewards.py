@@ -1,4 +1,4 @@
-"""Rewards of the direction recipe.
+"""Computes the rewards of called directions, pure functions of a parsed answer and the outcome.
 
 Each takes a read answer, an `Outcome` and a shape, and returns a number: 1 is best, and what cannot be read is worse
 than anything that can, in every component. `docs/direction.md` has the reasoning.
@@ -39,7 +39,7 @@ ACCURACY, DATA_USE, STRUCTURE = 0.6, 0.2, 0.2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened after a decision, and what rewards need of the question. Moves in percent of the last close."""
+    """The outcome of a decision, and what rewards need of the question. Moves in percent of the last close."""
 
     change: float
     volatility: float
@@ -57,7 +57,7 @@ Answer = Call | Unreadable
 
 
 def outcome(decision: Decision, movement: Movement, question: str, days_ahead: int) -> Outcome:
-    """The outcome of a decision, for days_ahead days of its daily volatility."""
+    """Builds the outcome of a decision, for days_ahead days of its daily volatility."""
     spread = volatility(decision.window) * math.sqrt(days_ahead)
     return Outcome(movement.change, spread, question, movement.label == "flat")
 
@@ -173,7 +173,7 @@ def diversity(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> flo
 
 
 def running_share(share: float, calls: Sequence[Answer], memory: float = 0.9) -> float:
-    """The share of rises among the calls so far: `memory` of the old share, the rest of the readable new calls.
+    """Updates the share of rises among the calls so far: `memory` of the old share, the rest of the new calls.
 
     Example:
         >>> round(running_share(0.5, [Call("up", 1.0, 0.7, ""), Unreadable("no answer")], memory=0.9), 3)
@@ -184,10 +184,10 @@ def running_share(share: float, calls: Sequence[Answer], memory: float = 0.9) ->
 
 
 class Component(Protocol):
-    """A reward: of an answer to a question with an outcome."""
+    """A reward function of one answer to a question with an outcome."""
 
     def __call__(self, answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-        """The reward."""
+        """Returns the reward."""
 
 
 COMPONENTS: dict[str, Component] = {
@@ -202,7 +202,7 @@ COMPONENTS: dict[str, Component] = {
 
 
 def total(answer: Answer, truth: Outcome, weights: DirectionWeights, shape: RewardShape = SHAPE) -> float:
-    """The weighted sum of the components. With weights that sum to 1 a perfect answer gets 1."""
+    """Computes the weighted sum of the components. With weights that sum to 1 a perfect answer gets 1."""
     return sum(
         weight * COMPONENTS[name](answer, truth, shape) for name, weight in weights.model_dump().items() if weight > 0
     )
@@ -210,7 +210,7 @@ def total(answer: Answer, truth: Outcome, weights: DirectionWeights, shape: Rewa
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The documents' score of an answer, or the mean of several, 0 to 1; for evaluation, not for training."""
+    """Quality scores of an answer, or the mean of several, 0 to 1; for evaluation, not for training."""
 
     accuracy: float
     """0 to 0.6: two thirds for the side, one third for the closeness of the change."""
@@ -221,17 +221,17 @@ class Quality:
 
     @property
     def reasoning(self) -> float:
-        """0 to 0.4."""
+        """Adds up the parts that judge the reasoning, 0 to 0.4."""
         return self.data_use + self.structure
 
     @property
     def total(self) -> float:
-        """0 to 1."""
+        """Adds up all parts, 0 to 1."""
         return self.accuracy + self.reasoning
 
 
 def score_answer(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> Quality:
-    """Accuracy and quality of the reasoning of one answer; zeros for one that cannot be read.
+    """Scores accuracy and quality of the reasoning of one answer; zeros for one that cannot be read.
 
     Example:
         >>> score_answer(Call("up", 2.0, 0.7, "It will go up."), Outcome(change=2.0, volatility=1.0))

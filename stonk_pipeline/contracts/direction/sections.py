@@ -1,4 +1,4 @@
-"""Settings of the direction recipe: examples, prompt, rewards, and the step from stage I to stage II."""
+"""Defines settings of the direction contract: examples, prompt, rewards, and the gate to stage II."""
 
 from typing import Annotated, Literal, Self
 
@@ -56,7 +56,7 @@ class DirectionWeights(Settings):
     magnitude: NonNegative = 0.20
     """Closeness of the stated change."""
     format: NonNegative = 0.20
-    """The form is kept and there is a reasoning. In stage II it is a gate: see `rewards.direction`."""
+    """The form is kept and there is a reasoning. In stage II it is a gate: see `direction.rewards`."""
     confidence: NonNegative = 0.10
     """A proper score of the stated confidence."""
     data_use: NonNegative = 0.15

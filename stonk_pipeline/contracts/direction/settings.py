@@ -1,4 +1,4 @@
-"""All settings of a run of the direction recipe, and each stage's slice of them."""
+"""Defines all settings of a run that trains a model to call directions, and each stage's slice of them."""
 
 from typing import Annotated, Literal, Self
 
@@ -105,18 +105,18 @@ class DirectionConfig(RunConfig):
 
     @property
     def real_data(self) -> bool:
-        """Whether the bars were read, and not generated."""
+        """Tells whether the bars were read, and not generated."""
         return self.records is not None or self.data.data_dir != EMBEDDED
 
     @property
     def stock_name(self) -> str:
-        """As in any run; a run on records is named after them."""
+        """Names the stocks as in any run; a run on records is named after them."""
         if self.records is None:
             return super().stock_name
         return names.records_name(self.records)
 
     def examples_stage(self) -> "ExamplesStage":
-        """Settings of the examples."""
+        """Returns the settings of the examples."""
         return ExamplesStage(
             market=None if self.real_data else self.data.market,
             split=self.data if self.records is not None else None,
@@ -127,7 +127,7 @@ class DirectionConfig(RunConfig):
         )
 
     def policy_stage(self, which: Literal["one", "two"]) -> "CallPolicyStage":
-        """Settings of stage I or II."""
+        """Returns the settings of stage I or II."""
         return CallPolicyStage(
             model=self.model,
             prompt=self.prompt,
@@ -139,7 +139,7 @@ class DirectionConfig(RunConfig):
         )
 
     def calls_stage(self, which: Literal["one", "two"]) -> "CallsStage":
-        """Settings of the gate, which scores with the rewards of stage I, or of the comparison at the end."""
+        """Returns the settings of the gate, with the rewards of stage I, or of the comparison at the end."""
         return CallsStage(
             model=self.model,
             prompt=self.prompt,

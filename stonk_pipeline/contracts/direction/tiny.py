@@ -1,9 +1,9 @@
-"""`stonk-tiny-calls`: the tiny model of the direction recipe, which knows the form of a reasoned call and no more.
+"""Builds `stonk-tiny-calls`, a tiny model that knows the form of a reasoned call and calls at random.
 
-It is trained from nothing on questions about random walks (`tiny_build`). Its answers quote headlines and figures
-rightly and keep to their own reasons, but which of them, how each is read (`tiny_clauses`), the size of the change and
-how sure it is are drawn at random, whatever the question is. So its answers are readable and its calls are coins: what
-to cite, and what to make of it, is what a run has to learn.
+It is trained from nothing on questions about random walks (`models.tiny`). Its answers quote headlines and figures
+rightly and keep to their own reasons, but which of them, how each is read (`tiny_sentences`), the size of the change
+and how sure it is are drawn at random, whatever the question is. So its answers are readable and its calls are coins:
+what to cite, and what to make of it, is what a run has to learn.
 
 Build weights from nothing (50 minutes on two cores, four on an H100):
 
@@ -125,7 +125,7 @@ def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress, start
         start: a model that was built before, to go on from.
 
     Returns:
-        The last training loss, as `tiny_build.build` has it.
+        The last training loss, as `models.tiny.build` has it.
     """
     windows = [window for group in walk_windows(WALKS, seed) for window in group]
     asked = conversations(windows, np.random.default_rng(seed))
@@ -133,7 +133,7 @@ def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress, start
 
 
 def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterator[Messages]:
-    """Questions about the windows, with headlines and companies that know nothing, and unskilled answers; no end."""
+    """Generates questions about the windows, with random headlines and companies, and unskilled answers; no end."""
     while True:
         company = _company(rng) if rng.random() < 0.15 else None
         decision = Decision(windows[int(rng.integers(len(windows)))], company, _headlines(rng))
@@ -145,14 +145,14 @@ def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterat
 
 
 def unskilled_answer(question: str, rng: np.random.Generator) -> str:
-    """A call whose side, size and confidence know nothing but the volatility, with true quotations as its reasons.
+    """Writes a call at random, of a size that fits the volatility, with true quotations as its reasons.
 
     Args:
         question: the user message, as `direction.question` words it with prices shown.
         rng: draws everything that is said.
 
     Returns:
-        An answer that `direction.parse` reads.
+        An answer that `question.parse` reads.
     """
     shown = {name: found[1] for name, where in _SHOWN.items() if (found := where.search(question))}
     side = _side(rng)

@@ -1,4 +1,4 @@
-"""The sentences of `stonk-tiny-calls`: how it cites figures and headlines, and the two ways in which it reads each.
+"""Writes sentences for training `stonk-tiny-calls`: each cited fact can be read as bullish or bearish.
 
 What is cited leans to a side when it is taken as it is: an average above the price to a rise, a strong RSI to a fall.
 The words after it take it so or for the opposite, and the side follows from both. So the tiny model knows what people
@@ -19,7 +19,7 @@ VAGUE, OF_LIST = "The market goes its own way, so ", ", so "
 
 
 class Clause(NamedTuple):
-    """How something is cited and read, up to the side that it then speaks for."""
+    """A template that cites something and reads it, up to the side that it speaks for."""
 
     before: str
     """What stands before the figure or quotation."""
@@ -72,7 +72,7 @@ CLAUSES = (TREND, MOVE, *FIGURES.values(), FRESH, OLDER)
 
 
 class Cited(NamedTuple):
-    """Something cited, before it is read."""
+    """A cited fact, before it is read as bullish or bearish."""
 
     text: str
     leans: Side | None
@@ -80,13 +80,13 @@ class Cited(NamedTuple):
     readings: tuple[str, str]
 
     def read_for(self, side: Side, either: bool) -> str:
-        """The sentence in which it speaks for a side; `either` chooses the reading of what leans to none."""
+        """Writes the sentence that reads the fact for a side; `either` chooses the reading of what leans to none."""
         opposite = either if self.leans is None else self.leans != side
         return f"{self.text}{self.readings[opposite]}{SIDES[side]}"
 
 
 def cite(clause: Clause, figure: str, leans: Side | None, second: str = "") -> Cited:
-    """A figure or quotation in its clause; `second` stands behind the words after it.
+    """Puts a figure or quotation into its template; `second` stands behind the words after it.
 
     Example:
         >>> cite(TREND, "-1.20", "up", "103.44").read_for("up", False)
@@ -96,7 +96,7 @@ def cite(clause: Clause, figure: str, leans: Side | None, second: str = "") -> C
 
 
 def quotation(template: str) -> str:
-    """What of a headline's wording is quoted: its longest piece without a figure, ticker or company.
+    """Picks what to quote of a headline: its longest piece without a figure, ticker or company.
 
     Example:
         >>> quotation("{ticker} wins an order worth {n} million")

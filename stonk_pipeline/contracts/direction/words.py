@@ -1,4 +1,4 @@
-"""Words that a reasoning is read by: directions, cues, negations, and those too common to be evidence.
+"""Lists the words by which a reasoning is analysed: directions, cues, negations, and words too common to be evidence.
 
 And words that `masking` goes by: ordinary ones that are tickers or names of companies too, and what is counted.
 """

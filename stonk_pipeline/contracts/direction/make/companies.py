@@ -1,4 +1,4 @@
-"""What is known of companies, cleaned: from a file, or from a record."""
+"""Reads and cleans facts about companies, from a file or a record."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ FORM = "{ticker: {name, description, facts}}"
 
 
 def clean_ticker(text: str, place: str) -> str:
-    """A ticker in upper case: it stands in prompts, so nothing but a ticker may.
+    """Checks a ticker and returns it in upper case, because it stands in prompts unquoted.
 
     Raises:
         DataError: it is none; names the place.
@@ -27,7 +27,7 @@ def clean_ticker(text: str, place: str) -> str:
 
 
 def company(name: object, description: object, facts: object) -> Company:
-    """A company, every text of it cleaned; what is not text, a number or a table of such is left out."""
+    """Makes a company of a table, every text cleaned; what is not text, a number or a table of such is left out."""
     table = facts if isinstance(facts, Mapping) else {}
     cleaned = {clean(str(key), FACT_LENGTH): _value(value) for key, value in list(table.items())[:MOST_FACTS]}
     return Company(

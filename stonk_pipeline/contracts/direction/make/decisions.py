@@ -1,4 +1,4 @@
-"""Windows, news and company facts to examples: what is known at each decision, and what came.
+"""Makes examples of windows, news and company facts: what is known at each decision, and its outcome.
 
 Labels come from the stock's whole clean history, never from the rows that some filter left: the close `days_ahead`
 bars after the decision's own bar.
@@ -16,7 +16,7 @@ from stonk_pipeline.schema import Company, Decision, History, Movement, Target, 
 
 
 def movement(history: History, date: str, days_ahead: int, flat_percent: float) -> Movement | None:
-    """What came after a date; None where the history ends before.
+    """Computes the price move after a date; None where the history ends before.
 
     Args:
         history: all clean bars of the stock.
@@ -46,7 +46,7 @@ def decide(
     examples: ExamplesConfig,
     clock: NewsConfig,
 ) -> Examples:
-    """Examples of one part of the split.
+    """Makes the examples of one part of the split.
 
     Args:
         windows: of the part.

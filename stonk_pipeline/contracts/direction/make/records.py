@@ -1,4 +1,4 @@
-"""Records of the deepstock form to examples.
+"""Reads records in the form of the deepstock dataset and makes examples of them.
 
 One record is one ticker and day: `ticker` and a nested `company_info` with the date, the last two closes, headlines,
 figures and a description. A record holds no outcome, so the label is the close of the *next session's* record of the
@@ -48,7 +48,7 @@ VOLATILITY_DAYS, FEWEST_DAYS = 20, 5
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One ticker and day."""
+    """A record of one ticker and day."""
 
     place: str
     ticker: str
@@ -60,7 +60,7 @@ class Record:
 
 
 def record_files(name: str) -> list[Path]:
-    """The files of records that a setting names: one file, or those of a dataset on the Hugging Face hub.
+    """Finds the files of records that a setting names: one file, or those of a dataset on the Hugging Face hub.
 
     Raises:
         DataError: there is no such file, and no such dataset can be had.
@@ -88,7 +88,7 @@ def record_files(name: str) -> list[Path]:
 
 
 def split_records(examples: Examples, data: DataConfig) -> dict[str, Examples]:
-    """Train, val and test by date; a move that ends in the next part belongs to none.
+    """Splits examples by date; a move that ends in the next part belongs to no part.
 
     Args:
         examples: all of them.

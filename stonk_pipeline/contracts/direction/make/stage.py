@@ -1,4 +1,4 @@
-"""The examples stage of the direction recipe: windows, headlines and company facts in, examples of each part out."""
+"""Runs the examples stage: windows, headlines and company facts in, labelled examples of each part out."""
 
 import json
 from collections.abc import Mapping

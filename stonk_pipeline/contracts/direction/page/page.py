@@ -1,4 +1,4 @@
-"""Puts the page of a direction run together, out of what its stages wrote."""
+"""Renders `report.html` of a direction run from the files of its stages."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ TRAININGS = {
 
 
 class Shown(NamedTuple):
-    """An example with its words as the model wrote them."""
+    """An example answer as the model wrote it."""
 
     example: CallExample
     words: str

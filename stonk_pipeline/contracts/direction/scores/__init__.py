@@ -1,1 +1,1 @@
-"""Scores called directions: accuracy, calibration and size, the gate between the stages, and the verdict."""
+"""Scores called directions: accuracy, calibration, size of the move, the gate between the stages, the verdict."""

@@ -1,4 +1,4 @@
-"""Scores of called directions, beside the majority class and yesterday's sign.
+"""Scores called directions, beside the majority class and yesterday's sign.
 
 N decisions; a forecaster gives each a probability of a rise and a change in percent. Directions are scored on the days
 that moved, since a flat day has none; changes on all days. What cannot be read counts as a coin and no change, so that
@@ -35,7 +35,7 @@ class Caller(NamedTuple):
 
 
 class Cases(NamedTuple):
-    """What came, and what the scores need of the decisions; each (N,)."""
+    """The outcomes of decisions, and what the scores need of the questions; each (N,)."""
 
     came: Floats
     """Percent."""
@@ -51,12 +51,12 @@ class Cases(NamedTuple):
 
     @property
     def rose(self) -> Bools:
-        """Of the days that moved, whether they rose."""
+        """Tells which of the days that moved rose."""
         return np.asarray(self.came[self.moved] > 0)
 
 
 class Bin(Result):
-    """Calls of about the same confidence."""
+    """A bin of calls with about the same confidence."""
 
     low: float
     high: float
@@ -68,7 +68,7 @@ class Bin(Result):
 
 
 class CallRow(Result):
-    """One caller's scores. Shares and probabilities, 0 to 1; None where only one side came."""
+    """Scores of one caller. Shares and probabilities, 0 to 1; None where only one side came."""
 
     name: str
     accuracy: float
@@ -113,7 +113,7 @@ class CallGroup(Result):
 
 
 def cases(examples: Examples, days_ahead: int) -> Cases:
-    """What came after decisions, as arrays."""
+    """Collects the outcomes of decisions as arrays."""
     windows = [decision.window for decision in examples.decisions]
     return Cases(
         came=np.array([movement.change for movement in examples.movements], dtype=np.float64),
@@ -127,7 +127,7 @@ def cases(examples: Examples, days_ahead: int) -> Cases:
 
 
 def combine(name: str, answers: Sequence[Sequence[Call | Unreadable]]) -> Caller:
-    """Several answers to each decision as one call: mean probability of a rise, median change.
+    """Combines several answers to each decision into one call: mean probability of a rise, median change.
 
     Args:
         name: of the caller.
@@ -143,7 +143,7 @@ def combine(name: str, answers: Sequence[Sequence[Call | Unreadable]]) -> Caller
 
 
 def baselines(known: Cases) -> list[Caller]:
-    """The majority class, chosen with hindsight and as sure as it is frequent, and yesterday's sign."""
+    """Computes the baselines: the majority class, chosen with hindsight and as sure as frequent; yesterday's sign."""
     rose = known.rose
     rate = float(rose.mean()) if len(rose) else 0.5
     none = np.zeros(len(known.came))
@@ -152,12 +152,12 @@ def baselines(known: Cases) -> list[Caller]:
 
 
 def credits(up: Floats, rose: Bools) -> Floats:
-    """1 for a right side, 0 for a wrong one, 0.5 for a coin; (N,)."""
+    """Credits 1 for a right side, 0 for a wrong one, 0.5 for a coin; (N,)."""
     return np.asarray(0.5 + 0.5 * np.sign(up - 0.5) * np.where(rose, 1.0, -1.0))
 
 
 def balanced_accuracy(up: Floats, rose: Bools) -> float | None:
-    """Mean of the accuracies on rises and on falls; None where one of them did not come."""
+    """Averages the accuracies on rises and on falls; None where one of them did not come."""
     if rose.all() or not rose.any():
         return None
     credit = credits(up, rose)
@@ -165,7 +165,7 @@ def balanced_accuracy(up: Floats, rose: Bools) -> float | None:
 
 
 def reliability(up: Floats, rose: Bools, count: int = BINS) -> tuple[Bin, ...]:
-    """Calls by their confidence in the called side, in bins of equal width from 0.5 to 1; empty ones are left out."""
+    """Groups calls by their confidence in bins of equal width from 0.5 to 1; empty ones are left out."""
     confidence, credit = np.maximum(up, 1.0 - up), credits(up, rose)
     # The margin keeps a stated 0.55 out of the bin below it, where binary rounding would put it.
     places = np.minimum(((confidence - 0.5) * 2 * count + 1e-9).astype(np.int64), count - 1)
@@ -183,13 +183,13 @@ def reliability(up: Floats, rose: Bools, count: int = BINS) -> tuple[Bin, ...]:
 
 
 def expected_calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance of confidence and accuracy over the bins, weighted by their calls (Naeini et al. 2015)."""
+    """Averages the distance of confidence and accuracy over the bins, weighted by their calls (Naeini et al. 2015)."""
     calls = sum(piece.calls for piece in bins)
     return sum(piece.calls * abs(piece.confidence - piece.accuracy) for piece in bins) / max(calls, 1)
 
 
 def confusion(caller: Caller, known: Cases) -> dict[str, dict[str, int]]:
-    """Decisions by what came and what was called."""
+    """Counts decisions by what came and what was called."""
     came = np.where(~known.moved, "flat", np.where(known.came > 0, "up", "down"))
     called = np.where(caller.up == 0.5, "coin", np.where(caller.up > 0.5, "up", "down"))
     return {
@@ -210,7 +210,7 @@ def accuracy(caller: Caller, known: Cases) -> float:
 
 
 def score(caller: Caller, known: Cases) -> CallRow:
-    """All scores of one caller.
+    """Computes accuracy, ROC-AUC, Brier score, calibration and size error of one caller.
 
     Raises:
         ValueError: no day moved, so that there is no direction to score.
@@ -242,7 +242,7 @@ def score(caller: Caller, known: Cases) -> CallRow:
 
 
 def by_group(caller: Caller, known: Cases) -> list[CallGroup]:
-    """Accuracy by stock and by calendar month."""
+    """Computes accuracy by stock and by calendar month."""
     credit, rose = credits(caller.up[known.moved], known.rose), known.rose
     months = tuple(date[:7] for date in known.dates)
     out = []

@@ -1,4 +1,4 @@
-"""The step from stage I to stage II: has stage I learned enough, and is what it shows plausible?
+"""Decides whether stage I has learned enough for stage II, and warns of accuracy too good to be true.
 
 Pure: figures and settings in, checks and a sentence out.
 """
@@ -13,7 +13,7 @@ from stonk_pipeline.evaluation.results import Result
 
 
 class GateFigures(Result):
-    """What stage I showed on the validation part; None where it was not measured."""
+    """Figures of stage I on the validation part; None where they were not measured."""
 
     reward: float | None
     """Mean total reward."""
@@ -33,7 +33,7 @@ class GateFigures(Result):
 
 
 class Check(Result):
-    """One condition."""
+    """A condition with its figure, passed or not."""
 
     name: str
     figure: float | None
@@ -43,7 +43,7 @@ class Check(Result):
 
 
 class Transition(Result):
-    """What the gate says."""
+    """The decision of the gate, with its checks."""
 
     checks: tuple[Check, ...]
     passed: bool
@@ -56,7 +56,7 @@ class Transition(Result):
 
 
 def loss_figures(losses: Sequence[float], gate: GateConfig) -> tuple[float | None, float | None]:
-    """(mean size, standard deviation) of the last losses; None where there are fewer than `last_losses`.
+    """Computes mean size and standard deviation of the last losses; None where there are fewer than `last_losses`.
 
     Example:
         >>> loss_figures([5.0, 0.1, -0.1], GateConfig(last_losses=2))
@@ -69,7 +69,7 @@ def loss_figures(losses: Sequence[float], gate: GateConfig) -> tuple[float | Non
 
 
 def leakage_alarm(figures: GateFigures, gate: GateConfig) -> str | None:
-    """Why an accuracy is too good to be true; None where it is not, or the market was generated.
+    """Says why an accuracy is too good to be true; None where it is not, or the market was generated.
 
     On days of which 65 % rose, always saying up is right in 65 %: the balanced accuracy has to be too good as well.
 
@@ -93,7 +93,7 @@ def leakage_alarm(figures: GateFigures, gate: GateConfig) -> str | None:
 
 
 def transition(figures: GateFigures, gate: GateConfig) -> Transition:
-    """Holds the figures of stage I against the conditions.
+    """Compares the figures of stage I with the conditions.
 
     A figure that was not measured does not pass. A leakage alarm is never a pass, however good the figures.
 

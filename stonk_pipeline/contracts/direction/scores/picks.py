@@ -1,4 +1,4 @@
-"""Which answers a person should read: good ones, bad ones, and ones that could not be read; chosen by rule."""
+"""Picks answers for the report by rule: good ones, bad ones, and ones that could not be read."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ COUNT = 3
 
 
 class Said(NamedTuple):
-    """One answer, and where it stands."""
+    """An answer, its place among the decisions and samples, and its reward."""
 
     row: int
     """Of the decision."""
@@ -26,7 +26,7 @@ class Said(NamedTuple):
 def pick_answers(
     examples: Examples, answers: Sequence[Sequence[Call | Unreadable]], truths: Sequence[Outcome], config: CallsStage
 ) -> tuple[CallExample, ...]:
-    """The answers with the highest and with the lowest reward, and the first ones that could not be read.
+    """Picks the answers with the highest and with the lowest reward, and the first unreadable ones.
 
     At most one of each date and kind; of equals the earlier one.
 

@@ -28,15 +28,15 @@ EVALUATION, TRANSITION = "evaluation.json", "transition.json"
 
 
 def title(name: str) -> str:
-    """What a person reads for a caller's name."""
+    """Returns the name of a caller that people read."""
     return TITLES.get(name, name)
 
 
 class ModelScores(Result):
-    """One model's scores: of its calls, and of its single answers."""
+    """Scores of one model: of its calls, and of its single answers."""
 
     row: CallRow
-    """Of its answers to a decision taken together (`direction.combine`)."""
+    """Of its answers to a decision taken together (`calls.combine`)."""
     single_accuracy: float
     """Share of sides that were right when each answer is a call of its own."""
     reward: float
@@ -51,12 +51,12 @@ class ModelScores(Result):
 
     @property
     def name(self) -> str:
-        """Of the model."""
+        """Returns the name of the model."""
         return self.row.name
 
 
 class Gain(Result):
-    """What one model has over an earlier one, on the same days."""
+    """The gain of a model over an earlier one, on the same days."""
 
     name: str
     over: str
@@ -93,7 +93,7 @@ class CallExample(Result):
 
 
 class GateRecord(Result):
-    """Stage I on the validation part (`evaluation.json` of the gate)."""
+    """The scores of stage I on the validation part (`evaluation.json` of the gate)."""
 
     figures: GateFigures
     scores: ModelScores
@@ -143,16 +143,16 @@ class CallComparison(Result):
 
     @property
     def final(self) -> ModelScores:
-        """The last model."""
+        """Returns the scores of the last model."""
         return self.models[-1]
 
     @property
     def rows(self) -> tuple[CallRow, ...]:
-        """Models, then baselines."""
+        """Lists the rows of models, then of baselines."""
         return (*(model.row for model in self.models), *self.baselines)
 
     def frame(self) -> pd.DataFrame:
-        """One row a model or baseline, one column a number."""
+        """Builds a frame with one row a model or baseline, one column a number."""
         records = [
             row.model_dump(exclude={"confusion", "bins"}) | {"kind": "baseline", "reward": None} for row in self.rows
         ]

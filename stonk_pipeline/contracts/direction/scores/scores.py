@@ -100,7 +100,7 @@ def compare_calls(
 def judge_gate(
     examples: Examples, answers: Answers, losses: Sequence[float], config: CallsStage, name: str
 ) -> GateRecord:
-    """What stage I shows on the validation part.
+    """Measures stage I on the validation part.
 
     Args:
         examples: N decisions and what came.
@@ -125,7 +125,7 @@ def judge_gate(
 
 
 def outcomes(examples: Examples, config: CallsStage) -> list[Outcome]:
-    """What rewards need of each decision; the market's share of rises is that of these days."""
+    """Builds the outcome of each decision for the rewards; the market's share of rises is that of these days."""
     return [
         replace(
             outcome(decision, movement, question(decision, config.prompt, config.days_ahead), config.days_ahead),
@@ -138,7 +138,7 @@ def outcomes(examples: Examples, config: CallsStage) -> list[Outcome]:
 def measure(
     caller: Caller, answers: Answers, truths: Sequence[Outcome], known: Cases, config: CallsStage
 ) -> ModelScores:
-    """All scores of one model.
+    """Computes all scores of one model.
 
     Args:
         caller: its answers to each decision, taken together.

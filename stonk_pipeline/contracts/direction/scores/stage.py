@@ -1,4 +1,4 @@
-"""The direction recipe's evaluation: the gate after stage I, the comparison at the end, and the test of any adapter."""
+"""Runs the evaluation of directions: the gate after stage I, the comparison at the end, the test of an adapter."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,7 @@ PICTURES = "pictures"
 
 
 def run_gate(config: CallsStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
-    """Holds stage I against the conditions of stage II, on the validation part.
+    """Compares stage I with the conditions of stage II, on the validation part.
 
     Args:
         config: settings, with the rewards of stage I.
@@ -160,7 +160,7 @@ def ask(
     progress: Progress,
     scratch: Path | None = None,
 ) -> Answers:
-    """A model's answers to every decision, read, and written to `calls/{model}.parquet`.
+    """Samples a model's answers to every decision, parses them, and writes `calls/{model}.parquet`.
 
     Args:
         config: settings.
@@ -183,7 +183,7 @@ def ask(
 
 
 def some(config: CallsStage, directory: Path, name: str) -> Examples:
-    """`comparison.windows` examples of a set, spread evenly over dates and stocks.
+    """Selects `comparison.windows` examples of a set, spread evenly over dates and stocks.
 
     Raises:
         StageError: the set is missing or damaged.
@@ -194,7 +194,7 @@ def some(config: CallsStage, directory: Path, name: str) -> Examples:
 
 
 def read_log(directory: Path) -> pd.DataFrame:
-    """The log of a training stage, one row a step.
+    """Reads the log of a training stage, one row a step.
 
     Raises:
         StageError: it is missing or damaged.
@@ -212,7 +212,7 @@ REMEDY = "run the preprocessing stage again"
 
 
 def informative_share(directory: Path) -> float | None:
-    """Share of the generated headlines that tell of the next day, as the examples stage says; None for real ones."""
+    """Reads the share of generated headlines that tell of the next day; None for real ones."""
     path = directory / "examples.json"
     share = read_table(path, StageError, REMEDY).get("informative_share") if path.is_file() else None
     if share is not None and finite(share) is None:
@@ -221,7 +221,7 @@ def informative_share(directory: Path) -> float | None:
 
 
 def name_of(adapter: Path | None) -> str:
-    """What a model is called in files: the name of its adapter's directory, or of the stage's that holds it.
+    """Names a model in files: after its adapter's directory, or the stage's that holds it.
 
     Example:
         >>> name_of(Path("results/A/stage1_training/adapter")), name_of(Path("models/tiny/A/direction_lora_2nd"))

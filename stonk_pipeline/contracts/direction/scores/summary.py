@@ -1,4 +1,4 @@
-"""`test_results.log`: a comparison of called directions as plain text, for a terminal."""
+"""Words a comparison of called directions as plain text for a terminal (`test_results.log`)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ LOG = "test_results.log"
 
 
 def summary(comparison: CallComparison) -> str:
-    """The numbers of a comparison, line by line."""
+    """Lists the numbers of a comparison, line by line."""
     return "".join(f"{line}".rstrip() + "\n" for line in _lines(comparison))
 
 
