@@ -13,7 +13,7 @@ from stonk_pipeline.pipeline.run import FOLDS
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """Reads files of one run directory on demand. What a walk-forward itself has not, its last fold has."""
+    """Reads files of one run directory on demand; of a walk-forward, what it lacks itself from its last fold."""
 
     root: Path
 

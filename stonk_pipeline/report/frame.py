@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One stage of the training, shown."""
+    """A chapter of the page about one training stage."""
 
     title: str
     about: str

@@ -154,7 +154,7 @@ def svg(draw: Draw, width: int, height: int, prefix: str) -> str:
 
 
 def themed(text: str, prefix: str) -> str:
-    """Makes matplotlib's SVG file fit to stand in a page (see `svg`)."""
+    """Adapts matplotlib's SVG file for a page (see `svg`)."""
     text = text[text.index("<svg") :]
     text = re.sub(r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, count=1)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)

@@ -19,7 +19,7 @@ SPAN = 15
 
 
 class Curve(NamedTuple):
-    """One column of a log, drawn."""
+    """A column of a training log, and how it is drawn."""
 
     column: str
     words: str
