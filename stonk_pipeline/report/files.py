@@ -1,4 +1,4 @@
-"""Reads what a run directory holds, as far as every report shows it; all of it may be missing."""
+"""Reads a run's files for its report; any of them may be missing."""
 
 from dataclasses import dataclass
 from pathlib import Path

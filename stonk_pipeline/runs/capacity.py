@@ -19,7 +19,7 @@ _MEMORY = (
 
 
 def explain(error: BaseException, step: str, run_dir: Path, smaller: str) -> CapacityError | None:
-    """What to do about an unexpected error that comes from too little memory or disk; None for any other error.
+    """Says what to do about an out-of-memory or full-disk error; returns None for any other error.
 
     Args:
         error: what was raised.
@@ -68,5 +68,5 @@ def _place(error: BaseException) -> Path | None:
 
 
 def killed_hint(smaller: str) -> str:
-    """What to do when a step was killed without a word; `smaller` makes it need less memory (`Step.smaller`)."""
+    """Says what to do when a step was killed without a message; `smaller` lowers its memory (`Step.smaller`)."""
     return f"if nobody stopped it, the system ran out of memory: {smaller}"

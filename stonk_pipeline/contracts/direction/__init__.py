@@ -1,4 +1,4 @@
-"""Defines the direction contract: prices, headlines and facts in; up or down, how far, how sure, and why out."""
+"""Defines the direction contract, which asks whether a close will be up or down, how far, how sure, and why."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Decides a contest of two models that call directions: wrong sides, on days that neither has seen."""
+"""Computes the losses by which two models that call directions compete: wrong sides, on days neither has seen."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,7 +47,7 @@ def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, p
 
 
 def training(run: Run) -> Training:
-    """What the trainings of a run read: the decisions of its training and validation parts."""
+    """Describes the examples that a run's trainings read."""
     directory = run.stage_dir(EXAMPLES)
     known, held_out = (read_examples(directory, name) for name in ("natural", "val"))
     last = max(movement.end for movement in known.movements)

@@ -15,7 +15,7 @@ PROMPTS = 500
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
-    """The longest prompt of a run, once its examples are made.
+    """Measures the longest prompt of a run, once its examples are made.
 
     Raises:
         PromptError: a prompt does not fit.

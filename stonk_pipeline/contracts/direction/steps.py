@@ -1,4 +1,4 @@
-"""The graph of a direction run: examples, a balanced stage, a gate, a stage on the market as it is, a comparison."""
+"""Defines the steps of a direction run: examples, a balanced stage, a gate, a stage on all days, a comparison."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -87,5 +87,5 @@ del ON_RECORDS["preprocess"]
 
 
 def steps_of(config: DirectionConfig) -> Steps:
-    """The graph of a run with these settings."""
+    """Returns the graph of a run with these settings."""
     return STEPS if config.records is None else ON_RECORDS

@@ -1,4 +1,4 @@
-"""Defines the forecast contract: recent closes and indicators in, the closes of the next days out."""
+"""Defines the forecast contract, which asks a model for the closes of the next days."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

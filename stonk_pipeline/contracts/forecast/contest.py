@@ -1,4 +1,4 @@
-"""Decides a contest of two forecasting models: errors on the same windows, on dates that neither has seen."""
+"""Computes the losses by which two forecasting models compete: errors on windows later than both have seen."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,19 +35,19 @@ Answers = Sequence[Sequence[Forecast | Unreadable]]
 
 
 class Questions(NamedTuple):
-    """What both models are asked."""
+    """The windows that both models of a contest are asked about."""
 
     windows: list[Window]
     targets: list[Target]
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """(stock, date) of each window."""
+        """Returns (stock, date) of each window."""
         return [window.key for window in self.windows]
 
 
 def training(run: Run) -> Training:
-    """What the trainings of a run read: the windows of its training and validation parts."""
+    """Describes the windows that a run's trainings read."""
     directory = run.stage_dir(PREPROCESS.name)
     about = read_table(directory / "dataset.json", StageError, "run the preprocessing stage again")
     windows, train = reading.read_split(directory, "train")
@@ -58,7 +58,7 @@ def training(run: Run) -> Training:
 
 
 def questions(run: Run, models: Sequence[Entry]) -> Questions:
-    """Test windows of a run that were decided after all that the models have seen, spread as the comparison's are."""
+    """Selects a run's test windows that were decided after all that the models have seen."""
     seen = max(model.seen_until for model in models)
     pairs = zip(*reading.read_split(run.stage_dir("preprocess"), "test"), strict=True)
     later = [(window, target) for window, target in pairs if window.date > seen]
@@ -123,7 +123,7 @@ def _require_same_horizon(own: RunConfig, theirs: RunConfig) -> None:
 
 
 def windows_for(settings: RunConfig, run: Run, asked: Questions, scratch: Path) -> Questions:
-    """The same dates as a model of other settings is used to seeing them: its own context length, scale, indicators."""
+    """Cuts the windows of these dates in the form that another model was trained on: its length, scale, indicators."""
     own, theirs = run.config.data, settings.data
     shape = {name: getattr(theirs, name) for name in SHAPE}
     if shape == {name: getattr(own, name) for name in SHAPE}:

@@ -115,7 +115,7 @@ def _match(path: Path, rows: Mapping[Key, list[Floats]], closes: Closes, least: 
 
 
 def read_closes(paths: Mapping[str, Path], data: DataConfig) -> dict[str, pd.Series]:
-    """Adjusted closes of each stock, by ISO date."""
+    """Reads the adjusted closes of each stock, by ISO date."""
     return {stock: _by_date(read_bars(path, data, stock).frame) for stock, path in paths.items()}
 
 

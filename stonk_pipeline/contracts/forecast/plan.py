@@ -18,7 +18,7 @@ PROMPTS = 500
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
-    """What a run would do, once its windows are made.
+    """Estimates what a run would do, once its windows are made.
 
     Raises:
         PromptError: a prompt does not fit.
@@ -37,7 +37,7 @@ def plan(run: Run, tokenizer: Any) -> Plan:
 
 
 def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[str, tuple[str, float]]:
-    """Step -> (what it does, operations a parameter): 2 for each token forward, 4 backward.
+    """Estimates the work of each step: (what it does, operations a parameter): 2 for each token forward, 4 backward.
 
     Args:
         config: settings.

@@ -1,4 +1,4 @@
-"""The graph of a forecast run: two GRPO runs with fine-tuning on the best answers between them, and a comparison."""
+"""Defines the steps of a forecast run: GRPO, rejection sampling, fine-tuning, GRPO again, a comparison."""
 
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline.graph import PREPROCESS, Step, graph

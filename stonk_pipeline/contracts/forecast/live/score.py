@@ -139,7 +139,7 @@ def restated(marks: Sequence[Mark], entries: Sequence[LogEntry], closes: Mapping
 
 
 def closes_of(data: DataConfig, stocks: list[str]) -> dict[str, pd.Series]:
-    """Adjusted closes of the stocks that the folder has, by ISO date."""
+    """Reads adjusted closes of the stocks that the folder has, by ISO date."""
     # Closes alone are read here, so neither a jump nor a wrong high may stop the scoring.
     update = {"stocks": ["all"], "split_ratio": ANY_JUMP, "outlier_factor": ANY_JUMP}
     everything = data.model_copy(update=update)
