@@ -1,4 +1,4 @@
-"""Which models there are, which one is in use, and the rule by which another takes its place. Files, no service.
+"""Keeps trained models in plain files: which there are, which one is in use (the champion), and what replaces it.
 
 {models_dir}/registry/{MODEL}/{STOCK}/
 entries/{id}/entry.json   what the model is: data, dates, settings, versions, verdict, digests of its adapter

@@ -1,4 +1,4 @@
-"""`champion.json`: the model in use, those before it, every change with its reason, and how many models were tried."""
+"""Reads and writes `champion.json`: the model in use, those before it, and every change with its reason."""
 
 from pathlib import Path
 from typing import Literal
@@ -48,12 +48,12 @@ class Champions(BaseModel):
 
     @property
     def current(self) -> str | None:
-        """The champion's entry."""
+        """Returns the champion's id in the registry."""
         return self.line[-1] if self.line else None
 
     @property
     def tested(self) -> str:
-        """When a model was last promoted by the rule (UTC); empty if never.
+        """Returns when a model was last promoted by the rule (UTC); empty if never.
 
         Trials are counted from there: neither a rollback nor a forced change makes the next trial easier.
         """
@@ -62,16 +62,16 @@ class Champions(BaseModel):
     def with_next(
         self, model: str, how: How, reason: str, forward: LogHead | None = None, stamp: str | None = None
     ) -> "Champions":
-        """The champion replaced; `stamp` is when, if not now."""
+        """Returns the record with another champion; `stamp` is when, if not now."""
         change = Change(stamp=stamp or now(), model=model, how=how, reason=reason, forward=forward)
         return self.model_copy(update={"line": (*self.line, model), "history": (*self.history, change)})
 
     def with_trial(self, count: int, digest: str) -> "Champions":
-        """The same after another comparison: how many there are now, and the digest of that one."""
+        """Returns the record after another comparison: how many there are now, and the digest of that one."""
         return self.model_copy(update={"trials": count, "last_trial": digest})
 
     def without_last(self, reason: str, forward: LogHead | None = None, stamp: str | None = None) -> "Champions":
-        """The champion before, in use again; `stamp` is when, if not now.
+        """Returns the record with the champion before in use again; `stamp` is when, if not now.
 
         Raises:
             RegistryError: there is none before.
@@ -84,7 +84,7 @@ class Champions(BaseModel):
 
 
 def read(directory: Path) -> Champions:
-    """Who is champion of a key; nobody, if there is no file.
+    """Reads the champions of a key; none if there is no file.
 
     Raises:
         RegistryError: the file is damaged.

@@ -76,7 +76,7 @@ def _write(run: Run, entry: Entry, champion: str | None, decision: Decision) -> 
 
 
 def read_trial(run: Run) -> Trial | None:
-    """What the comparison with the champion said of a run's model; None where there was none to compare with."""
+    """Reads the comparison of a run's model with the champion; None where there was none to compare with."""
     path = run.directory / DECISION
     return read_model(path, Trial, RegistryError, "register the run again") if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""A registered model: what it was trained on and with, and its adapter under a name made from its content."""
+"""Describes a registered model: what it was trained on and with, and a copy of its adapter named by its content."""
 
 import shutil
 from collections.abc import Iterable
@@ -66,17 +66,17 @@ class Entry(BaseModel):
         return data
 
     def sealed(self) -> "Entry":
-        """The same with the seal that it has to have."""
+        """Returns the entry with its seal: the digest of all its other fields."""
         return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude={"seal"}))})
 
     @property
     def stocks(self) -> list[str]:
-        """What it was trained on."""
+        """Lists the stocks that the model was trained on."""
         return sorted(self.data["stocks"])
 
 
 def describe(run: Run, parents_seen: str = "") -> Entry:
-    """The entry of a run's last model.
+    """Builds the entry of a run's last model.
 
     Args:
         run: a run whose last training is finished; its comparison may be missing.
@@ -113,22 +113,22 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
 
 
 def last_training(run: Run) -> str:
-    """The step whose adapter a run registers: the last one that is part of it and publishes one."""
+    """Finds the step whose adapter a run registers: the last one that is part of it and publishes one."""
     return [name for name, step in run.graph.items() if step.publishes and run.runs(name)][-1]
 
 
 def key_of(run: Run) -> str:
-    """`{MODEL}/{STOCK}`: what a run's last model can be champion of; models of two contracts are apart."""
+    """Returns `{MODEL}/{STOCK}`, under which a run's last model can be champion; models of two contracts are apart."""
     return f"{run.config.model_name}/{run.config.stock_name}{run.contract.suffix}"
 
 
 def now() -> str:
-    """UTC, ISO 8601, to the microsecond, so that stamps order what happened."""
+    """Returns the time in UTC, ISO 8601, to the microsecond, so that stamps order what happened."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def now_after(stamps: Iterable[str]) -> str:
-    """`now`, or just after the latest of some stamps where the clock has gone back: they order what happened."""
+    """Returns the time, or just after the latest of some stamps where the clock has gone back."""
     latest, stamp = max(stamps, default=""), now()
     if stamp > latest:
         return stamp
@@ -182,7 +182,7 @@ def load(directory: Path) -> Entry:
 
 
 def adapter_of(entry: Entry, directory: Path) -> Path:
-    """The entry's adapter, checked against its digests.
+    """Returns the directory of the entry's adapter, checked against its digests.
 
     Raises:
         RegistryError: it was pruned, or a file is missing or changed.

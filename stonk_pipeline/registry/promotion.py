@@ -1,4 +1,4 @@
-"""The rule by which a challenger takes the champion's place. Written down before any result, as the verdict's is.
+"""Decides whether a challenger replaces the champion, by a rule that was fixed before any result was known.
 
 On dates later than anything that either model has seen, the challenger must beat the champion *and* persistence:
 
@@ -31,7 +31,7 @@ Outcome = Literal["promoted", "refused", "too little data"]
 
 
 class Margin(BaseModel):
-    """How far the challenger is ahead of one rival."""
+    """The lead of the challenger over one rival, with its interval and p-value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,12 +43,12 @@ class Margin(BaseModel):
     """One-sided: how often so large a lead would come about by luck."""
 
     def holds(self, level: float) -> bool:
-        """Whether the lead is more than luck."""
+        """Tells whether the lead is more than luck."""
         return self.low > 0.0 and self.p_value <= level
 
 
 class Decision(BaseModel):
-    """What the rule says of one trial."""
+    """The decision of the rule in one trial, with its reasons."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,12 +69,12 @@ class Decision(BaseModel):
 
     @property
     def promote(self) -> bool:
-        """Whether the challenger takes the champion's place."""
+        """Tells whether the challenger takes the champion's place."""
         return self.outcome == "promoted"
 
 
 def trial_level(trial: int, confidence: float) -> float:
-    """Largest one-sided p-value in the k-th trial: alpha / (k (k + 1)).
+    """Computes the largest one-sided p-value that passes in the k-th trial: alpha / (k (k + 1)).
 
     >>> round(trial_level(1, 0.95), 6), round(trial_level(2, 0.95), 6)
     (0.0125, 0.004167)

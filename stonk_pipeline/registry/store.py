@@ -1,4 +1,4 @@
-"""The registry of one models directory: register, find, promote, go back, prune. Writers hold a key's lock."""
+"""Stores the models of one directory: registers, finds, promotes, rolls back, prunes. Writers lock the model's key."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ KEEP = 5
 
 
 class Registry:
-    """Models below `{models_dir}/registry`."""
+    """Registered models below `{models_dir}/registry`."""
 
     def __init__(self, models_dir: str | Path, forecasts_dir: str | Path = "forecasts") -> None:
         """`forecasts_dir`: where the forward log lies, whose length and head each change of a champion records."""
@@ -29,25 +29,25 @@ class Registry:
         self.forecasts_dir = forecasts_dir
 
     def directory(self, key: str) -> Path:
-        """Where the models of a key lie."""
+        """Returns where the models of a key lie."""
         return self.root / key
 
     def known_keys(self) -> list[str]:
-        """`{MODEL}/{STOCK}` of every key with a model."""
+        """Lists `{MODEL}/{STOCK}` of every key with a model."""
         return sorted({path.parents[1].relative_to(self.root).as_posix() for path in self.root.glob("*/*/entries/*/")})
 
     def entry_dir(self, entry: Entry) -> Path:
-        """Where an entry lies."""
+        """Returns where an entry lies."""
         return self.directory(entry.key) / "entries" / entry.id
 
     def entries(self, key: str | None = None) -> list[Entry]:
-        """Registered models of a key, or all, oldest first; pruned ones too."""
+        """Lists registered models of a key, or all, oldest first; pruned ones too."""
         paths = self.root.glob(f"{key or '*/*'}/entries/*/{ENTRY}")
         found = [entries.load(path.parent) for path in paths if not path.parent.name.startswith(".")]
         return sorted(found, key=lambda entry: entry.registered)
 
     def find(self, name: str) -> Entry:
-        """The entry whose id begins with `name`.
+        """Finds the entry whose id begins with `name`.
 
         Raises:
             RegistryError: there is none, or there are several.
@@ -60,15 +60,15 @@ class Registry:
         return found[0]
 
     def adapter(self, entry: Entry) -> Path:
-        """Directory of a model's adapter, checked against its digests."""
+        """Returns the directory of a model's adapter, checked against its digests."""
         return entries.adapter_of(entry, self.entry_dir(entry))
 
     def champions(self, key: str) -> Champions:
-        """Who is champion, and was."""
+        """Reads who is champion of a key, and was."""
         return champions.read(self.directory(key))
 
     def champion(self, key: str) -> Entry | None:
-        """The champion's entry; None where there is none."""
+        """Returns the champion's entry; None where there is none."""
         current = self.champions(key).current
         return None if current is None else entries.load(self.directory(key) / "entries" / current)
 
@@ -199,7 +199,7 @@ class Registry:
         return places
 
     def trials(self, key: str) -> list[dict[str, Any]]:
-        """Every comparison of the key, oldest first.
+        """Lists every comparison of the key, oldest first.
 
         Raises:
             RegistryError: a record is none of a comparison, or one was removed, changed or moved.
@@ -207,7 +207,7 @@ class Registry:
         return trials.read(self.directory(key), self.champions(key))
 
     def trials_since_promotion(self, key: str) -> int:
-        """Comparisons since a model was last promoted by the rule: what raises the bar for the next one.
+        """Counts comparisons since a model was last promoted by the rule; each raises the bar for the next one.
 
         One that found too little data tested nothing, and does not count.
         """
@@ -221,13 +221,13 @@ class Registry:
 
 
 def strategies_tried(run: Run, before: str) -> int:
-    """Comparisons that a run's key had seen before a moment (UTC, ISO 8601): what it allows for in its own scores."""
+    """Counts the comparisons that a run's key had seen before a moment: the back-test allows for so many trials."""
     registry, key = Registry(run.config.models_dir), entries.key_of(run)
     return sum(trial["stamp"] < before and trials.tested(trial) for trial in registry.trials(key))
 
 
 def require_key(registry: Registry, key: str | None) -> str:
-    """The key that is meant: the only one, where none is named.
+    """Returns the key that is meant: the only one, where none is named.
 
     Raises:
         RegistryError: there is no such key, or there are several to choose from.

@@ -1,4 +1,4 @@
-"""`trials.jsonl`: every comparison with a champion, each line with the digest of the one before it.
+"""Records every comparison with a champion in `trials.jsonl`, each line with the digest of the one before it.
 
 Each comparison raises the bar for the next, so one that is struck out would lower it. A line that is changed, moved or
 removed breaks the chain; that the last ones are gone is known from `champion.json`, which has their number.
@@ -24,7 +24,7 @@ FIRST = "0" * 64
 
 
 def read(directory: Path, known: Champions) -> list[dict[str, Any]]:
-    """The comparisons of a key, oldest first.
+    """Reads the comparisons of a key, oldest first.
 
     Args:
         directory: of the key.
@@ -75,5 +75,5 @@ def append(directory: Path, known: Champions, trial: dict[str, Any]) -> None:
 
 
 def tested(trial: dict[str, Any]) -> bool:
-    """Whether a comparison counts: one that found too little data tested nothing."""
+    """Tells whether a comparison counts: one that found too little data tested nothing."""
     return bool(trial["decision"]["outcome"] != "too little data")
