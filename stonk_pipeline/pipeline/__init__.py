@@ -1,1 +1,1 @@
-"""A run and its graph of steps: where each one reads and writes, when it is done, and what it publishes."""
+"""Defines a run as a graph of steps: where each reads and writes, when it is done, and what it publishes."""

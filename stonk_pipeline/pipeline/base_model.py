@@ -1,4 +1,4 @@
-"""The base model of a run: checked before the run begins, and the same commit of it to the run's end."""
+"""Checks a run's base model before the run begins, and keeps it at one commit to the run's end."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 def settled(config: Config, directory: Path | None = None) -> Config:
-    """A run's settings with its base model checked, and with the commit of a model of the hub.
+    """Returns a run's settings with its base model checked, and with the commit of a model of the hub.
 
     Args:
         config: the settings; a branch or tag in them is looked up, unless the run has begun with a commit already.
@@ -33,12 +33,12 @@ def settled(config: Config, directory: Path | None = None) -> Config:
 
 
 def asked(config: Config, adapter: Path | None) -> Config:
-    """The same for a model that is named for a question, with the commit that its adapter was trained on."""
+    """Does as `settled` for a model that is only asked, with the commit that its adapter was trained on."""
     return settled(config.model_copy(update={"model": of_adapter(config.model, adapter)}))
 
 
 def resettled(config: Config, directory: Path | None) -> Config:
-    """The same where a person may have given a revision just now: a run's own commit is kept if none is given."""
+    """Does as `settled` for a run that goes on: it keeps its own commit unless a revision is given."""
     return settled(config, directory if config.model.revision is None else None)
 
 

@@ -1,4 +1,4 @@
-"""Whether a run's comparison is what its stage left, and of the models and windows that lie in the run."""
+"""Checks that a run's comparison is unchanged, and is of the models and windows that lie in the run."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,7 +13,7 @@ DIRECTORY = "model_comparison"
 
 
 class Verdict(BaseModel):
-    """What every verdict (`verdict.json`) says; what a contract says besides is kept as it is."""
+    """The fields that every verdict (`verdict.json`) has; what a contract adds is kept as it is."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
@@ -45,7 +45,7 @@ def require_of_run(run: Run, manifest: Manifest) -> None:
 
 
 def verdict_of(run: Run, training: Manifest) -> Verdict | None:
-    """The verdict of a run's comparison; None where it has not been made, or not of the model of this training.
+    """Reads the verdict of a run's comparison; None where there is none, or none of this training's model.
 
     Raises:
         StageError: it was changed since it was made, or is of other windows or models than lie in the run.

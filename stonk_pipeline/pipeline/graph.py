@@ -1,4 +1,4 @@
-"""Defines a step of a run: its stage, settings, inputs and directory. A contract's graph is made of them.
+"""Defines a step of a run (its stage, settings, inputs and directory), of which contracts make their graphs.
 
 Stages are named as text and loaded when they run, so that nothing heavy is imported to describe them.
 """
@@ -22,7 +22,7 @@ def _no_files(config: Any) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Step:
-    """One node of the graph."""
+    """A step of a run: a stage with its settings, inputs and directory."""
 
     name: str
     """As the command line and the UI call it."""
@@ -63,7 +63,7 @@ Steps = dict[str, Step]
 
 
 def graph(*steps: Step) -> Steps:
-    """A graph of these steps, in their order."""
+    """Makes a graph of these steps, in their order."""
     return {step.name: step for step in steps}
 
 

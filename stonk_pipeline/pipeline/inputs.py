@@ -7,7 +7,7 @@ from stonk_pipeline.config.run import RunConfig
 
 
 def bar_files(config: RunConfig) -> dict[str, Path]:
-    """Symbol -> file of bars; empty for the embedded market.
+    """Finds the file of bars of each symbol; none for the generated market.
 
     Raises:
         DataError: there is no such folder or symbol.

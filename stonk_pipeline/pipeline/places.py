@@ -1,4 +1,4 @@
-"""What a folder of this project is, by the mark in it: nothing else is made inside of a stage, a model or another run.
+"""Recognises folders of this project by the mark in them, so that nothing is written inside a stage or a model.
 
 A stage is emptied, and is not done with a file in it that it has not made; an adapter that is published, a merged model
 and a registered one are replaced as a whole. What somebody had made inside would go with them.
@@ -34,7 +34,7 @@ MERGE = ("base", "adapter", "digest")
 
 
 def is_settings(table: Mapping[str, Any]) -> bool:
-    """Whether a `config.json` is one of a run, of an earlier version too: many programs name a model and data."""
+    """Tells whether a `config.json` is a run's, also of an earlier version: other programs write such files too."""
     data, model = table.get("data"), table.get("model")
     named = all(isinstance(table.get(name), str) for name in ("results_dir", "models_dir"))
     inner = isinstance(data, dict) and {"data_dir", "stocks"} <= data.keys()
@@ -42,12 +42,12 @@ def is_settings(table: Mapping[str, Any]) -> bool:
 
 
 def is_note(table: Mapping[str, Any], names: Collection[str]) -> bool:
-    """Whether an `origin.json` is one of a publication (`PUBLICATION`) or of a merge (`MERGE`)."""
+    """Tells whether an `origin.json` is one of a publication (`PUBLICATION`) or of a merge (`MERGE`)."""
     return all(isinstance(table.get(name), str) for name in names)
 
 
 def table_of(path: Path) -> dict[str, Any]:
-    """A table of names and values; an empty one where there is none, or none that can be read."""
+    """Reads a JSON object; an empty one where there is none, or none that can be read."""
     try:
         return read_table(path, StageError, "")
     except (OSError, StageError):
@@ -55,7 +55,7 @@ def table_of(path: Path) -> dict[str, Any]:
 
 
 def is_stage(directory: Path) -> bool:
-    """Whether a folder is a stage's: it bears its mark, or a manifest (of one that was taken over from another run)."""
+    """Tells whether a folder is a stage's: it bears its mark, or a manifest (if taken over from another run)."""
     if (directory / MARK).is_file():
         return True
     try:
@@ -65,7 +65,7 @@ def is_stage(directory: Path) -> bool:
 
 
 def kind_of(directory: Path) -> str | None:
-    """What of this project's a folder is, for a message; None if it bears no mark."""
+    """Says what of this project's a folder is, for a message; None if it bears no mark."""
     if is_stage(directory):
         return STAGE
     if is_settings(table_of(directory / CONFIG)):
@@ -102,7 +102,7 @@ def require_outside(
 
 
 def walk_of(directory: Path) -> list[Path]:
-    """The walk-forward run that has a run as its fold, if the place says so."""
+    """Finds the walk-forward run that has a run as its fold, if the place says so."""
     return [directory.parents[1]] if directory.parent.name == FOLDS else []
 
 

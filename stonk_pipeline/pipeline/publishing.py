@@ -1,4 +1,4 @@
-"""Published adapters: `models/{MODEL}/{STOCK}/{NAME}`, each a copy of what a stage made, with a note of where from.
+"""Publishes adapters: copies them to `models/{MODEL}/{STOCK}/{NAME}` with a note of which run they came from.
 
 A stage ends in two steps: its manifest is written, then its adapter is published. A run that was killed in between has
 a stage that is done and not published, and the stage does not run again; so whoever finds a stage done publishes what

@@ -1,4 +1,4 @@
-"""A run: its directory, its settings, and what its steps read and leave there.
+"""Opens a run: its directory, its settings, and which files its steps read and write there.
 
 The flows, the command line and the child processes all read the wiring here.
 """
@@ -41,7 +41,7 @@ from stonk_pipeline.runs.manifest import (
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its directory, its settings, and the contract that they are of."""
+    """A run: its directory, its settings, and the contract that they belong to."""
 
     directory: Path
     config: Any
@@ -50,16 +50,16 @@ class Run:
 
     @property
     def graph(self) -> Steps:
-        """Its steps in their order."""
+        """Returns its steps in their order."""
         return self.contract.steps(self.config)
 
     def stage_dir(self, step: str) -> Path:
-        """Directory of a step's outputs."""
+        """Returns the directory of a step's outputs."""
         return self.directory / self.graph[step].directory
 
     @property
     def folds(self) -> list["Run"]:
-        """The runs of a walk-forward, in the order of time; none for an ordinary run."""
+        """Lists the runs of a walk-forward, in the order of time; none for an ordinary run."""
         data = self.config.data
         if data.folds == 1 or data.fold is not None:
             return []
@@ -77,12 +77,12 @@ class Run:
         return Run(directory, config.model_copy(update=changes), self.contract)
 
     def steps(self) -> list[tuple["Run", str]]:
-        """All steps of this run in their order, each with the run that it belongs to: this one or a fold."""
+        """Lists all steps of this run in their order, each with the run that it belongs to: this one or a fold."""
         folds = [(fold, step) for fold in self.folds for step in self.graph]
         return [*folds, (self, COMPARE)] if folds else [(self, step) for step in self.graph]
 
     def spec(self, step: str) -> Step:
-        """What a step is in this run.
+        """Returns the definition of a step in this run.
 
         Raises:
             StageError: it has no such step.
@@ -93,17 +93,17 @@ class Run:
         return pooled if pooled is not None and step == pooled.name and self.folds else self.graph[step]
 
     def label(self, step: str) -> str:
-        """A step's name, unique among the folds: `sft`, `sft-2`."""
+        """Names a step uniquely among the folds: `sft`, `sft-2`."""
         fold = self.config.data.fold
         return step if fold is None else f"{step}-{fold}"
 
     def title(self, step: str) -> str:
-        """A step's name for people."""
+        """Names a step for people."""
         fold = self.config.data.fold
         return self.spec(step).title + ("" if fold is None else f", fold {fold}")
 
     def inputs(self, step: str) -> dict[str, Path]:
-        """Input name -> file or directory; the base model of a hub may not have been fetched yet."""
+        """Maps input names to files or directories; a base model of the hub may not have been downloaded yet."""
         spec = self.spec(step)
         if spec is self.contract.pooled:
             return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
@@ -113,22 +113,22 @@ class Run:
         return made | spec.files(self.config)
 
     def loads_model(self, step: str) -> bool:
-        """Whether a step asks or trains the base model."""
+        """Tells whether a step asks or trains the base model."""
         return self.spec(step).loads_model
 
     def runs(self, step: str) -> bool:
-        """Whether a step is part of this run; one behind a gate is not, where the gate says so."""
+        """Tells whether a step is part of this run; one behind a gate is not, where the gate says so."""
         gate = self.graph[step].gate
         if not gate or not (self.stage_dir(gate) / MANIFEST).is_file():
             return True
         return bool(verify(self.stage_dir(gate)).numbers["go_on"])
 
     def devices(self, step: str) -> list[str]:
-        """The accelerators that a step has to have for itself."""
+        """Lists the accelerators that a step has to have for itself."""
         return locks.accelerators(self.config.cuda_devices) if self.loads_model(step) else []
 
     def finished(self, step: str) -> StageResult | None:
-        """The step's result if it is done and its files are whole."""
+        """Returns the step's result if it is done and its files are whole."""
         spec = self.spec(step)
         try:
             return finished(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step))
@@ -136,7 +136,7 @@ class Run:
             return None
 
     def why_not_done(self, step: str) -> str:
-        """Why a step that has just ended without an error does not count as done."""
+        """Explains why a step that has just ended without an error does not count as done."""
         out = self.stage_dir(step)
         try:
             manifest = verify(out)
@@ -197,7 +197,7 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """Digest of its settings; each stage is told it, so that none runs with others than the run began with."""
+        """Computes the digest of its settings; each stage is told it and refuses settings that have changed since."""
         return json_digest(self.config.model_dump(mode="json"))
 
     def require_digest(self, digest: str) -> None:
@@ -214,12 +214,12 @@ class Run:
 
     @property
     def models_dir(self) -> Path:
-        """Where the run's adapters are published: `models/{MODEL}/{STOCK}`."""
+        """Returns where the run's adapters are published: `models/{MODEL}/{STOCK}`."""
         return Path(self.config.models_dir) / self.config.model_name / self.config.stock_name
 
 
 def earlier_steps(graph: Steps, step: str) -> list[str]:
-    """All steps whose outputs a step rests on, in the order of the graph."""
+    """Lists all steps whose outputs a step rests on, in the order of the graph."""
     needed = set(graph[step].needs.values())
     needed |= {earlier for other in needed for earlier in earlier_steps(graph, other)}
     return [name for name in graph if name in needed]
@@ -242,13 +242,13 @@ def discard(run: Run, step: str) -> None:
 
 
 def new_directory(config: RunConfig, timestamp: str) -> Path:
-    """Where a new run lies: `{results_dir}/{STOCK}_{timestamp}`."""
+    """Names the directory of a new run: `{results_dir}/{STOCK}_{timestamp}`."""
     return Path(config.results_dir) / f"{config.stock_name}_{timestamp}"
 
 
 @contextmanager
 def alone_in(directory: Path, holder: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Holds a run against everyone else who would change it; taken before its settings are read or written.
+    """Locks a run against everyone else who would change it, before its settings are read or written.
 
     Raises:
         BusyError: another process works on this run; nothing was changed.
