@@ -1,1 +1,1 @@
-"""Commands of the command line: their options, plans, model registry and retraining."""
+"""Implements commands of all contracts: options, dry runs, the model registry, merging, retraining, reports."""

@@ -1,4 +1,4 @@
-"""`python -m stonk_pipeline models …`: the registry on the command line."""
+"""Runs `python -m stonk_pipeline models …`: lists, compares, promotes and prunes registered models."""
 
 import argparse
 import json

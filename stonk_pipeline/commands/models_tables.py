@@ -1,4 +1,4 @@
-"""The registry as tables for a terminal."""
+"""Builds terminal tables of registered models and their comparisons."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from stonk_pipeline.registry.store import Registry
 
 
 def models_table(registry: Registry, key: str) -> Table:
-    """The models of a key, oldest first."""
+    """Builds a table of the models of a key, oldest first."""
     table = Table(title=f"{key}: {registry.trials_since_promotion(key)} comparisons since the last promotion by test")
     for heading in ("model", "registered", "trained to", "seen to", "stocks", "skill", "verdict", "state"):
         table.add_column(heading, justify="right" if heading in ("stocks", "skill") else "left")
@@ -38,7 +38,7 @@ def _state(entry: Entry, line: tuple[str, ...]) -> str:
 
 
 def entry_table(registry: Registry, entry: Entry) -> Table:
-    """One model, and how it became champion."""
+    """Builds a table of one model, and how it became champion."""
     table = Table(title=f"model {entry.id}", show_header=False)
     facts = {
         "key": entry.key,
@@ -65,7 +65,7 @@ def entry_table(registry: Registry, entry: Entry) -> Table:
 
 
 def trials_table(trials: list[dict[str, Any]]) -> Table:
-    """Comparisons, oldest first."""
+    """Builds a table of comparisons, oldest first."""
     table = Table(title="comparisons")
     for heading in ("when", "challenger", "champion", "trial", "p allowed", "p persistence", "p champion", "outcome"):
         table.add_column(heading)

@@ -1,4 +1,4 @@
-"""Options of the command lines, and the settings that they change."""
+"""Adds the command-line options that change settings, and turns them into settings."""
 
 import argparse
 import shutil
@@ -66,7 +66,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides(args: argparse.Namespace, contract: Contract) -> dict[str, Any]:
-    """The settings that the options change, nested.
+    """Collects the settings that the options change, nested.
 
     Args:
         args: the parsed options.
@@ -118,7 +118,7 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def resolve_config(args: argparse.Namespace) -> RunConfig:
-    """The settings that a command line asks for.
+    """Resolves a command line to settings.
 
     Without `--recipe`: `default` for the tiny model on a machine without a GPU, `qwen-1.5b` otherwise.
 
@@ -133,6 +133,6 @@ def resolve_config(args: argparse.Namespace) -> RunConfig:
 
 
 def gpu_present() -> bool:
-    """Whether an NVIDIA GPU answers; asks the driver, not torch, which takes seconds to import."""
+    """Tells whether an NVIDIA GPU answers, by the driver: importing torch would take seconds."""
     command = shutil.which("nvidia-smi")
     return command is not None and subprocess.run([command, "-L"], capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Says what a run would do, before it does it: settings, data, prompt lengths, and an estimate. No model is loaded."""
+"""Prints what a run would do (settings, data, prompt lengths, time and memory) without loading a model."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,7 +74,7 @@ def tried(run: Run) -> int:
 
 
 def memory_gb(config: RunConfig, parameters: int, at_once: int, *, on_gpu: bool) -> float:
-    """Weights, adapter with its optimizer state, and the logits of a micro-batch, in GB; libraries on top on a CPU."""
+    """Estimates memory in GB: weights, adapter and optimizer state, logits of a micro-batch; on a CPU libraries too."""
     weight_bytes = 0.7 if config.model.load_in_4bit else 2 if on_gpu else 4
     logits = 3 * 4 * at_once * 150_000 / 1e9 if on_gpu else 0.1
     return parameters * weight_bytes * (2 if on_gpu else 1) / 1e9 + logits + (2 if on_gpu else 1.5)

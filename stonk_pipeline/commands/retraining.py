@@ -1,4 +1,4 @@
-"""Whether to train again, and with what of the last training: decided from digests, without a model in memory.
+"""Decides whether to train again, and which finished stages to reuse, by comparing digests.
 
 A training that finished leaves `retrain_{STOCK}.json` in the results directory: the digests of the bars and of the
 settings that it followed from. As long as both are the same, there is nothing to do.
@@ -37,7 +37,7 @@ BARS = "bars"
 
 
 class RetrainConfig(Settings):
-    """What to train again when bars changed."""
+    """Settings of the retraining that new bars start."""
 
     data_dir: PathOrName = "bars"
     """Folder of bars, as the ingest flow fills it; `embedded`: the generated market, which never changes."""
@@ -55,7 +55,7 @@ class RetrainConfig(Settings):
     """Train even though neither bars nor settings changed."""
 
     def pipeline_config(self) -> RunConfig:
-        """The settings of the training.
+        """Returns the settings of the training.
 
         Raises:
             ConfigError: no such recipe, or a setting is unknown or out of its bounds.
@@ -65,7 +65,7 @@ class RetrainConfig(Settings):
 
 
 class Last(BaseModel):
-    """The last training that finished."""
+    """A note on the last training that finished."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,7 +78,7 @@ class Last(BaseModel):
 
 
 def data_digest(config: RunConfig) -> str:
-    """Digest of the bars that a training would read; for a folder of CSV files the one that an ingest records.
+    """Computes the digest of the bars that a training would read; for a folder of CSV files as an ingest does.
 
     Raises:
         DataError: there is no such folder or symbol.
@@ -89,7 +89,7 @@ def data_digest(config: RunConfig) -> str:
 
 
 def settings_digest(config: RunConfig, start_from: str) -> str:
-    """Digest of what the results follow from besides the bars: settings, where training starts, and the base model.
+    """Computes the digest of what results follow from besides the bars: settings, starting point, base model.
 
     A model of the hub is as its revision says; where none is given, a newer commit of it is no reason to train again.
 
@@ -104,7 +104,7 @@ def settings_digest(config: RunConfig, start_from: str) -> str:
 
 
 def read_last(config: RunConfig) -> Last | None:
-    """The last training that finished; None if there is none, or its note is damaged."""
+    """Reads the note on the last training that finished; None if there is none, or it is damaged."""
     try:
         return Last.model_validate_json(_note(config).read_bytes())
     except (OSError, ValidationError):
@@ -122,7 +122,7 @@ def _note(config: RunConfig) -> Path:
 
 @contextmanager
 def alone(config: RunConfig) -> Iterator[bool]:
-    """Holds the retraining of these stocks while the block runs; gives False if another process holds it.
+    """Locks the retraining of these stocks while the block runs; gives False if another process holds it.
 
     The system lets go of it when the process ends, however it ends.
     """
@@ -138,7 +138,7 @@ def alone(config: RunConfig) -> Iterator[bool]:
 
 
 def freeze_bars(config: RunConfig) -> RunConfig:
-    """Keeps the bars as they are now, under their digest, and returns settings that read those.
+    """Copies the bars as they are now, under their digest, and returns settings that read the copy.
 
     An ingest in the middle of a training then changes nothing for it, a retry continues with the same bars, and a run's
     settings name its bars exactly.
@@ -164,7 +164,7 @@ def freeze_bars(config: RunConfig) -> RunConfig:
 
 
 def reuse(run: Run, last: Path) -> list[str]:
-    """Takes from an earlier run each finished stage that would come out the same, in the order of the DAG.
+    """Copies from an earlier run each finished stage that would come out the same, in the order of the graph.
 
     A stage counts as the same if its settings and the digests of all its inputs are, and its files are whole. A stage
     that this run has begun is left alone.
@@ -192,7 +192,7 @@ def _scratch(top: Path) -> Callable[[str, list[str]], list[str]]:
 
 
 def start_from_adapter(config: RunConfig, adapter: Path) -> tuple[RunConfig, str, Path]:
-    """What it takes to train on from an adapter.
+    """Returns the settings that it takes to train on from an adapter.
 
     Returns:
         (settings whose base model is the merged one, the model that the adapter belongs to, the merged one's directory)
