@@ -1,4 +1,4 @@
-"""What all settings share."""
+"""Defines the base class of all settings."""
 
 from datetime import date
 from typing import Annotated
@@ -27,7 +27,7 @@ IsoDate = Annotated[
 
 
 class Settings(BaseModel):
-    """Base: unknown names are refused, and the text under a field is its description (and its help in the UI)."""
+    """Base class: unknown names are refused, and the text under a field is its description (and its help in the UI)."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -1,4 +1,4 @@
-"""Settings of the bars, the windows and the prompt."""
+"""Defines the settings of the bars, the windows and the prompt."""
 
 from typing import Annotated, Literal, Self
 

@@ -1,4 +1,4 @@
-"""Settings of the comparison."""
+"""Defines the settings of the comparison."""
 
 from typing import Annotated, Literal
 

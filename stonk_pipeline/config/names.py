@@ -1,4 +1,4 @@
-"""Names of stocks, models and records in files and directories: readable, and no two things under one name.
+"""Names stocks, models and records in files and directories, readably and never two things alike.
 
 Where the readable form does not tell two things apart, the head of a digest follows it: models of one folder name from
 two places would otherwise publish over each other and be champions of each other.
@@ -19,7 +19,7 @@ MERGED = re.compile(r"merged/[0-9a-f]{12}/([^/]+)$")
 
 
 def stocks_name(stocks: Sequence[str]) -> str:
-    """`AAPL`, `AAPL+MSFT`, `AAPL-and-7-more-1a2b3c`, `ALL-3c4d5e` for the stock ALL."""
+    """Names stocks: `AAPL`, `AAPL+MSFT`, `AAPL-and-7-more-1a2b3c`, `ALL-3c4d5e` for the stock ALL."""
     wanted = [stock.upper() for stock in stocks]
     names = [_safe(r"[^A-Z0-9.^=_-]+", "-", stock) or "NONE" for stock in wanted]
     if len(names) > MOST_NAMED:
@@ -29,12 +29,12 @@ def stocks_name(stocks: Sequence[str]) -> str:
 
 
 def model_name(name: str) -> str:
-    """`Qwen--Qwen2.5-7B-Instruct` for a model of the hub, `mine-1a2b3c` for the folder of a model."""
+    """Names a model: `Qwen--Qwen2.5-7B-Instruct` for one of the hub, `mine-1a2b3c` for the folder of a model."""
     return _of_path(name, r"[^A-Za-z0-9._-]+", "model")
 
 
 def records_name(name: str) -> str:
-    """`ORG--DECISIONS` for records of the hub, `decisions-1a2b3c` in upper case for a file or folder."""
+    """Names records: `ORG--DECISIONS` for those of the hub, `decisions-1a2b3c` in upper case for a file or folder."""
     return _of_path(name, r"[^A-Za-z0-9.^=_-]+", "records").upper()
 
 

@@ -1,4 +1,4 @@
-"""Settings of news: which headlines are known at a decision, and the headlines of the generated market."""
+"""Defines the settings of news: which headlines are known at a decision, and the generated market's headlines."""
 
 import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Settings of the ingest: where new bars come from, and what is done with them."""
+"""Defines the settings of an ingest: where new bars come from, and what is done with them."""
 
 import re
 from typing import Annotated, Literal, Self

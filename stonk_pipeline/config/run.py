@@ -1,4 +1,4 @@
-"""What the settings of a run have in common, whatever its models are asked."""
+"""Defines the settings that every run has, whatever its contract."""
 
 from typing import Annotated, Literal
 
@@ -41,21 +41,21 @@ class RunConfig(Settings):
 
     @property
     def stock_name(self) -> str:
-        """How the stocks are named in files and directories; see `names`."""
+        """Names the stocks in files and directories; see `names`."""
         if self.data.stocks == ["all"]:
             return "EMBEDDED" if self.data.data_dir == EMBEDDED else "ALL"
         return names.stocks_name(self.data.stocks)
 
     @property
     def model_name(self) -> str:
-        """How the model is named in directories; see `names`."""
+        """Names the model in directories; see `names`."""
         return names.model_name(self.model.name)
 
     @property
     def control(self) -> str | None:
-        """What a control run takes away; None for an ordinary run."""
+        """Says what a control run takes away; None for an ordinary run."""
         return None
 
     def preprocess_stage(self) -> PreprocessStage:
-        """Settings of the first stage."""
+        """Returns the settings of the first stage."""
         return PreprocessStage(data=self.data, seed=self.seed)

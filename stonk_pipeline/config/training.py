@@ -1,4 +1,4 @@
-"""Settings of the model, the trainings and the sampling between them."""
+"""Defines the settings of the model, the trainings and the sampling between them."""
 
 from typing import Annotated, Literal, Self
 

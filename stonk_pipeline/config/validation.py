@@ -1,4 +1,4 @@
-"""Validates settings, and says what is wrong with them in words."""
+"""Validates settings and says in words what is wrong with them."""
 
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ Made = TypeVar("Made", bound=BaseModel)
 
 
 def validated(kind: type[Made], settings: dict[str, Any], source: str) -> Made:
-    """Makes settings of a kind.
+    """Validates a table of settings as settings of a kind.
 
     Raises:
         ConfigError: names the source, and each wrong field with its value and what is allowed.
@@ -24,7 +24,7 @@ def validated(kind: type[Made], settings: dict[str, Any], source: str) -> Made:
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """A new mapping: `over` laid on `base`, nested mappings joined."""
+    """Merges mappings: `over` laid on `base`, nested mappings joined."""
     out = dict(base)
     for key, value in over.items():
         old = out.get(key)
