@@ -1,4 +1,4 @@
-"""Defines `Contract`, the value by which shared code knows what a model is asked; `contracts.CONTRACTS` lists them all.
+"""Defines `Contract`: what a package must provide so that the pipeline can train and judge a model on its question.
 
 A contract is a package below `stonk_pipeline/contracts` whose `__init__` makes one such value. Functions in it import
 their modules when they are called, so that the command line starts without pandas or torch.
@@ -56,7 +56,7 @@ class Command(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What a run's trainings read, for the registry of models."""
+    """What a run's trainings read, as the registry of models records it."""
 
     step: str
     """The step that made it."""
@@ -71,7 +71,7 @@ class Training(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a dry run says of a run that has made its data."""
+    """What a dry run reports about a run that has made its data."""
 
     prompt_tokens: int
     """Of the longest prompt."""

@@ -1,4 +1,4 @@
-"""Lists the contracts: what a model is asked, what its answers earn in training, and how they are judged.
+"""Lists the contracts: what a model can be asked, what answers earn in training, and how they are judged.
 
 Each is a package here that makes one `Contract`, named in this tuple and nowhere else in shared code. The first one's
 recipes are the default.
@@ -13,5 +13,5 @@ CONTRACTS: tuple[Contract, ...] = (FORECAST, DIRECTION)
 
 
 def contract_of(config: RunConfig) -> Contract:
-    """The contract that settings belong to."""
+    """Returns the contract that settings belong to."""
     return next(contract for contract in CONTRACTS if isinstance(config, contract.settings))

@@ -1,4 +1,4 @@
-"""Recipes: the settings that differ from the defaults, as YAML files beside the contract that they are for."""
+"""Reads recipes: YAML files with the settings that differ from a contract's defaults."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ LONGEST_CHAIN = 16
 
 
 def recipe_files() -> dict[str, Path]:
-    """Name -> file of each shipped recipe, controls last."""
+    """Lists the shipped recipes, name -> file, controls last."""
     found = {path.stem: path for contract in CONTRACTS for path in contract.recipes.glob("*.yaml")}
     return {name: found[name] for name in sorted(found, key=lambda name: (name.startswith("control-"), name))}
 
@@ -79,7 +79,7 @@ def make_config(settings: dict[str, Any], *, source: str) -> RunConfig:
 
 
 def with_wait(config: Config, texts: list[str]) -> Config:
-    """The settings of a trained model, with another longest wait for an accelerator where a `--set` asks for one.
+    """Returns a trained model's settings, with another longest wait for an accelerator where `--set` asks for one.
 
     Raises:
         ConfigError: another setting is to be changed, or the value is out of bounds.

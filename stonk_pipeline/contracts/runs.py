@@ -15,7 +15,7 @@ from stonk_pipeline.runs.manifest import verify, write_atomic
 
 
 def run_at(directory: Path, config: RunConfig) -> Run:
-    """A run of these settings, whether or not its directory is there."""
+    """Returns a run of these settings, whether or not its directory is there."""
     return Run(directory, config, contract_of(config))
 
 

@@ -63,7 +63,7 @@ def training(run: Run) -> Training:
 
 
 def questions(run: Run, models: Sequence[Entry]) -> Examples:
-    """Selects a run's test decisions that are later than all that the models have seen."""
+    """Selects a run's test decisions later than all that the models have seen, spread as the comparison's are."""
     seen = max(model.seen_until for model in models)
     examples = read_examples(run.stage_dir("examples"), "test")
     later = examples.take(row for row, decision in enumerate(examples.decisions) if decision.window.date > seen)

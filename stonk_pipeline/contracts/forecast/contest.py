@@ -58,7 +58,7 @@ def training(run: Run) -> Training:
 
 
 def questions(run: Run, models: Sequence[Entry]) -> Questions:
-    """Selects a run's test windows that were decided after all that the models have seen."""
+    """Selects a run's test windows later than all that the models have seen, spread as the comparison's are."""
     seen = max(model.seen_until for model in models)
     pairs = zip(*reading.read_split(run.stage_dir("preprocess"), "test"), strict=True)
     later = [(window, target) for window, target in pairs if window.date > seen]
