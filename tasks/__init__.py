@@ -1,4 +1,4 @@
-"""Prefect tasks: thin wrappers around the stages of `stonk_pipeline` and `preprocessing`."""
+"""Wraps the steps of `stonk_pipeline` and `preprocessing` as Prefect tasks, and runs a Prefect server for them."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Who may use a server: its names, and the password that other machines have to show."""
+"""Decides who may use a Prefect server: the names it answers to, and the password for other machines."""
 
 import contextlib
 import ipaddress
@@ -13,14 +13,14 @@ PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 
 
 def local_name(host: str) -> str:
-    """By which this machine calls a server that listens at a host."""
+    """Returns the name by which this machine calls a server that listens at a host."""
     if host in ("", "0.0.0.0"):
         return LOOPBACK
     return f"[{'::1' if host == '::' else host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens at a host."""
+    """Tells whether only this machine can reach what listens at a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 
 def password() -> str | None:
-    """What a client has to show to a server of this process (`user:password`); None if nothing."""
+    """Returns what a client has to show to a server of this process (`user:password`); None if nothing."""
     from prefect.settings import get_current_settings
 
     secret = get_current_settings().server.api.auth_string
@@ -69,7 +69,7 @@ def used(url: str) -> Iterator[None]:
 
 
 def require_names(allowed: Sequence[str]) -> None:
-    """Refuses names of a server that no browser could call it by: they would be passed over in silence.
+    """Refuses server names that no browser could call it by, which would otherwise be ignored silently.
 
     Raises:
         StartError: one is neither a name nor a name with a port.

@@ -1,4 +1,4 @@
-"""The automation that starts a retraining when bars changed."""
+"""Creates the Prefect automation that starts a retraining when bars changed."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The beginning of a run: its directory, its log, and what guards it."""
+"""Begins a flow run: makes or reopens its directory, sends its log there, and starts its guard."""
 
 import logging
 import os
@@ -59,7 +59,7 @@ def begin_run(config: RunConfig) -> Run:
 
 
 def take(directory: Path, holder: str) -> None:
-    """Holds a run's directory until this process ends, or takes another one.
+    """Locks a run's directory until this process ends, or until it takes another one.
 
     Raises:
         BusyError: another process works on this run.
@@ -74,7 +74,7 @@ def take(directory: Path, holder: str) -> None:
 
 
 def guard_run() -> None:
-    """Ties this process to the one that started it, and has somebody tell the server if it is killed."""
+    """Ties this process to the one that started it, and has a guard tell the server if it is killed."""
     run_id = str(flow_run.id)
     if os.environ.get(SERVED) == run_id:
         child.die_with(os.getppid())

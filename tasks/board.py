@@ -1,4 +1,4 @@
-"""The live table of stages in the terminal. Silent unless `shown` is active, so that tasks can always talk to it."""
+"""Shows a live table of steps in the terminal, while `shown` is active; otherwise its functions do nothing."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A run's contact with its server: asked for before the run begins, ended in time when it ends.
+"""Checks that the Prefect server answers before a run, and sends what is left to it, within a limit, afterwards.
 
 Prefect sends log lines and events in the background. When the process ends, it waits until all of them are sent, and
 tries for about a minute to reach a server that is gone by then. So they are sent while the server is still there,
@@ -80,14 +80,14 @@ def _is_json(answer: httpx.Response) -> bool:
 
 
 def listen() -> None:
-    """Sends log lines to the server again, after a run before this one in the same process took its leave."""
+    """Sends log lines to the server again, where an earlier run in the same process had ended that (`take_leave`)."""
     from prefect.logging.handlers import set_api_log_sink
 
     set_api_log_sink(None)
 
 
 def take_leave(patience: float = PATIENCE_SECONDS) -> int:
-    """Sends what waits to be sent, and nothing from then on; tells how many senders had to be stopped before the end.
+    """Sends what waits to be sent, and nothing from then on; counts the senders that had to be stopped.
 
     Args:
         patience: seconds for the sending.
@@ -115,7 +115,7 @@ def _stop(task: "asyncio.Task[None]") -> None:
 
 
 def awaited() -> list[Any]:
-    """The senders that Python would wait for at the end of this process.
+    """Lists the senders that Python would wait for at the end of this process.
 
     Prefect 3.7 has no public list of them; `test_take_leave_*` notice if a later version keeps them elsewhere.
     """

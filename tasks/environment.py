@@ -1,4 +1,4 @@
-"""Environment variables of every process that speaks with a Prefect server, or is one; set when `tasks` is imported."""
+"""Sets the environment of every process that talks to a Prefect server or is one; done when `tasks` is imported."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ BELOW_HOME = {
 
 
 def settle() -> None:
-    """Prefect reports to nobody, keeps all below its home, and asks what listens on this machine without a proxy."""
+    """Switches Prefect's telemetry off, keeps its files below its home, and asks this machine without a proxy."""
     # Prefect reports usage to its makers otherwise, and prints an error where it cannot. Set either to another value
     # to allow it.
     os.environ.setdefault("DO_NOT_TRACK", "1")

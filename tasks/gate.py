@@ -50,7 +50,7 @@ class Address:
 
 
 def read_host(text: str) -> Address | None:
-    """The address in a `Host` header, in small letters and without a trailing dot; None if it is none."""
+    """Reads the address in a `Host` header, in small letters and without a trailing dot; None if it is none."""
     if any(sign in text for sign in "/@?#\\ ,\t"):
         return None
     try:
@@ -96,7 +96,7 @@ class Gate:
             await send({"type": "http.response.body", "body": body})
 
     def refusal(self, scope: Scope) -> str | None:
-        """Why a request is refused; None if it is not."""
+        """Says why a request is refused; None if it is not."""
         hosts = _values(scope, b"host")
         own = read_host(hosts[0]) if len(hosts) == 1 else None
         if own is None or not self._is_own(own, 80, scope):
@@ -148,7 +148,7 @@ def _opens_a_page(scope: Scope) -> bool:
 
 
 def origins(host: str, port: int, allowed: Iterable[str]) -> list[str]:
-    """The addresses of the server's own pages."""
+    """Lists the addresses of the server's own pages."""
     names = ["127.0.0.1", "localhost", "[::1]", *([] if host in ("", "0.0.0.0", "::") else [_bracketed(host)])]
     own = [f"http://{name}:{port}" for name in dict.fromkeys(names)]
     for name in allowed:
@@ -164,7 +164,7 @@ def _bracketed(host: str) -> str:
 
 
 def settings(host: str, port: int, allowed: Iterable[str]) -> dict[str, str]:
-    """Prefect's own settings against foreign pages, as environment variables.
+    """Returns Prefect's own settings against foreign pages, as environment variables.
 
     CORS: by default Prefect 3.7 lets every page read its answers. CSRF: a write has to show a token that was read
     before, which a page that cannot read the answers does not have; Prefect's UI, its command line and its workers

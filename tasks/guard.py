@@ -1,4 +1,4 @@
-"""A guard beside each run: if the run's process is killed, the guard tells the server that the run has crashed.
+"""Guards a run with a second process, which tells the server that the run has crashed when it is killed.
 
 Prefect notices the death of a run that `serve` or a worker started; nobody notices that of a run from the command line,
 or of a run whose `serve` died with it, and both would stay "running" for ever. The guard is a process of its own that
@@ -64,7 +64,7 @@ def watch(run_id: str, run_count: int, api_url: str | None) -> None:
 
 
 def hold(run_id: str) -> None:
-    """Shows, for as long as this process lives, that it works on a flow run."""
+    """Marks a flow run as being worked on, for as long as this process lives."""
     if run_id in _held:
         return  # a retry in this very process, or a flow that begins another's work
     path, lock = _lock(run_id), ExitStack()
@@ -79,7 +79,7 @@ def hold(run_id: str) -> None:
 
 
 def is_alive(run_id: str) -> bool:
-    """Whether a process on this machine works on a flow run."""
+    """Tells whether a process on this machine works on a flow run."""
     return locks.is_held(_lock(run_id))
 
 
@@ -89,12 +89,12 @@ def _lock(run_id: str) -> Path:
 
 
 def here() -> str:
-    """The tag of flow runs on this machine."""
+    """Returns the tag of flow runs on this machine."""
     return f"on:{socket.gethostname()}"
 
 
 def recover(deployments: list[UUID]) -> list[str]:
-    """Marks runs of deployments as crashed whose process is gone and whose guard is as well; gives their names.
+    """Marks deployments' runs as crashed whose process and guard are gone, and returns their names.
 
     A guard does this while the machine is on. After a power cut nobody is left to do it but the next `serve`.
     """

@@ -1,4 +1,4 @@
-"""Tasks of the ingest: one a stock, then the record, the table in the UI, and the event."""
+"""Runs the tasks of an ingest: one a stock, then the record, the table in the UI, and the event."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -77,7 +77,7 @@ def announce(config: IngestConfig, done: Ingest) -> None:
 
 
 def final_state(done: Ingest) -> State[None]:
-    """Failed if every stock failed; completed otherwise, with those that failed in the message."""
+    """Returns Failed if every stock failed; else completed, with those that failed in the message."""
     reasons = "; ".join(f"{change.symbol}: {change.failed}" for change in done.changes if change.failed)
     added = sum(change.added for change in done.changes)
     text = f"{len(done.changed)} of {len(done.changes)} stocks changed, {added} bars added"

@@ -1,4 +1,4 @@
-"""An operations flow from the terminal: its settings as options, one a field."""
+"""Runs an operations flow from the terminal, with its settings as options, one a field."""
 
 import argparse
 import sys

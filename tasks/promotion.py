@@ -1,4 +1,4 @@
-"""What becomes of a finished run's last model: registered, compared with the champion, and perhaps put in its place."""
+"""Registers a finished run's last model, compares it with the champion, and promotes it if it wins."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ ASK_SECONDS = 24 * 3600
 
 
 class Answer(RunInput):
-    """What a person is asked before a promotion."""
+    """The form that a person fills in before a promotion."""
 
     promote: bool = False
 
@@ -102,7 +102,7 @@ def ask_person(sentence: str, model: str, champion: str | None) -> bool:
 
 @task(persist_result=True, result_serializer="json", cache_policy=INPUTS + RUN_ID)
 def crown(run_dir: str, trial: str, asked: bool) -> str:
-    """Makes the challenger champion.
+    """Makes the challenger the champion.
 
     Args:
         run_dir: directory of the run.

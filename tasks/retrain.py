@@ -1,4 +1,4 @@
-"""Tasks of the retraining: what it starts from, and what it takes from the training before."""
+"""Runs the tasks of a retraining: prepares its start and takes over finished stages of the training before."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tasks.begin import begin_run
 # Persisted, so that a retry of the run goes on with the bars and the model that it began with.
 @task(persist_result=True, result_serializer="json", cache_policy=INPUTS + RUN_ID)
 def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
-    """Keeps the bars as they are now, and makes the model that the training starts from.
+    """Copies the bars as they are now, and makes the model that the training starts from.
 
     Args:
         retrain: a `RetrainConfig`, as JSON.
@@ -40,7 +40,7 @@ def prepare(retrain: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_champion(settings: RunConfig, recipe: str) -> RunConfig:
-    """Settings that start from the champion; from the recipe's model while there is none."""
+    """Returns settings that start from the champion, or from the recipe's model while there is none."""
     registry, key = Registry(settings.models_dir), key_of(run_at(Path(), settings))
     entry = registry.champion(key)
     if entry is None:
@@ -53,7 +53,7 @@ def from_champion(settings: RunConfig, recipe: str) -> RunConfig:
 
 
 def starting_model(settings: RunConfig, adapter: Path, recipe: str) -> RunConfig:
-    """Settings that start from a model with an adapter merged in; the merged model is made if need be.
+    """Returns settings that start from a model with an adapter merged in, which is made if need be.
 
     Raises:
         ConfigError: there is no such adapter, or it belongs to another model.

@@ -1,4 +1,4 @@
-"""A Prefect server of this project's own: on the loopback interface, and gone with the process that started it.
+"""Starts a Prefect server on the loopback interface that ends with the process which started it.
 
 python -m tasks.server HOST PORT [--without-ui] [--allowed-host NAME]
 
@@ -36,7 +36,7 @@ own: set[str] = set()
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that nobody listens on."""
+    """Finds a port that nobody listens on."""
     with socket.socket() as found:
         found.bind((host, 0))
         return int(found.getsockname()[1])
@@ -149,7 +149,7 @@ def _obituary(url: str, said: str, log: Path | None) -> str:
 
 
 def is_healthy(url: str, *, own: bool = False) -> bool:
-    """Whether a server answers at the address of its API; one of this process's own is asked through no proxy."""
+    """Tells whether a server answers at its API's address; one of this process's own is asked through no proxy."""
     try:
         return httpx.get(f"{url}/health", timeout=5, trust_env=not own).status_code == 200
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""One accelerator, one stage: a Prefect concurrency limit that the UI shows, and a file lock as the last word.
+"""Allows one stage per accelerator: a file lock enforces it, a Prefect concurrency limit shows it in the UI.
 
 The file lock is what keeps two stages apart on a machine: the system frees it in the moment its holder ends. Prefect's
 slot is held beside it, so that the UI shows who computes, and so that a person can hold back new stages by lowering the
@@ -21,7 +21,7 @@ from stonk_pipeline.files import locks
 
 
 def limit_name(device: str) -> str:
-    """Name of a device's concurrency limit: `accelerator:myhost:0`."""
+    """Names a device's concurrency limit: `accelerator:myhost:0`."""
     return f"accelerator:{socket.gethostname()}:{device}"
 
 

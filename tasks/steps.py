@@ -1,4 +1,4 @@
-"""One Prefect task for every step: start it in a child process, show its progress, publish an artifact."""
+"""Runs any step as a Prefect task: starts it in a child process, shows its progress, publishes an artifact."""
 
 import time
 from contextlib import suppress
@@ -35,7 +35,7 @@ RETRY_AFTER = [10.0, 30.0, 60.0]
 
 
 def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed step is tried again by itself: only if the same attempt may succeed a little later."""
+    """Tells whether a failed step is retried by itself: only if the same attempt may succeed a little later."""
     del task, task_run
     try:
         state.result()
@@ -117,7 +117,7 @@ class _Showing:
 
 
 def step_result(step: str, run: Run, *after: StageResult) -> StageResult:
-    """The result of a step, from its task; a finished one is taken from Prefect's cache only if its files are whole."""
+    """Runs a step's task; takes a finished one from Prefect's cache only if its files are whole."""
     whole = run.finished(step) is not None
     if whole:
         _say_if_code_changed(step, run)

@@ -1,4 +1,4 @@
-"""Markdown for the artifacts of the steps: what a person wants to see in the UI."""
+"""Builds the Markdown artifacts of the steps for the Prefect UI."""
 
 import csv
 from pathlib import Path
@@ -10,7 +10,7 @@ from stonk_pipeline.runs.manifest import StageResult
 
 
 def summary(run: Run, result: StageResult) -> str:
-    """A step's numbers as a table, and for trainings and the comparison the rows that tell the story."""
+    """Builds a table of a step's numbers, and for trainings and the comparison their most important rows."""
     parts = [_table(("", ""), [(name, _text(value)) for name, value in brief(result.numbers).items()])]
     directory = Path(result.directory)
     for name, title in (("validation.csv", "Validation"), ("comparison.csv", "Comparison")):

@@ -1,4 +1,4 @@
-"""A flow from the terminal: options in, a live table while it runs, a short table and the report's path at the end."""
+"""Runs a flow from the terminal: reads options, shows a live table, prints the scores and the report's path."""
 
 import argparse
 import logging
