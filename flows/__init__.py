@@ -1,3 +1,3 @@
-"""The DAGs, one file each."""
+"""Defines the Prefect flows, one file each."""
 
 import tasks  # noqa: F401  # sets Prefect's environment, before a flow imports Prefect

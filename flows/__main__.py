@@ -1,4 +1,4 @@
-"""The flow that the settings ask for; what `./run_pipeline.sh` starts.
+"""Starts the flow of the contract that the settings ask for, as `./run_pipeline.sh` does.
 
 python -m flows                         # forecasts
 python -m flows --recipe direction      # calls of directions

@@ -1,4 +1,4 @@
-"""The direction recipe as a Prefect flow: bars and news in, a model that calls directions and a verdict out.
+"""Trains a model that calls directions from bars and news, and judges it, as a Prefect flow.
 
     ./run_pipeline.sh --recipe direction
     ./run_pipeline.sh --recipe direction --data-dir my-bars --news my-news --stock AAPL,MSFT

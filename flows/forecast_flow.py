@@ -1,4 +1,4 @@
-"""The champion's forecast of the next sessions as a Prefect flow, to be served with a schedule after the close.
+"""Forecasts the coming sessions with the champion, as a Prefect flow to be scheduled after the close.
 
     python -m flows.forecast_flow --help    # once, now; `python -m stonk_pipeline forecast` does it without Prefect
 

@@ -1,4 +1,4 @@
-"""New bars, from a watched folder, an address or Yahoo, into the folder that a training reads.
+"""Brings new bars from a watched folder, an address or Yahoo into a data folder, as a Prefect flow.
 
     python -m flows.ingest_flow --help
 

@@ -1,4 +1,4 @@
-"""The pipeline again, if bars or settings changed since it last finished.
+"""Trains again if bars or settings have changed since the last training, as a Prefect flow.
 
     python -m flows.retrain_flow --help
 

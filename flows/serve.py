@@ -1,4 +1,4 @@
-"""One command that serves every flow: a Prefect server, unless one is named, and a process that starts its runs.
+"""Serves every flow: starts a Prefect server, unless one is named, and a process that starts its runs.
 
     ./run_pipeline.sh serve
     ./run_pipeline.sh serve --recipe small          # other settings in the form
@@ -48,7 +48,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Served:
-    """A flow and the name of its deployment."""
+    """A served flow and the name of its deployment."""
 
     name: str
     module: str
@@ -72,7 +72,7 @@ DEPLOYMENTS = (
 
 
 def load(served: Served) -> Flow[..., Any] | None:
-    """The flow, or None if there is no such module."""
+    """Loads a flow; None if there is no such module."""
     if importlib.util.find_spec(served.module) is None:
         return None
     flow: Flow[..., Any] = getattr(importlib.import_module(served.module), served.flow)
@@ -80,7 +80,7 @@ def load(served: Served) -> Flow[..., Any] | None:
 
 
 def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] | None) -> RunnerDeployment:
-    """The deployment of a flow as the server is to have it.
+    """Builds the deployment of a flow as the server is to have it.
 
     One that exists keeps its schedules, its switch and its parameters, whatever they were changed to in the UI; given
     parameters replace them.

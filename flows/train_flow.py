@@ -1,4 +1,4 @@
-"""The whole pipeline as a Prefect flow: daily bars in, three trained models and an honest verdict out.
+"""Trains three forecasting models from daily bars and judges them, as a Prefect flow.
 
     ./run_pipeline.sh                       # the generated market and the tiny model
     ./run_pipeline.sh --folds 3             # walk-forward: trained three times along time, compared on all test parts
