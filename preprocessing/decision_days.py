@@ -1,4 +1,4 @@
-"""The dates of forecasts that were made elsewhere, where they are written with a time: by the rules of bars.
+"""Finds the session of forecasts from other programs whose dates have a time, by the rules that bars are read by.
 
 A forecast for a German share may say `2022-03-24 23:00:00+00:00` of the 25th, as its bars do. Its first ten characters
 are then the day before, which is a session too, and every forecast would be scored against the wrong closes.
@@ -26,7 +26,7 @@ REMEDY = "write the date of the last known close alone, as 2018-01-02"
 
 
 def decision_days(path: Path, rows: Sequence[int], texts: Sequence[str]) -> list[str]:
-    """The session that each stamp of a stock's forecasts belongs to.
+    """Finds the session that each stamp of a stock's forecasts belongs to.
 
     Args:
         path: the file, for messages.

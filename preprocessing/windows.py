@@ -122,7 +122,7 @@ def still_bars(frame: pd.DataFrame, data: DataConfig) -> np.ndarray:
 def look_back(
     frame: pd.DataFrame, data: DataConfig, scale: Scale | None, last: np.ndarray
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What may be known at the rows `last` (N,): (closes (N, L), features as in `Windows.features`), from them back."""
+    """Returns what may be known at the rows `last` (N,): (closes (N, L), features as in `Windows.features`)."""
     closes = frame[CLOSE].to_numpy()
     final = closes[last]
     offset = np.full(len(last), 0.0 if scale is None else scale.offset)

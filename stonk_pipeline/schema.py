@@ -96,12 +96,12 @@ class Window:
 
     @property
     def key(self) -> tuple[str, str]:
-        """(stock, date): identifies the window in every file."""
+        """Returns (stock, date), which identifies the window in every file."""
         return self.stock, self.date
 
     @property
     def last(self) -> float:
-        """The last close, on the prompt scale: the persistence forecast of every day ahead."""
+        """Returns the last close, on the prompt scale: the persistence forecast of every day ahead."""
         return self.context[-1]
 
 

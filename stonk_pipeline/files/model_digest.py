@@ -34,7 +34,7 @@ DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def model_digests(directory: Path) -> dict[str, str]:
-    """Name -> SHA-256 of each file that a base model consists of: settings, tokenizer, templates and weights.
+    """Computes the SHA-256 of each file of a base model: settings, tokenizer, templates and weights.
 
     Raises:
         StageError: there is none.

@@ -54,7 +54,7 @@ def library_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout, with `+` if it has changes; None outside a checkout."""
+    """Returns the commit of the checkout, with `+` if it has changes; None outside a checkout."""
     root = PACKAGE.parent
     try:
         commit = subprocess.run(

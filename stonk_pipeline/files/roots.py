@@ -22,13 +22,13 @@ PRIVATE = "STONK_PRIVATE_ADDRESSES"
 
 
 def roots() -> list[Path] | None:
-    """The folders that paths are confined to; None if they are not confined."""
+    """Returns the folders that paths are confined to; None if they are not confined."""
     value = os.environ.get(VARIABLE)
     return None if value is None else [Path(part) for part in value.split(os.pathsep) if part]
 
 
 def private_addresses() -> bool:
-    """Whether addresses in private networks and on this machine may be read."""
+    """Tells whether addresses in private networks and on this machine may be read."""
     return roots() is None or os.environ.get(PRIVATE) == "1"
 
 
@@ -55,7 +55,7 @@ def confined(path: str | Path) -> str:
 
 
 def confined_if_path(text: str) -> str:
-    """The same for what may be a path or a name (of a model, a recipe, a data set).
+    """Does as `confined` for what may be a path or a name (of a model, a recipe, a data set).
 
     Raises:
         ValueError: it is the path of something that lies elsewhere.

@@ -1,4 +1,4 @@
-"""Generates bars by a known formula, so that the best possible forecast is known and learning differs from luck.
+"""Generates bars by a known formula, so that the best possible forecast is known and can be compared with.
 
 For each ticker, with d[t] the log close minus its own 50-day exponential mean:
 

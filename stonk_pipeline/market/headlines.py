@@ -68,7 +68,7 @@ _COMPANY_NEWS = re.compile(
 
 
 def is_company_news(text: str) -> bool:
-    """Whether a headline of this market is worded as those that tell of the next day, name masked or not.
+    """Tells whether a headline of this market is worded as those that tell of the next day, name masked or not.
 
     Example:
         >>> [is_company_news(text) for text in ("SIM01 cuts its costs by 3 percent", "webcast 3: options on SIM01")]

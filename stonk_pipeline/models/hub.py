@@ -44,7 +44,7 @@ def _cached_commit(folder: Path, revision: str) -> str | None:
 
 @lru_cache
 def commit_of(name: str, revision: str | None) -> str:
-    """The commit that a branch or tag (the main branch, if none is given) has now; without a connection, what it had.
+    """Asks which commit a branch or tag (by default the main branch) has now; without a connection, what it had.
 
     Raises:
         ConfigError: there is no such model or revision.

@@ -105,7 +105,7 @@ class Stage:
 
 
 def json_digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON."""
+    """Computes the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -124,7 +124,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def output_files(directory: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every output file below a stage's directory."""
+    """Maps the relative path of every output file below a stage's directory to its SHA-256."""
     return {path.relative_to(directory).as_posix(): file_digest(path) for path in _files(directory)}
 
 
@@ -135,7 +135,7 @@ def _files(directory: Path) -> list[Path]:
 
 
 def input_digest(path: Path) -> str:
-    """Digest of an input: of a file, of what a finished stage's manifest lists, or of a plain directory's files."""
+    """Computes the digest of an input: a file, what a finished stage's manifest lists, or a plain directory's files."""
     if path.is_file():
         return file_digest(path)
     if not path.is_dir():
@@ -146,7 +146,7 @@ def input_digest(path: Path) -> str:
 
 
 def model_digest(directory: Path) -> str:
-    """Digest of a base model's files.
+    """Computes the digest of a base model's files.
 
     Raises:
         StageError: they are not there.

@@ -6,7 +6,7 @@ _OSCILLATORS = ("stoch_k", "stoch_d", "rsi", "willr", "cci", "adx")
 
 
 def indicator_text(values: dict[str, float], decimals: int) -> str:
-    """The indicators with their names, as a question shows them."""
+    """Words the indicators with their names, as a question shows them."""
     shown = [f"{name.upper()} {number(values[name], decimals)}" for name in ("sma", "ema", "mom", "macd")]
     shown += [f"{name.upper()} {number(values[name], 0)}" for name in _OSCILLATORS]
     bands = " ".join(number(values[f"bbands_{band}"], decimals) for band in ("upper", "middle", "lower"))

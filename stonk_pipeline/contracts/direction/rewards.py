@@ -67,7 +67,7 @@ def _right(answer: Call, truth: Outcome) -> float:
 
 
 def direction(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-    """1 if the side is right, 0 if it is wrong, 0.5 on a flat day.
+    """Pays 1 if the side is right, 0 if it is wrong, 0.5 on a flat day.
 
     Example:
         >>> direction(Call("up", 1.0, 0.7, ""), Outcome(change=2.0, volatility=1.0))
@@ -94,7 +94,7 @@ def magnitude(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> flo
 
 
 def form(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-    """1 for the form with a reasoning, 0 for the form with an empty one, -1 otherwise.
+    """Pays 1 for the form with a reasoning, 0 for the form with an empty one, -1 otherwise.
 
     Example:
         >>> form(Unreadable("no answer"), Outcome(change=2.0, volatility=1.0))
@@ -107,7 +107,7 @@ def form(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
 
 
 def confidence(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-    """A proper score: `1 - b (1 - c)^2` if the side is right, `a - b c^2` if it is wrong.
+    """Pays a proper score: `1 - b (1 - c)^2` if the side is right, `a - b c^2` if it is wrong.
 
     `b` and `a` are such that a wrong side costs `penalty_unsure` (0.2) at c = 0.5 and `penalty_sure` (1.5) at c = 1:
     b = (1.5 - 0.2) / 0.75 and a = b / 4 - 0.2. Quadratic (Brier 1950), so the best c is the probability of being right.
@@ -128,7 +128,7 @@ def confidence(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> fl
 
 
 def data_use(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-    r"""Distinct figures and facts of the prompt that the reasons cite, over `items` (3), at most 1.
+    r"""Pays for distinct figures and facts of the prompt that the reasons cite, over `items` (3), at most 1.
 
     Only what stands in the prompt counts, with its name, once, at most `items_per_sentence` in a sentence, in a
     sentence of its own words that points to the answer's side. 0 where the reasoning concludes the other side, or
@@ -152,7 +152,7 @@ def data_use(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> floa
 
 
 def diversity(answer: Answer, truth: Outcome, shape: RewardShape = SHAPE) -> float:
-    """0 while the running share of rises called lies near the market's; else a penalty on the side called too often.
+    """Pays 0 while the running share of rises called lies near the market's; else fines the side called too often.
 
     With the distance d between the shares and the band b: `-min(1, (d - b) / (0.5 - b))` where d > b and the answer is
     on the side that is too frequent.

@@ -17,7 +17,7 @@ AddSettings = Callable[[argparse.ArgumentParser], None]
 
 
 def of_forecasts(config: "RunConfig", what: str) -> "PipelineConfig":
-    """The settings, for what only models that forecast closes can be put to.
+    """Returns the settings if they are a forecast run's, for commands that only such models can do.
 
     Args:
         config: settings of any run.

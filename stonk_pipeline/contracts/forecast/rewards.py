@@ -42,7 +42,7 @@ class Outcome:
 
 
 def outcome(window: Window, target: Target, cost_bps: float) -> Outcome:
-    """The outcome of a window.
+    """Builds the outcome of a window.
 
     Args:
         window: the window.
@@ -62,7 +62,7 @@ def _clip(value: float) -> float:
 
 
 def skill(answer: Forecast | Unreadable, truth: Outcome) -> float:
-    """Gain over persistence in volatility units: `clip((MAE_persistence - MAE) / unit)`.
+    """Pays the gain over persistence in volatility units: `clip((MAE_persistence - MAE) / unit)`.
 
     The unit is the standard deviation of a random walk's move over the horizon. Persistence itself gets 0.
 
@@ -80,7 +80,7 @@ def skill(answer: Forecast | Unreadable, truth: Outcome) -> float:
 
 
 def direction(answer: Forecast | Unreadable, truth: Outcome) -> float:
-    """1 if the move to the last day has the forecast's sign, -1 if the opposite one, 0 if either is flat.
+    """Pays 1 if the move to the last day has the forecast's sign, -1 if the opposite one, 0 if either is flat.
 
     Example:
         >>> direction(Forecast((99.0, 101.0)), Outcome(100.0, (99.0, 103.0), 1.0, 0.0))
@@ -92,7 +92,7 @@ def direction(answer: Forecast | Unreadable, truth: Outcome) -> float:
 
 
 def trading(answer: Forecast | Unreadable, truth: Outcome) -> float:
-    """Profit of holding the forecast to the last day, after costs, in units of twice the horizon's volatility.
+    """Pays the profit of holding the forecast to the last day, after costs, in twice the horizon's volatility.
 
     The position is the forecast move in volatility units, at most one share long or short, and pays `cost` per share
     at entry and at exit; a flat forecast stays out and gets 0.
@@ -109,7 +109,7 @@ def trading(answer: Forecast | Unreadable, truth: Outcome) -> float:
 
 
 def form(answer: Forecast | Unreadable, truth: Outcome) -> float:
-    """1 for an answer that can be read, -1 otherwise.
+    """Pays 1 for an answer that can be read, -1 otherwise.
 
     Example:
         >>> form(Unreadable("no answer"), Outcome(100.0, (101.0,), 1.0, 0.0))
@@ -120,7 +120,7 @@ def form(answer: Forecast | Unreadable, truth: Outcome) -> float:
 
 
 def at_random(answer: Forecast | Unreadable, truth: Outcome) -> float:
-    """A reward between -1 and 1 that knows nothing: for controls, which show what training gains without any signal.
+    """Pays at random between -1 and 1: for controls, which show what training gains without any signal.
 
     The same answer to the same window always gets the same.
     """
