@@ -19,7 +19,7 @@ Period = Annotated[int, Field(ge=1, le=LONGEST)]
 
 
 class MarketConfig(Settings):
-    """The generated market with a known answer (`stonk_pipeline.market.bars`)."""
+    """Settings of the generated market with a known answer (`stonk_pipeline.market.bars`)."""
 
     kind: Literal["predictable", "random_walk"] = "predictable"
     """`predictable`: momentum and reversion under changing volatility. `random_walk`: its twin without either."""
@@ -73,7 +73,7 @@ class IndicatorPeriods(Settings):
 
 
 class DataConfig(Settings):
-    """Which bars, and how they become windows."""
+    """Settings of the bars that are read and of the windows that are cut from them."""
 
     data_dir: PathOrName = EMBEDDED
     """Folder with one CSV or Parquet file a stock (`AAPL.csv`), or one such file; `embedded`: the generated market."""
@@ -155,7 +155,7 @@ class DataConfig(Settings):
 
 
 class PromptConfig(Settings):
-    """What the model is shown."""
+    """Settings of what the prompt shows."""
 
     decimals: Annotated[int, Field(ge=0, le=6)] = 2
     """Decimals of prices in the prompt."""

@@ -11,7 +11,7 @@ from stonk_pipeline.files.roots import PathOrName
 
 
 class ComparisonConfig(Settings):
-    """How the models are compared."""
+    """Settings of the comparison of all models."""
 
     engine: Literal["auto", "vllm", "transformers"] = "auto"
     """Who samples; `auto` takes vLLM where it can be imported."""
@@ -44,7 +44,7 @@ class ComparisonConfig(Settings):
 
 
 class ComparisonStage(Settings):
-    """Settings of the comparison."""
+    """Settings of the comparison stage."""
 
     model: ModelConfig
     prompt: PromptConfig

@@ -31,7 +31,7 @@ Clock = Annotated[str, AfterValidator(_clock)]
 
 
 class NewsConfig(Settings):
-    """Which headlines are known at a decision. Only those published *before* the session's close are."""
+    """Settings of the headlines known at a decision: those published *before* the session's close."""
 
     zone: Annotated[str, AfterValidator(_zone)] = "America/New_York"
     """Zone of the market's clock."""
@@ -51,7 +51,7 @@ class NewsConfig(Settings):
 
 
 class MarketNewsConfig(Settings):
-    """Headlines of the embedded market (`stonk_pipeline.market.headlines`)."""
+    """Settings of the generated market's headlines (`stonk_pipeline.market.headlines`)."""
 
     per_day: Annotated[float, Field(ge=0, le=20)] = 1.0
     """Mean number of headlines a ticker and day."""

@@ -11,7 +11,7 @@ from stonk_pipeline.files.roots import PathText
 
 
 class IngestConfig(Settings):
-    """Where new bars come from, and what is done with them."""
+    """Settings of an ingest: where new bars come from, and what is done with them."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # an address may hold a password
     source: Literal["folder", "http", "yahoo"] = "folder"

@@ -13,7 +13,7 @@ Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", max_l
 
 
 class ModelConfig(Settings):
-    """The language model, and how it is loaded."""
+    """Settings of the language model, and how it is loaded."""
 
     name: PathOrName = "stonk-tiny"
     """`stonk-tiny`, `stonk-tiny-calls` (both in the package), a local directory, or a Hugging Face name."""
@@ -34,7 +34,7 @@ class ModelConfig(Settings):
 
 
 class LoraConfig(Settings):
-    """Low-rank adapters on all linear layers."""
+    """Settings of the low-rank adapters on all linear layers."""
 
     rank: PositiveInt = 32
     """Rank of the adapters: how much they can learn, and how large they are."""
@@ -58,7 +58,7 @@ class RewardWeights(Settings):
 
 
 class PolicyConfig(Settings):
-    """One GRPO run, whatever it is rewarded for. All use the same code with their own settings."""
+    """Settings of a GRPO run, whatever it is rewarded for."""
 
     steps: PositiveInt = 200
     """Optimizer steps."""
@@ -104,7 +104,7 @@ class PolicyConfig(Settings):
 
 
 class GRPOConfig(PolicyConfig):
-    """GRPO on forecasts."""
+    """Settings of a GRPO run on forecasts."""
 
     rewards: RewardWeights = RewardWeights()
     """Weights of the reward's components."""
@@ -115,7 +115,7 @@ class GRPOConfig(PolicyConfig):
 
 
 class SamplingConfig(Settings):
-    """Rejection sampling: how many answers, and which are kept."""
+    """Settings of the rejection sampling: how many answers, and which are kept."""
 
     engine: Literal["auto", "vllm", "transformers"] = "auto"
     """Who samples; `auto` takes vLLM where it can be imported."""
@@ -140,7 +140,7 @@ class SamplingConfig(Settings):
 
 
 class SFTConfig(Settings):
-    """Supervised fine-tuning on the kept answers."""
+    """Settings of the supervised fine-tuning on the kept answers."""
 
     epochs: Annotated[float, Field(gt=0)] = 2.0
     """Passes over the examples."""

@@ -48,7 +48,7 @@ class Clusters(NamedTuple):
         return out
 
     def shares(self, losses: Floats) -> Floats:
-        """(N,) -> (T,): what each date adds to the mean over all windows, times T; their mean is that mean.
+        """Computes what each date adds to the mean over all windows, times T, (N,) -> (T,); their mean is that mean.
 
         A date counts by its windows, as in a skill. Means over each date's windows would weigh all dates alike, and a
         test on them could contradict the skill's interval.

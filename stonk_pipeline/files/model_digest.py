@@ -46,7 +46,7 @@ def model_digests(directory: Path) -> dict[str, str]:
 
 
 def model_files(directory: Path) -> list[Path]:
-    """The files that a model is loaded from: settings, tokenizer and templates by their names, and the weights."""
+    """Lists the files that a model is loaded from: settings, tokenizer and templates by their names, and weights."""
     others = {path for form in READ for path in directory.glob(form) if path.is_file()}
     weights = weight_files(directory)
     index = [] if weights == [directory / "model.safetensors"] else [directory / INDEX]

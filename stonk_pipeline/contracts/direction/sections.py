@@ -10,7 +10,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class ExamplesConfig(Settings):
-    """Labels, and the sets of both stages."""
+    """Settings of labels and of the example sets of both stages."""
 
     days_ahead: Annotated[int, Field(ge=1, le=60)] = 1
     """Trading days from the last known close to the one that is called."""
@@ -25,7 +25,7 @@ class ExamplesConfig(Settings):
 
 
 class DirectionPrompt(Settings):
-    """What the model is shown."""
+    """Settings of what the prompt shows."""
 
     company: bool = True
     """Show the company's description and figures where there are some. They may tell which company it is."""
@@ -70,7 +70,7 @@ STAGE_TWO = DirectionWeights(direction=0.25, magnitude=0.20, format=0.0, confide
 
 
 class RewardShape(Settings):
-    """Bands of the components."""
+    """Settings of the shapes of the reward's components."""
 
     magnitude_reach: Annotated[float, Field(gt=0)] = 1.5
     """Error of the stated change at which nothing is left of the magnitude's reward, in volatilities of the horizon."""
@@ -95,7 +95,7 @@ class RewardShape(Settings):
 
 
 class GateConfig(Settings):
-    """When stage I has learned enough for stage II."""
+    """Settings of the gate: when stage I has learned enough for stage II."""
 
     mode: Literal["report", "strict"] = "report"
     """`report`: go on, and say which conditions are not met. `strict`: stop there."""

@@ -24,7 +24,7 @@ from stonk_pipeline.files.roots import PathOrName, PathText
 
 
 class CallPolicyConfig(PolicyConfig):
-    """GRPO on called directions; the defaults are those of stage I."""
+    """Settings of GRPO on called directions; the defaults are those of stage I."""
 
     beta: Annotated[float, Field(ge=0)] = 0.15
     """Weight of the KL divergence from the model the stage started from; 0 leaves it out."""
@@ -37,7 +37,7 @@ class CallPolicyConfig(PolicyConfig):
 
 
 class StageTwoConfig(CallPolicyConfig):
-    """GRPO on called directions, with the defaults of stage II."""
+    """Settings of GRPO on called directions, with the defaults of stage II."""
 
     beta: Annotated[float, Field(ge=0)] = 0.05
     """Weight of the KL divergence from the model of stage I; 0 leaves it out."""

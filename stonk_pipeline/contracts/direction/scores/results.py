@@ -69,7 +69,7 @@ class Gain(Result):
 
 
 class CallExample(Result):
-    """An answer worth reading."""
+    """An answer for the report's examples."""
 
     kind: Kind
     stock: str
