@@ -1,4 +1,4 @@
-"""The command line: one subcommand a stage, without Prefect.
+"""Runs any step from the command line, one subcommand a step, without Prefect.
 
     python -m stonk_pipeline preprocess --run-dir results/mine --stock AAPL --data-dir my-bars
     python -m stonk_pipeline grpo-first --run-dir results/mine
@@ -36,7 +36,7 @@ from stonk_pipeline.runs.manifest import StageResult
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of `python -m stonk_pipeline`; each command has the function that runs it as its default of `run`."""
+    """Builds the parser of `python -m stonk_pipeline`; each command stores the function that runs it as `run`."""
     parser = argparse.ArgumentParser(
         prog="python -m stonk_pipeline", description="Stages of the pipeline, one at a time."
     )
