@@ -37,21 +37,21 @@ class Losses:
     """(N,) last dates of the outcomes (ISO)."""
 
     def take(self, rows: Sequence[int]) -> "Losses":
-        """The losses of some questions alone."""
+        """Selects the losses of some questions alone."""
         dates, ends = (tuple(days[row] for row in rows) for days in (self.dates, self.ends))
         return replace(self, own=self.own[rows], baseline=self.baseline[rows], dates=dates, ends=ends)
 
     @cached_property
     def clusters(self) -> Clusters:
-        """The questions by decision date."""
+        """Groups the questions by decision date."""
         return cluster(self.dates, self.ends)
 
     def skill(self) -> Floats:
-        """1 - loss / loss of the baseline: a number, or (K,)."""
+        """Computes 1 - loss / loss of the baseline: a number, or (K,)."""
         return skill(self.own, self.baseline)
 
     def interval(self, comparison: ComparisonConfig, seed: int) -> tuple[Floats, Floats]:
-        """Low and high end of the date-clustered interval of the skill (`skill_intervals`), shaped as `skill`."""
+        """Computes low and high end of the date-clustered interval of the skill, shaped as `skill`."""
         own, baseline = (np.reshape(loss, (len(loss), -1)) for loss in (self.own, self.baseline))
         low, high = skill_intervals(
             self.clusters.sums(own),

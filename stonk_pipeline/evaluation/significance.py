@@ -33,12 +33,12 @@ class Clusters(NamedTuple):
 
     @property
     def block(self) -> int:
-        """Length of a bootstrap block in dates."""
+        """Computes the length of a bootstrap block in dates."""
         return SPANS * self.span
 
     @property
     def blocks(self) -> float:
-        """How many stretches of time hardly share anything: the dates divided by the length of a block."""
+        """Counts the stretches of time that hardly share anything: the dates divided by the length of a block."""
         return len(self.dates) / self.block
 
     def sums(self, losses: Floats) -> Floats:

@@ -42,7 +42,7 @@ Finding = Annotated[
 
 
 class Ruling(Result):
-    """What the rule says of a model's losses, and the numbers that it rests on."""
+    """The finding about a model's losses, and the numbers that it rests on."""
 
     finding: Finding
     skill: float
@@ -79,7 +79,7 @@ class Verdict(Result):
 
 
 def enough(dates: int, blocks: float, min_dates: int) -> bool:
-    """Whether so many dates, and stretches of time that hardly share anything, can tell skill from luck."""
+    """Tells whether so many dates, and stretches of time that hardly share anything, can tell skill from luck."""
     return dates >= min_dates and blocks >= MIN_BLOCKS
 
 
@@ -125,7 +125,7 @@ def judge(
 
 
 def gain(after: Losses, before: Losses, comparison: ComparisonConfig, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Skill of one model (or of several) less that of another on the same questions, with the ends of its interval.
+    """Computes the skill of one model less that of another on the same questions, with the ends of its interval.
 
     The difference of two skills over the same baseline is itself a skill, of the loss (baseline + own - the other's).
     """
@@ -147,7 +147,7 @@ def unread(
 
 
 def words(finding: Finding, against: str) -> tuple[str, str]:
-    """How a sentence on a finding begins, and how its comparison with the baseline ends."""
+    """Words how a sentence on a finding begins, and how its comparison with the baseline ends."""
     return {
         "evidence of skill": ("Evidence of skill", ", more than luck explains"),
         "worse than the baseline": (f"No evidence of skill, and worse than {against}", ""),

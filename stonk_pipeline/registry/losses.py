@@ -1,4 +1,4 @@
-"""Defines what a contest of two models is decided by, and what both must have in common."""
+"""Defines the losses that decide a contest of two models, and the settings that both must share."""
 
 from typing import NamedTuple
 

@@ -24,7 +24,7 @@ from stonk_pipeline.runs.manifest import Progress
 
 
 def losses(registry: Registry, entry: Entry, champion: Entry | None, run: Run, progress: Progress) -> Rivals:
-    """Wrong sides of both models beside those of the better baseline, on decisions later than what both have seen.
+    """Computes wrong sides of both models and the better baseline, on decisions later than all that both have seen.
 
     Raises:
         RegistryError: the champion reads windows of another shape, or calls a move of another length.

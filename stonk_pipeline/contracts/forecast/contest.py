@@ -107,7 +107,7 @@ def losses_of(answers: Answers, asked: Questions) -> Losses:
 
 
 def stored_answers(run: Run, asked: Questions) -> Answers | None:
-    """The challenger's answers in the run's comparison, if it is whole and answered all these windows."""
+    """Reads the challenger's answers from the run's comparison, if it is whole and has all these windows."""
     if run.finished("compare") is None:
         return None
     given = read_answers(run.stage_dir("compare"), "grpo_2nd")

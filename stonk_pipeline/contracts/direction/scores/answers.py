@@ -41,7 +41,7 @@ def write_answers(
 
 
 def completions(out: Path, model: str) -> dict[store.Key, list[str]]:
-    """Every answer to each decision as the model wrote it; none where the file is missing.
+    """Reads every answer as the model wrote it, by (stock, date, sample); none where the file is missing.
 
     Raises:
         StageError: the file is damaged.

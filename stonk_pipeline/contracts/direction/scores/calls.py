@@ -199,7 +199,7 @@ def confusion(caller: Caller, known: Cases) -> dict[str, dict[str, int]]:
 
 
 def accuracy(caller: Caller, known: Cases) -> float:
-    """Share of sides that were right on the days that moved, a coin counting one half.
+    """Computes the share of right sides on the days that moved, a coin counting one half.
 
     Raises:
         ValueError: no day moved, so that there is no direction to score.

@@ -27,12 +27,12 @@ NAMED = {"majority": "always calling the more frequent side", "yesterday": "repe
 
 
 def better_baseline(known: Cases) -> Caller:
-    """The baseline that was right more often on these very days: who beats it beats both."""
+    """Returns the baseline that was right more often on these very days: who beats it beats both."""
     return max(baselines(known), key=lambda baseline: accuracy(baseline, known))
 
 
 def losses_of(caller: Caller, known: Cases) -> Losses:
-    """Wrong sides (1, or 0.5 for a coin) on the days that moved, of a caller and of the better baseline."""
+    """Computes wrong sides (1, or 0.5 for a coin) of a caller and the better baseline, on the days that moved."""
     best = better_baseline(known)
     own, baseline = (1.0 - credits(one.up[known.moved], known.rose) for one in (caller, best))
     rows = np.flatnonzero(known.moved)
@@ -41,7 +41,7 @@ def losses_of(caller: Caller, known: Cases) -> Losses:
 
 
 def give_verdict(caller: Caller, known: Cases, comparison: ComparisonConfig, seed: int) -> Verdict:
-    """The verdict on one model, with its sentence.
+    """Gives the verdict on one model, with its sentence.
 
     Args:
         caller: its calls.
@@ -58,7 +58,7 @@ def give_verdict(caller: Caller, known: Cases, comparison: ComparisonConfig, see
 def gain_of(
     caller: Caller, over: Caller, known: Cases, comparison: ComparisonConfig, seed: int
 ) -> tuple[float, float, float]:
-    """Accuracy of one model less that of another on the same days: (gain, low, high), clustered by date.
+    """Computes the accuracy of one model less another's on the same days: (gain, low, high), clustered by date.
 
     An accuracy is the skill over a caller that is always wrong.
     """

@@ -14,7 +14,7 @@ Kind = Literal["model", "baseline", "best possible"]
 
 
 class Row(Result):
-    """One forecaster's scores over the same windows as all others."""
+    """Scores of one forecaster, over the same windows as all others."""
 
     name: str
     kind: Kind
@@ -114,7 +114,7 @@ class GroupSkill(Result):
 
 
 class FoldSkill(Result):
-    """One fold of a walk-forward: the final model that was trained for it, on its own test windows."""
+    """Skill of one fold of a walk-forward: its own final model on its own test windows."""
 
     fold: int
     first_date: str
@@ -146,7 +146,7 @@ class TradingRow(Result):
 
 
 class Example(Result):
-    """A window worth looking at."""
+    """A window for the report's examples."""
 
     kind: Literal["typical", "best", "worst"]
     stock: str
@@ -202,7 +202,7 @@ class Comparison(Result):
     """One record a day of the back-test (`equity.csv`): date and the growth of 1 with each forecaster."""
 
     def row(self, name: str) -> Row:
-        """The row of a model or baseline.
+        """Returns the row of a model or baseline.
 
         Raises:
             KeyError: there is none of that name.
@@ -213,7 +213,7 @@ class Comparison(Result):
         raise KeyError(name)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame, one column a field and one for each nominal coverage, as it is and calibrated."""
+        """Returns the rows as a frame, one column a field and one for each nominal coverage, raw and calibrated."""
         return pd.DataFrame(
             [
                 row.model_dump(exclude={"coverage", "calibrated_coverage"})

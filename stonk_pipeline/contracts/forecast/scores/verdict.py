@@ -8,7 +8,7 @@ MANY_IDENTICAL = 0.5
 
 
 def give_verdict(row: Row, ruling: Ruling) -> Verdict:
-    """The verdict on a model's row, with its sentence; the p-value stands in the row."""
+    """Gives the verdict on a model's row, with its sentence; the p-value stands in the row."""
     numbers = ruling.model_dump(exclude={"p_value"})
     return Verdict(model=row.name, sentence=_sentence(row, ruling), warnings=warnings_of(row), **numbers)
 
@@ -29,7 +29,7 @@ def _sentence(row: Row, ruling: Ruling) -> str:
 
 
 def warnings_of(row: Row) -> tuple[str, ...]:
-    """Signs, in plain words, that a model has collapsed or cannot write a forecast."""
+    """Lists signs, in plain words, that a model has collapsed or cannot write a forecast."""
     found = []
     if row.unreadable_share > MANY_UNREADABLE:
         found.append(
