@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
-from stonk_pipeline.contracts.forecast.scores.trades import HOLD
 from stonk_pipeline.contracts.forecast.scores.results import Comparison
+from stonk_pipeline.contracts.forecast.scores.trades import HOLD
 from stonk_pipeline.report.charts import legend, percents
 from stonk_pipeline.report.style import DASHES, LIGHT, Picture, percent
 
