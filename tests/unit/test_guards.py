@@ -240,14 +240,15 @@ def wheel(tmp_path_factory) -> list[str]:
         return archive.namelist()
 
 
-def test_wheel_holds_the_one_package(wheel):
-    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"stonk_pipeline"}
+def test_wheel_holds_the_package_and_the_library_below_it(wheel):
+    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"preprocessing", "stonk_pipeline"}
 
 
 def test_wheel_holds_every_file_of_the_package(wheel):
     files = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "stonk_pipeline").rglob("*")
+        for package in ("preprocessing", "stonk_pipeline")
+        for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert files - set(wheel) == set()
