@@ -17,7 +17,7 @@ from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.contracts.direction.make.companies import read_companies
 from stonk_pipeline.contracts.direction.make.records import read_records
 from stonk_pipeline.contracts.direction.sections import ExamplesConfig
-from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
+from stonk_pipeline.contracts.forecast.external import read_forecasts
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
 
 from .cases import DEEP, WHOLE, Case, Reader, damaged, of_json, of_lines, printable

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts, read_rows
+from stonk_pipeline.contracts.forecast.external import read_forecasts, read_rows
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.tables import MOST_CELLS
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stonk_pipeline.cli import main
-from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
+from stonk_pipeline.contracts.forecast.external import read_forecasts
 from stonk_pipeline.contracts.forecast.protocol import test_part, vta
 from stonk_pipeline.errors import DataError
 

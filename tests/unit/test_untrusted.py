@@ -15,7 +15,7 @@ from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.contracts.direction.make.companies import read_companies
 from stonk_pipeline.contracts.direction.make.records import read_records
 from stonk_pipeline.contracts.direction.sections import ExamplesConfig
-from stonk_pipeline.contracts.forecast.forecast_files import read_forecasts
+from stonk_pipeline.contracts.forecast.external import read_forecasts
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError

@@ -14,7 +14,7 @@ from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.contracts.forecast import question
-from stonk_pipeline.contracts.forecast.forecast_files import medians, read_rows
+from stonk_pipeline.contracts.forecast.external import medians, read_rows
 from stonk_pipeline.contracts.forecast.protocol import (
     CONTEXT,
     HORIZON,
