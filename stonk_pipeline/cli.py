@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -67,9 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     joined.add_argument("--out", type=Path, required=True, help="directory of the new model")
     add_config_options(joined)
     build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
-    build.set_defaults(run=_build_tiny)
-    names = [contract.name for contract in CONTRACTS]
-    build.add_argument("--contract", choices=names, default=names[0], help="what it answers")
+    builders = {contract.name: contract.build_tiny for contract in CONTRACTS if contract.build_tiny is not None}
+    build.set_defaults(run=partial(_build_tiny, builders))
+    build.add_argument("--contract", choices=list(builders), default=next(iter(builders)), help="what it answers")
     build.add_argument("--out", type=Path, required=True)
     build.add_argument("--start", type=Path, help="a tiny model that was built before, to train further")
     build.add_argument("--steps", type=int, default=1500)
@@ -108,11 +109,9 @@ def _own(command: Command, args: argparse.Namespace) -> int:
     return command.run(args, resolve_config)
 
 
-def _build_tiny(args: argparse.Namespace) -> int:
-    contract = next(contract for contract in CONTRACTS if contract.name == args.contract)
-    loss = contract.build_tiny(
-        args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start
-    )
+def _build_tiny(builders: Mapping[str, Callable[..., float]], args: argparse.Namespace) -> int:
+    build = builders[args.contract]
+    loss = build(args.out, steps=args.steps, seed=args.seed, progress=child.report_progress, start=args.start)
     sys.stdout.write(f"{args.out}: last loss {loss:.3f} nats a token\n")
     return 0
 

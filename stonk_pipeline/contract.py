@@ -116,7 +116,7 @@ class Contract:
     """The HTML report of a compared run, with a remark on the comparison's standing."""
     show: Callable[[Path, "Console"], None]
     """Prints scores and verdict from the directory of a comparison."""
-    build_tiny: Callable[..., float]
+    build_tiny: Callable[..., float] | None = None
     """Trains its embedded tiny model from nothing; returns the last loss in nats a token."""
     commands: tuple[Command, ...] = ()
     """Subcommands of its own."""

@@ -76,7 +76,7 @@ def evaluate(
 
     Args:
         config: `data.data_dir` and `data.stocks` say which bars; `model`, `prompt` and `comparison` how to ask.
-        files: name -> file of forecasts (`forecast_files.read_rows`).
+        files: name -> file of forecasts (`external.read_rows`).
         adapter: adapter to load onto `config.model`, or None for the base model.
         ask_model: whether to ask the model at all.
         progress: receives the windows answered so far.
