@@ -198,7 +198,7 @@ def training_sketches(name: str, log: pd.DataFrame | None, validation: pd.DataFr
             alt = f"{heading} of {title(name)} over {len(log)} steps: {ends(log, found, share)}."
             panels.append(Sketch(f"{name}_{part}", heading, alt, draw_curves(log, found, share=share), *PANEL))
     both = [Curve("entropy", "entropy", role(name)), Curve("completion_length", "length", role(name))]
-    if {curve.column for curve in both} <= set(log):
+    if all(curve.column in log and log[curve.column].notna().any() for curve in both):
         alt = f"Entropy and length of the answers of {title(name)} over {len(log)} steps: {ends(log, both, False)}."
         heading = "Entropy (nats a token) and length (tokens)"
         panels.append(Sketch(f"{name}_entropy", heading, alt, draw_stack(log, both), *PANEL))

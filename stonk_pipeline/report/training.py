@@ -69,7 +69,7 @@ def grpo_pictures(key: str, name: str, log: pd.DataFrame | None, validation: pd.
             alt = f"{title} of {who} over {len(log)} steps: {ends(log, found, share)}."
             panels.append(_panel(f"{key}-{part}", title, alt, draw_curves(log, found, share=share)))
     both = [Curve("entropy", "entropy", tint), Curve("completion_length", "length", tint)]
-    if {"entropy", "completion_length"} <= set(log):
+    if all(curve.column in log and log[curve.column].notna().any() for curve in both):
         title = "Entropy (nats a token) and length (tokens)"
         alt = f"Entropy and length of the answers of {who} over {len(log)} steps: {ends(log, both, False)}."
         panels.append(_panel(f"{key}-entropy", title, alt, draw_stack(log, both)))

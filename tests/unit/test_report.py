@@ -19,11 +19,13 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.compare import compare
 from stonk_pipeline.evaluation.results import write_comparison
 from stonk_pipeline.forecast import answer, parse
+from stonk_pipeline.report.calls_pictures import training_sketches
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import duration, number
 from stonk_pipeline.report.pictures import write_pictures
 from stonk_pipeline.report.runs_page import read_runs, remarks
 from stonk_pipeline.report.style import DARK, LIGHT, percent
+from stonk_pipeline.report.training import grpo_pictures
 from stonk_pipeline.report.writing import write_report
 from stonk_pipeline.runs import MANIFEST, read_manifest
 from stonk_pipeline.schema import Forecast, Unreadable
@@ -89,6 +91,15 @@ def _write_comparison(root: Path, config: PipelineConfig, strength: float) -> No
     ahead = [dates_ahead(window, histories[window.stock], 10) for window in test[0]]
     others = {"drift": np.full((len(ahead), 10), 100.2)}
     write_comparison(compare(*test, answers, others, best, config.comparison, 0, ahead=ahead), out)
+
+
+def test_a_training_log_without_entropy_has_all_panels_but_that_one():
+    """Unsloth's trainer says nothing about it on CUDA."""
+    names = ("step", "reward", "entropy", "completion_length")
+    log = pd.DataFrame(dict(zip(names, ([1, 2, 3], [0.1, 0.2, 0.3], [np.nan] * 3, [37.0] * 3), strict=True)))
+    assert len(grpo_pictures("one", "grpo_1st", log, None)) == 1 == len(training_sketches("stage_one", log, None))
+    log["entropy"] = 0.7
+    assert len(grpo_pictures("one", "grpo_1st", log, None)) == 2 == len(training_sketches("stage_one", log, None))
 
 
 def _write_trainings(root: Path) -> None:
