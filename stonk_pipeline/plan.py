@@ -161,8 +161,8 @@ def work(config: PipelineConfig, sizes: Sizes, windows: dict[str, int]) -> dict[
 def memory_gb(config: PipelineConfig, sizes: Sizes) -> float:
     """Weights, adapter with its optimizer state, and the logits of a micro-batch, in GB; libraries on top on a CPU."""
     weight_bytes = 0.7 if config.model.load_in_4bit else 2 if sizes.on_gpu else 4
-    tokens = config.grpo_first.micro_batch * (sizes.prompt_tokens + config.grpo_first.max_completion_length)
-    logits = 3 * 4 * tokens * 150_000 / 1e9 if sizes.on_gpu else 0.1
+    tokens = config.grpo_first.micro_batch * config.grpo_first.max_completion_length  # prompts need no logits
+    logits = (4 + 4 + 2) * tokens * 150_000 / 1e9 if sizes.on_gpu else 0.1  # float32, their gradient, and bfloat16
     return (
         (sizes.parameters * weight_bytes * (2 if sizes.on_gpu else 1)) / 1e9 + logits + (1.5 if not sizes.on_gpu else 2)
     )
