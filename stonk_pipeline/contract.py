@@ -78,7 +78,7 @@ class Plan(NamedTuple):
     work: dict[str, tuple[str, float]]
     """Step -> what it does, and its arithmetic in operations a parameter; empty where nobody estimates it."""
     at_once: int = 0
-    """Tokens in one forward and backward pass of the trainings, for the memory of their logits."""
+    """Tokens of the answers in one pass of the trainings, for the memory of their logits; prompts need none."""
 
 
 @dataclass(frozen=True)

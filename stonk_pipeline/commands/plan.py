@@ -76,7 +76,7 @@ def tried(run: Run) -> int:
 def memory_gb(config: RunConfig, parameters: int, at_once: int, *, on_gpu: bool) -> float:
     """Estimates memory in GB: weights, adapter and optimizer state, logits of a micro-batch; on a CPU libraries too."""
     weight_bytes = 0.7 if config.model.load_in_4bit else 2 if on_gpu else 4
-    logits = 3 * 4 * at_once * 150_000 / 1e9 if on_gpu else 0.1
+    logits = (4 + 4 + 2) * at_once * 150_000 / 1e9 if on_gpu else 0.1  # float32, their gradient, and bfloat16
     return parameters * weight_bytes * (2 if on_gpu else 1) / 1e9 + logits + (2 if on_gpu else 1.5)
 
 

@@ -276,6 +276,7 @@ def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     settings = json.loads((out / "tokenizer_config.json").read_text(encoding="utf-8"))
     settings.pop("local_files_only", None)  # how it was loaded here: the same adapter gives the same files everywhere
+    settings["padding_side"] = "left"  # Unsloth's trainers set it to the right on CUDA
     text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "tokenizer_config.json").write_text(text, encoding="utf-8")
     (out / "README.md").unlink(missing_ok=True)  # PEFT's template card says nothing

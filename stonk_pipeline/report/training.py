@@ -59,7 +59,7 @@ def training_pictures(
             draw = draw_curves(log, found, share=panel.share)
             pictures.append(Picture(f"{key}{panel.key}", panel.title, alt, draw, *SMALL))
     both = [Curve("entropy", "entropy", tint), Curve("completion_length", "length", tint)]
-    if {curve.column for curve in both} <= set(log):
+    if all(curve.column in log and log[curve.column].notna().any() for curve in both):
         title = "Entropy (nats a token) and length (tokens)"
         alt = f"Entropy and length of the answers of {who} over {len(log)} steps: {ends(log, both, False)}."
         pictures.append(Picture(f"{key}entropy", title, alt, draw_stack(log, both), *SMALL))

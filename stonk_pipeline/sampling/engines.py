@@ -24,7 +24,7 @@ Answers = list[list[str]]
 Drawn = list[list[list[int]]]
 """For each prompt, the tokens of its answers, their end included where it was drawn."""
 TOKENS_AT_ONCE = 40_000
-"""Prompt and answer tokens in one batch of the transformers engine on a CPU; eight times as many on CUDA."""
+"""Prompt and answer tokens in one batch of the transformers engine on a CPU; up to eight times as many on CUDA."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,7 @@ class TransformersEngine:
         asked = token_ids(self.tokenizer, prompts)
         lengths = [len(ids) for ids in asked]
         order = sorted(range(len(prompts)), key=lambda index: lengths[index])
-        on_cuda = self.network.device.type == "cuda"
-        size = max(
-            1, TOKENS_AT_ONCE * (8 if on_cuda else 1) // (draws.n * (max(lengths, default=1) + draws.max_tokens))
-        )
+        size = max(1, _tokens_at_once(self.network) // (draws.n * (max(lengths, default=1) + draws.max_tokens)))
         choice: dict[str, Any] = {"do_sample": False}
         if draws.temperature > 0:
             choice = {"do_sample": True, "temperature": draws.temperature, "top_p": draws.top_p, "top_k": 0}
@@ -145,7 +142,11 @@ class TransformersEngine:
             torch.manual_seed(draws.seed)
             for start in range(0, len(order), size):
                 rows = order[start : start + size]
-                batch = self.tokenizer.pad({"input_ids": [asked[row] for row in rows]}, return_tensors="pt")
+                batch = self.tokenizer.pad(
+                    {"input_ids": [asked[row] for row in rows]},
+                    padding_side="left",  # Unsloth's trainers set the tokenizer to the right on CUDA
+                    return_tensors="pt",
+                )
                 batch = batch.to(self.network.device)
                 ids = self.network.generate(
                     **_read_once(self.network, batch, draws.n),
@@ -159,6 +160,40 @@ class TransformersEngine:
                 progress(min(start + size, len(order)), len(order), "windows answered")
         self.network.train(training)
         return answers
+
+
+def _tokens_at_once(network: Any) -> int:
+    """Prompt and answer tokens in one batch."""
+    if network.device.type != "cuda":
+        return TOKENS_AT_ONCE
+    import torch
+
+    card = torch.cuda.get_device_properties(network.device).total_memory
+    memory = int(card * torch.cuda.get_per_process_memory_fraction(network.device))
+    return batch_tokens(memory, kept_bytes(network.config.get_text_config(), models.compute_dtype().itemsize))
+
+
+def batch_tokens(memory: int, kept: int) -> int:
+    """Tokens whose keys and values fill a sixth of a card's memory, but no more than eight times as many as on a CPU.
+
+    A sixth, as they are copied while they grow, and weights, vLLM and a training's own state lie beside them. By the
+    size of the card and not by what is free, so that the same seed gives the same answers.
+
+    Args:
+        memory: of the card, in bytes.
+        kept: see `kept_bytes`.
+    """
+    return min(8 * TOKENS_AT_ONCE, memory // (6 * kept))
+
+
+def kept_bytes(config: Any, itemsize: int) -> int:
+    """Bytes of the keys and values of one token, by a model's settings; rather too many where they say little."""
+    heads, width = (getattr(config, name, None) for name in ("num_attention_heads", "head_dim"))
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    size = config.hidden_size
+    if isinstance(heads, int) and isinstance(shared, int):
+        size = shared * (width if isinstance(width, int) else config.hidden_size // heads)
+    return int(2 * config.num_hidden_layers * size * itemsize)
 
 
 def _read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:

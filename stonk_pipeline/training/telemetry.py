@@ -79,7 +79,7 @@ def policy_log(path: Path, book: Book, progress: Progress, steps: int) -> Any:
             "reward_std": logs["reward_std"],
             **book.last,
             "zero_spread_share": logs["frac_reward_zero_std"],
-            "entropy": logs["entropy"],
+            "entropy": logs.get("entropy", ""),  # Unsloth does not say it on CUDA
             "completion_length": logs["completions/mean_length"],
             "learning_rate": logs["learning_rate"],
             "kl": logs.get("kl", ""),

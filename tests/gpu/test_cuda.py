@@ -1,5 +1,6 @@
 """On a machine with a card: the same stages, with what only CUDA has. `./run_tests.sh tests/gpu`."""
 
+import csv
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_all_stages_run_on_the_card(run: Run) -> None:
     assert read_manifest(run.stage_dir("sample")).numbers["engine"] == ("vllm" if VLLM else "transformers")
+    # Prompts with their padding behind them are answered with nonsense, and validation would see an eighth of this.
+    with (run.stage_dir("grpo-first") / "validation.csv").open(newline="") as stream:
+        assert float(next(csv.DictReader(stream))["readable_share"]) > 0.9
 
 
 def test_the_direction_recipe_runs_on_the_card(tmp_path: Path) -> None:

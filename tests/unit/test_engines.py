@@ -10,8 +10,15 @@ from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.contracts.forecast import tiny
 from stonk_pipeline.contracts.forecast.question import SHORTER, answer
 from stonk_pipeline.errors import EngineError, PromptError
-from stonk_pipeline.models.load import cache, load_for_training, load_merged
-from stonk_pipeline.sampling.engines import Draws, TransformersEngine, choose_engine
+from stonk_pipeline.models.load import cache, load_for_training, load_merged, save_adapter
+from stonk_pipeline.sampling.engines import (
+    TOKENS_AT_ONCE,
+    Draws,
+    TransformersEngine,
+    batch_tokens,
+    choose_engine,
+    kept_bytes,
+)
 from stonk_pipeline.sampling.prompts import check_lengths, render, token_ids
 
 ASKED = [
@@ -123,6 +130,44 @@ def test_a_models_own_generation_settings_change_no_answer(tmp_path, tokenizer, 
     assert settings.eos_token_id == ends
     settings.repetition_penalty = 1.8  # the control: it would have changed them
     assert TransformersEngine(network, loaded).sample(prompts, draws) != expected
+
+
+def test_prompts_are_padded_on_the_left_wherever_a_trainer_set_the_tokenizer_to(tokenizer, tmp_path):
+    """Unsloth's trainers set it to the right on CUDA, and a shorter prompt would be answered after its padding."""
+    loaded = load_for_training(ModelConfig(backend="peft"), LoraConfig(), 0)
+    prompts = render(tokenizer, ASKED, room=40, limit=320, shorter=SHORTER)
+    draws = Draws(n=1, temperature=0.0, top_p=1.0, max_tokens=40, seed=0)
+    expected = TransformersEngine(loaded.model, loaded.tokenizer).sample(prompts, draws)
+    loaded.tokenizer.padding_side = "right"
+    assert TransformersEngine(loaded.model, loaded.tokenizer).sample(prompts, draws) == expected
+    save_adapter(loaded, ModelConfig(), tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["padding_side"] == "left"
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ({"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2}, 28_672),
+        ({"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}, 57_344),
+    ],
+)
+def test_kept_bytes_are_those_of_the_cache_of_a_token(shape, kept):
+    """Of Qwen2.5's 1.5B and 7B, in bfloat16."""
+    from transformers import Qwen2Config
+
+    assert kept_bytes(Qwen2Config(**shape), 2) == kept
+
+
+def test_kept_bytes_of_a_model_that_says_no_heads_are_rather_too_many():
+    from transformers import PretrainedConfig
+
+    assert kept_bytes(PretrainedConfig(hidden_size=64, num_hidden_layers=2), 4) == 2 * 2 * 64 * 4
+
+
+def test_batch_tokens_leave_most_of_a_small_card_free_and_end_at_a_number():
+    assert batch_tokens(16 * 10**9, 28_672) * 28_672 <= 16e9 / 6
+    assert batch_tokens(16 * 10**9, 28_672) > 90_000
+    assert batch_tokens(140 * 10**9, 28_672) == 8 * TOKENS_AT_ONCE
 
 
 def test_prompts_hold_the_tokens_of_the_template_and_no_second_beginning(tokenizer):

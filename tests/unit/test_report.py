@@ -16,8 +16,10 @@ from preprocessing.reading import dates_ahead, read_best_possible, read_historie
 from stonk_pipeline.commands.report import write_report
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.contracts.direction.page.pictures import learned
 from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.page.runs import read_runs, remarks
+from stonk_pipeline.contracts.forecast.page.trainings import grpo_pictures
 from stonk_pipeline.contracts.forecast.question import answer, parse
 from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison, write_comparison
@@ -90,6 +92,15 @@ def _write_comparison(root: Path, config: PipelineConfig, strength: float) -> No
     ahead = [dates_ahead(window, histories[window.stock], 10) for window in test[0]]
     others = {"drift": np.full((len(ahead), 10), 100.2)}
     write_comparison(compare(*test, answers, others, best, config.comparison, 0, ahead=ahead), out)
+
+
+def test_a_training_log_without_entropy_has_all_panels_but_that_one():
+    """Unsloth's trainer says nothing about it on CUDA."""
+    names = ("step", "reward", "entropy", "completion_length")
+    log = pd.DataFrame(dict(zip(names, ([1, 2, 3], [0.1, 0.2, 0.3], [np.nan] * 3, [37.0] * 3), strict=True)))
+    assert len(grpo_pictures("one", "grpo_1st", log, None)) == 1 == len(learned("stage_one", log, None))
+    log["entropy"] = 0.7
+    assert len(grpo_pictures("one", "grpo_1st", log, None)) == 2 == len(learned("stage_one", log, None))
 
 
 def _write_trainings(root: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from stonk_pipeline.contracts.forecast.book import RewardBook
 from stonk_pipeline.contracts.forecast.question import answer
 from stonk_pipeline.contracts.forecast.rewards import COMPONENTS
-from stonk_pipeline.training.telemetry import CsvLog
+from stonk_pipeline.training.telemetry import CsvLog, policy_log
 
 COLUMNS = ("step", "loss", "note")
 
@@ -68,6 +68,22 @@ def test_csv_log_start_without_a_file_begins_one(tmp_path):
     log = CsvLog(tmp_path / "new.csv", COLUMNS)
     log.start(7)
     assert (tmp_path / "new.csv").read_text().splitlines() == ["step,loss,note"]
+
+
+def test_policy_log_does_without_what_a_trainer_leaves_out(tmp_path):
+    """Unsloth's on CUDA says nothing about the entropy."""
+    from transformers import TrainerControl, TrainerState
+
+    book, told = RewardBook(2, 3, decimals=1), []
+    said = {"reward": 0.5, "reward_std": 0.1, "frac_reward_zero_std": 0.0, "completions/mean_length": 37.0}
+    writer = policy_log(tmp_path / "log.csv", book, lambda *step: told.append(step), 4)
+    writer.on_train_begin(None, TrainerState(), TrainerControl())
+    logs = said | {"learning_rate": 1e-4, "loss": 0.0, "step_time": 2.0}
+    writer.on_log(None, TrainerState(global_step=1), TrainerControl(), logs)
+    with (tmp_path / "log.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["entropy"], row["completion_length"], row["seconds"]) == ("", "37", "2")
+    assert told == [(1, 4, "reward 0.500")]
 
 
 def noted(texts, group_size=2, horizon=3):

@@ -32,7 +32,7 @@ def plan(run: Run, tokenizer: Any) -> Plan:
     prompts = questions(tokenizer, some, config.prompt, len(targets[0].values), room=least, limit=limit)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
     counts = read_manifest(run.stage_dir(PREPROCESS.name)).numbers["windows"]
-    at_once = config.grpo_first.micro_batch * (longest + config.grpo_first.max_completion_length)
+    at_once = config.grpo_first.micro_batch * config.grpo_first.max_completion_length
     return Plan(longest, work(config, longest, counts), at_once)
 
 
