@@ -170,7 +170,7 @@ def _tokens_at_once(network: Any) -> int:
 
     card = torch.cuda.get_device_properties(network.device).total_memory
     memory = int(card * torch.cuda.get_per_process_memory_fraction(network.device))
-    return batch_tokens(memory, kept_bytes(network.config.get_text_config(), models.compute_dtype().itemsize))
+    return batch_tokens(memory, kept_bytes(network.config.get_text_config(), load.compute_dtype().itemsize))
 
 
 def batch_tokens(memory: int, kept: int) -> int:
