@@ -2,20 +2,18 @@
 
 TRL's GRPOTrainer does the training. What is added here: a log of what the policy does (`training_log.csv`), validation
 at each checkpoint (`validation.csv`) with the best adapter kept, and checkpoints that are believed only when they are
-whole. A `Lesson` brings the questions, the rewards and the validation.
+whole. A `Lesson` brings the questions, how answers are read, the rewards and what checkpoints are validated on.
 """
 
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import ModelConfig, PolicyConfig
 from stonk_pipeline.models import load
-from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.layers import layers_as_named
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress
+from stonk_pipeline.sampling.engines import Draws
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
     open_state,
@@ -24,53 +22,21 @@ from stonk_pipeline.training.checkpoints import (
     restore_adapter,
     seal_checkpoints,
 )
-from stonk_pipeline.training.telemetry import Book, policy_log
+from stonk_pipeline.training.lesson import A, Lesson, Marks, Reward, T
+from stonk_pipeline.training.telemetry import CsvLog, policy_log
 from stonk_pipeline.training.unread import stop_unread
-
-Reward = Callable[..., list[float]]
-"""TRL's form: completions and the columns of their rows in, a number for each out; has a `__name__`."""
-
-
-class Reading:
-    """A reward function that receives answers as the contracts read them, not as the trainer decodes them.
-
-    The trainer leaves special tokens out (`<think>` is one in some vocabularies) and does not know what the chat
-    template begins of an answer. A class and not a closure, so that it can be pickled.
-    """
-
-    def __init__(self, reward: Reward, chat: Chat) -> None:
-        self.reward, self.chat = reward, chat
-        self.__name__ = reward.__name__
-
-    def __call__(self, completions: Any, completion_ids: list[list[int]], **columns: Any) -> list[float]:
-        """Decodes each answer from its tokens and returns its reward."""
-        texts = [[{"role": "assistant", "content": self.chat.read(ids)}] for ids in completion_ids]
-        return self.reward(completions=texts, **columns)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """The questions, rewards and validation that GRPO trains with."""
-
-    rows: Sequence[dict[str, Any]]
-    """In the order of training: `prompt` is all that the model sees, the other columns are for the rewards."""
-    rewards: Sequence[Reward]
-    weights: Sequence[float]
-    """Of the rewards, in step."""
-    book: Book
-    """Notes what the rewards say of a step; a reward of weight 0."""
-    validator: Callable[[load.Loaded, Path], Any]
-    """Makes the callback that validates checkpoints, from the loaded model and the directory for its files."""
+from stonk_pipeline.training.validation import TOP_P, validator
 
 
 def train(
     model: ModelConfig,
     grpo: PolicyConfig,
     loaded: load.Loaded,
-    lesson: Lesson,
+    lesson: Lesson[A, T],
     seed: int,
     out: Path,
     progress: Progress,
+    below: Path | None = None,
 ) -> dict[str, Any]:
     """Trains an adapter with GRPO and keeps the one that does best in validation.
 
@@ -78,10 +44,11 @@ def train(
         model: settings of the model.
         grpo: settings of the training.
         loaded: the model with its adapter.
-        lesson: questions, rewards, validation.
-        seed: of the answers and of dropout.
+        lesson: what it is trained on.
+        seed: of the order of questions, of the answers and of dropout.
         out: receives `adapter/`, `training_log.csv`, `validation.csv`; `checkpoints/` while it runs.
         progress: receives each optimizer step.
+        below: the adapter that was merged into the model before; the one that is kept holds both.
 
     Returns:
         Numbers of the run.
@@ -89,14 +56,23 @@ def train(
     Raises:
         StageError: training was interrupted before its last step, or none of its first answers could be read.
     """
+
+    def save(best: Path) -> None:
+        load.save_adapter(loaded, model, best)
+        if below is not None:
+            load.join_adapters(below, best)
+
     state = open_state(out)
-    log = policy_log(state / "training_log.csv", lesson.book, progress, grpo.steps)
-    validator = lesson.validator(loaded, state)
-    trainer = _trainer(model, grpo, loaded, lesson, seed, out)
+    log = CsvLog(state / "training_log.csv", lesson.columns)
+    marks = Marks(lesson, loaded.chat, grpo.group_size, log)
+    draws = Draws(grpo.validation_samples, grpo.temperature, TOP_P, grpo.max_completion_length, seed)
+    validate = validator(lesson, loaded, draws, state, save)
+    trainer = _trainer(model, grpo, loaded, marks, seed, out)
     checkpoint = last_whole_checkpoint(out / CHECKPOINTS)
     restore = restore_adapter(loaded.model, checkpoint)
-    hopeless = stop_unread(log, lesson.book, grpo)
-    for callback in (restore, log, hopeless, validator, seal_checkpoints()):  # the seal last: it vouches for the rest
+    write = policy_log(log, lambda: marks.last, progress, grpo.steps)
+    hopeless = stop_unread(log, marks.unread, grpo)
+    for callback in (restore, write, hopeless, validate, seal_checkpoints()):  # the seal last: it vouches for the rest
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     require_finished(trainer.state.global_step, grpo.steps)
@@ -105,11 +81,13 @@ def train(
         "steps": grpo.steps,
         "backend": loaded.backend,
         "adapted_layers": loaded.adapted_layers,
-        **validator.numbers(),
+        **validate.numbers(),
     }
 
 
-def _trainer(model: ModelConfig, grpo: PolicyConfig, loaded: load.Loaded, lesson: Lesson, seed: int, out: Path) -> Any:
+def _trainer(
+    model: ModelConfig, grpo: PolicyConfig, loaded: load.Loaded, marks: Marks[A, T], seed: int, out: Path
+) -> Any:
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -144,7 +122,7 @@ def _trainer(model: ModelConfig, grpo: PolicyConfig, loaded: load.Loaded, lesson
         epsilon_high=grpo.epsilon_high,
         num_iterations=1,
         mask_truncated_completions=False,  # an answer that runs on must cost something
-        reward_weights=[*lesson.weights, 0.0],
+        reward_weights=list(marks.lesson.weights.values()),
         shuffle_dataset=False,
         save_steps=grpo.save_steps,
         save_total_limit=2,
@@ -159,14 +137,13 @@ def _trainer(model: ModelConfig, grpo: PolicyConfig, loaded: load.Loaded, lesson
         remove_unused_columns=False,
         **(vllm if load.colocates() else {}),
     )
-    rewards: list[Reward] = [*lesson.rewards, lesson.book]
     with layers_as_named(loaded.model) if grpo.beta else nullcontext():  # it copies the adapter as its reference
         return GRPOTrainer(
             model=loaded.model,
             processing_class=loaded.tokenizer,
-            reward_funcs=[Reading(reward, loaded.chat) for reward in rewards],
+            reward_funcs=[Reward(name, marks) for name in marks.lesson.weights],
             args=settings,
-            train_dataset=Dataset.from_list(list(lesson.rows)),
+            train_dataset=Dataset.from_list(marks.lesson.rows(loaded.tokenizer, seed)),
         )
 
 

@@ -4,13 +4,22 @@ import csv
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from stonk_pipeline.runs.manifest import Progress
-from stonk_pipeline.training.unread import Unread
 
-TRAINER_COLUMNS = (*("zero_spread_share", "entropy", "completion_length", "learning_rate", "kl", "loss", "seconds"),)
-"""What the trainer itself says of a step."""
+OF_TRAINER = {
+    "zero_spread_share": "frac_reward_zero_std",
+    "entropy": "entropy",
+    "completion_length": "completions/mean_length",
+    "learning_rate": "learning_rate",
+    "kl": "kl",
+    "loss": "loss",
+    "seconds": "step_time",
+}
+"""Columns of `training_log.csv` that the trainer itself fills, and its own names for them."""
+MAY_LACK = ("kl", "entropy")
+"""What a trainer may leave out: the divergence where it has no weight, and the entropy with Unsloth on CUDA."""
 
 
 class CsvLog:
@@ -41,12 +50,7 @@ class CsvLog:
 
 
 def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dict[str, float]:
-    """Computes `reward_{name}` and `spread_{name}`: a reward's mean, and its mean deviation within a group.
-
-    Args:
-        scores: component -> score of each answer, the answers of a group one after the other.
-        group_size: answers to one question.
-    """
+    """Computes `reward_{name}` and `spread_{name}`: a reward's mean, and its mean deviation within a group in a row."""
     last = {}
     for name, values in scores.items():
         groups = [values[start : start + group_size] for start in range(0, len(values), group_size)]
@@ -55,67 +59,19 @@ def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dic
     return last
 
 
-class Book(Protocol):
-    """A reward function of weight 0 that collects figures for the training log."""
-
-    columns: tuple[str, ...]
-    last: dict[str, float]
-    """Column -> value, of the last step; `readable_share` is one of them."""
-    unread: Unread
-    """Answers that could not be read."""
-
-    def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
-        """A reward of 0 for each answer."""
-
-
-def policy_log(path: Path, book: Book, progress: Progress, steps: int) -> Any:
-    """Makes a trainer callback that writes `training_log.csv` and reports progress."""
-    columns = ("step", "reward", "reward_std", *book.columns, *TRAINER_COLUMNS)
-
-    def row(step: int, logs: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "step": step,
-            "reward": logs["reward"],
-            "reward_std": logs["reward_std"],
-            **book.last,
-            "zero_spread_share": logs["frac_reward_zero_std"],
-            "entropy": logs.get("entropy", ""),  # Unsloth does not say it on CUDA
-            "completion_length": logs["completions/mean_length"],
-            "learning_rate": logs["learning_rate"],
-            "kl": logs.get("kl", ""),
-            "loss": logs["loss"],
-            "seconds": logs["step_time"],
-        }
-
-    def note(logs: dict[str, Any]) -> str:
-        return f"reward {logs['reward']:.3f}"
-
-    return log_callback(CsvLog(path, columns), row, "reward", note, progress, steps)
-
-
-def log_callback(
-    log: CsvLog,
-    row: Callable[[int, dict[str, Any]], dict[str, Any]],
-    needs: str,
-    note: Callable[[dict[str, Any]], str],
-    progress: Progress,
-    steps: int,
-) -> Any:
-    """Makes a trainer callback that adds a row for each log entry that has the key `needs`."""
+def policy_log(log: CsvLog, last: Callable[[], Mapping[str, float]], progress: Progress, steps: int) -> Any:
+    """Makes a trainer callback that writes what it and `last` know of a step to a log, and reports progress."""
     from transformers import TrainerCallback
 
     class Writer(TrainerCallback):
-        def __init__(self) -> None:
-            self.log = log
-
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             log.start(state.global_step)
 
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
-        ) -> None:
-            if logs and needs in logs:
-                log.add(row(state.global_step, logs))
-                progress(state.global_step, steps, note(logs))
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            if logs and "reward" in logs:
+                of_trainer = {name: logs[key] for name, key in OF_TRAINER.items() if key in logs or key not in MAY_LACK}
+                total = {name: logs[name] for name in ("reward", "reward_std")}
+                log.add({"step": state.global_step, **total, **last(), **of_trainer})
+                progress(state.global_step, steps, f"reward {logs['reward']:.3f}")
 
     return Writer()

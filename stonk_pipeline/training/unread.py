@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from stonk_pipeline.config.training import PolicyConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.schema import Unreadable
+from stonk_pipeline.training.telemetry import CsvLog
 
 FIRST_STEPS = 5
 """Steps without one readable answer after which a training is given up. All answers then have one reward, so no step
@@ -24,29 +25,21 @@ class Unread:
         self.reasons: Counter[str] = Counter()
         self.last = ""
 
-    def note(self, completions: Sequence[Sequence[Mapping[str, str]]], answers: Sequence[object]) -> None:
+    def note(self, texts: Sequence[str], answers: Sequence[object]) -> None:
         """Counts the answers of a step, given as text and as they were read."""
         self.answers += len(answers)
-        for completion, answer in zip(completions, answers, strict=True):
+        for text, answer in zip(texts, answers, strict=True):
             if isinstance(answer, Unreadable):
                 self.reasons[answer.reason] += 1
-                self.last = completion[0]["content"]
+                self.last = text
 
 
-class _Log(Protocol):
-    log: Any
-
-
-class _Book(Protocol):
-    unread: Unread
-
-
-def stop_unread(writer: _Log, book: _Book, grpo: PolicyConfig) -> Any:
+def stop_unread(log: CsvLog, unread: Unread, grpo: PolicyConfig) -> Any:
     """Makes a trainer callback that ends a training whose first steps hold no readable answer.
 
     Args:
-        writer: the callback before it, whose `log` has a row with `readable_share` for each step.
-        book: counts what could not be read.
+        log: has a row with `readable_share` for each step, from a callback before this one.
+        unread: counts what could not be read.
         grpo: settings, for the remedy.
 
     Raises:
@@ -56,9 +49,9 @@ def stop_unread(writer: _Log, book: _Book, grpo: PolicyConfig) -> Any:
 
     class Stop(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            rows = writer.log.rows
+            rows = log.rows
             if len(rows) >= FIRST_STEPS and not any(float(row["readable_share"]) for row in rows):
-                raise StageError(_message(len(rows), book.unread, grpo, float((logs or {}).get(CLIPPED, 0.0))))
+                raise StageError(_message(len(rows), unread, grpo, float((logs or {}).get(CLIPPED, 0.0))))
 
     return Stop()
 

@@ -2,33 +2,42 @@
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.models import load
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine
+from stonk_pipeline.training.lesson import A, Lesson, T
 from stonk_pipeline.training.telemetry import CsvLog
 
 TOP_P = 0.97
 """Without the last tail of the distribution, whose rare slips would drown what checkpoints differ by."""
-Measure = Callable[[], dict[str, float]]
-Merit = Callable[[Mapping[str, float]], float]
 
 
-def validator(out: Path, columns: tuple[str, ...], measure: Measure, save: Callable[[Path], None], merit: Merit) -> Any:
+def validator(lesson: Lesson[A, T], loaded: load.Loaded, draws: Draws, out: Path, save: Callable[[Path], None]) -> Any:
     """Makes a trainer callback that validates at the start and at each checkpoint, and keeps the best adapter.
 
+    The same questions and the same seed each time, so that two checkpoints differ by their weights alone; the random
+    state of the training is left as it was.
+
     Args:
+        lesson: what is held out, and how an answer is read.
+        loaded: the policy.
+        draws: how its answers are drawn.
         out: receives `validation.csv` and `adapter/`.
-        columns: of the log, besides `step` and `kept`.
-        measure: their values, for the policy as it is now.
         save: writes the policy's adapter to a directory.
-        merit: of a row; the largest is the best.
     """
     from transformers import TrainerCallback
 
+    columns, merit = lesson.held_out.columns, lesson.held_out.merit
     log = CsvLog(out / "validation.csv", ("step", *columns, "kept"))
     best = out / load.ADAPTER
+    engine = TransformersEngine(loaded.model, loaded.tokenizer)
+
+    def measure() -> dict[str, float]:
+        drawn = zip(engine.sample(lesson.held_out.prompts, draws), lesson.held_out.truths, strict=True)
+        return lesson.held_out.figures([[lesson.read(text, truth) for text in texts] for texts, truth in drawn])
 
     class Validator(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

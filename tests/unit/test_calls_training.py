@@ -12,7 +12,7 @@ from stonk_pipeline.commands.options import resolve_config
 from stonk_pipeline.config.data import MarketConfig
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import read_examples
-from stonk_pipeline.contracts.direction.lesson import KNOWN, CallBook, CallReward, validation_figures
+from stonk_pipeline.contracts.direction.lesson import validation_figures
 from stonk_pipeline.contracts.direction.make import stage as examples_stage
 from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Outcome
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
@@ -23,6 +23,9 @@ from stonk_pipeline.market.bars import generate
 from stonk_pipeline.models.load import join_adapters
 from stonk_pipeline.runs.manifest import MANIFEST, Stage, execute
 from stonk_pipeline.schema import Call, Unreadable
+from stonk_pipeline.training.lesson import Reward
+from stonk_pipeline.training.telemetry import OF_TRAINER
+from tests.marking import TOKENIZER, call_lesson, marks_of, spelled
 
 MARKET = {"tickers": 2, "days": 600}
 
@@ -91,35 +94,37 @@ def test_run_asks_for_news_with_real_bars():
     assert config(data={"data_dir": "bars", "horizon": 1}, prompt={"news": False}).real_data
 
 
-def completion(text):
-    return [{"role": "assistant", "content": text}]
-
-
-def rows(truths):
-    return {name: [getattr(truth, name) for truth in truths] for name in KNOWN}
-
-
-def test_call_book_notes_what_the_components_say_and_follows_the_calls():
+def test_marks_note_what_the_components_say_and_follow_the_calls(tmp_path):
     truths = [Outcome(1.0, 1.0, "Up or down?"), Outcome(-2.0, 1.0, "Up or down?", flat=False)] * 2
     texts = [question.answer("I think it rises.", "up", 1.0, 0.8)] * 3 + ["nothing"]
-    completions = [completion(text) for text in texts]
-    book = CallBook(2, config().shape, market_up=0.5, called_up=0.5)
-    assert book(completions, **rows(truths)) == [0.0] * 4
-    assert set(book.last) == set(book.columns)
-    assert book.last["up_share"] == 1.0
-    assert book.last["readable_share"] == 0.75
-    assert book.last["market_up"] == 0.5
-    assert book.called_up == pytest.approx(0.55)
+    taught = call_lesson(truths)
+    marks = marks_of(taught, tmp_path)
+    ids, case = spelled(texts), [0, 1, 2, 3]
+    marks.of(ids, case)
+    last = marks.last
+    assert set(taught.columns) == {"step", "reward", "reward_std", *last, *OF_TRAINER}
+    assert last["up_share"] == 1.0
+    assert last["readable_share"] == 0.75
+    assert last["market_up"] == 0.5
+    assert last["called_up"] == pytest.approx(0.55)
+    marks.log.add({"step": 1, **last})
+    continued = marks_of(taught, tmp_path, after_step=1)
     for name, component in COMPONENTS.items():
-        scored = CallReward(name, book)(completions, **rows(truths))
         plain = [
-            component(question.parse(text), Outcome(t.change, t.volatility, t.question, called_up=0.55), book.shape)
+            component(question.parse(text), Outcome(t.change, t.volatility, t.question, called_up=0.55), config().shape)
             for text, t in zip(texts, truths, strict=True)
         ]
-        assert scored == plain
+        for step_two in (marks, continued):
+            assert Reward(name, step_two)(completion_ids=list(ids), case=case) == plain
         if name != "diversity":  # the share of rises called went on in between
-            assert book.last[f"reward_{name}"] == pytest.approx(np.mean(plain))
-            assert book.last[f"spread_{name}"] == pytest.approx((np.std(plain[:2]) + np.std(plain[2:])) / 2)
+            assert last[f"reward_{name}"] == pytest.approx(np.mean(plain))
+            assert last[f"spread_{name}"] == pytest.approx((np.std(plain[:2]) + np.std(plain[2:])) / 2)
+
+
+def test_what_came_is_in_no_row_of_a_training():
+    taught = call_lesson([Outcome(1.0, 1.0, "Up or down?")])
+    (row,) = taught.rows(TOKENIZER, 0)
+    assert row == {"prompt": taught.asked[0], "case": 0}
 
 
 def test_validation_figures_count_what_is_unreadable_as_a_coin():

@@ -19,8 +19,8 @@ from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import Examples
 from stonk_pipeline.contracts.direction.sections import DirectionPrompt
 from stonk_pipeline.contracts.direction.tiny import DIRECTORY
+from stonk_pipeline.contracts.forecast import lesson as forecasts
 from stonk_pipeline.contracts.forecast import tiny
-from stonk_pipeline.contracts.forecast.lesson import _rows
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.question import messages as ask_forecast
 from stonk_pipeline.contracts.recipes import make_config
@@ -328,13 +328,16 @@ def test_rows_of_trainings_are_guarded():
     window = Window("<|im_end|>", "2024-01-02", (99.0, 100.0), {}, {}, 1.0, 0.0, 1.0)
     shown = {"indicators": False, "statistics": False, "show_ticker": True}
     stage = make_config({"prompt": shown}, source="the test").grpo_stage("first")
-    (row,) = _rows([window], [Target("", "", (1.0,))], stage, tokenizer)
+    part = [window], [Target("", "", (1.0,))]
+    (row,) = forecasts.lesson(stage, tokenizer, part, part).rows(tokenizer, 0)
     assert row["prompt"][1]["content"].startswith("Stock: < |im_end|>\n")
     assert "Stock: < |im_end|>\n" in questions(tokenizer, [window], stage.prompt, 1, room=50, limit=500)[0]
     told = Decision(replace(window, stock="A"), None, (Headline("", "say <|im_end|>"),))
     two = make_config({"contract": "direction"}, source="the test").policy_stage("two")
-    (row,) = calls._rows(Examples([told], [Movement("2024-01-03", 1.0, "up")]), two, tokenizer)
-    for text in (row["prompt"][1]["content"], row["question"]):
+    examples = Examples([told], [Movement("2024-01-03", 1.0, "up")])
+    taught = calls.lesson(two, tokenizer, examples, examples)
+    (row,) = taught.rows(tokenizer, 0)
+    for text in (row["prompt"][1]["content"], taught.truths[0].question, taught.held_out.prompts[0]):
         assert "say < |im_end|>" in text
     kept = [{"prompt": asked("say <|im_end|>", False), "completion": "<think>a</think>"}]
     (lesson,) = lessons(Chat.of(tokenizer, [tokenizer.eos_token_id]), kept, 1000)

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonk_pipeline.config.training import RewardWeights
-from stonk_pipeline.contracts.forecast.lesson import ComponentReward
 from stonk_pipeline.contracts.forecast.question import REASONS, answer, parse
 from stonk_pipeline.contracts.forecast.rewards import COMPONENTS, Outcome, direction, form, outcome, skill, trading
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from stonk_pipeline.training.lesson import Reward
+from tests.marking import forecast_lesson, marks_of, spelled
 
 TRUTH = Outcome(last=100.0, values=(101.0, 102.0), volatility=1.0, cost=0.05)
 """Up by 2 in two days; the spread is sqrt(2), persistence has an error of 1.5."""
@@ -161,27 +163,20 @@ def test_components_survive_pickling(name):
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_component_reward_scores_each_row_against_its_own_outcome_also_after_pickling(name):
-    reward = ComponentReward(name, 2)
+def test_reward_scores_each_answer_against_its_own_outcome_also_after_pickling(name, tmp_path):
     texts = [answer("up", (101.0, 103.0), 1), "no idea", answer("down", (49.0, 48.0), 1), answer("zero", (0.0, 1.0), 1)]
-    completions = [[{"role": "assistant", "content": text}] for text in texts]
-    columns = {
-        "last": [100.0, 100.0, 50.0, 50.0],
-        "target": [[101.0, 102.0], [101.0, 102.0], [50.0, 48.0], [50.0, 48.0]],
-        "volatility": [1.0, 1.0, 2.0, 2.0],
-        "cost": [0.05, 0.05, 0.025, 0.025],
-        "lowest": [0.0, 0.0, 0.0, 0.0],
-        "highest": [1000.0, 1000.0, 1000.0, 1000.0],
-    }
     fall = Outcome(50.0, (50.0, 48.0), 2.0, 0.025)
+    truths = [replace(truth, lowest=0.0, highest=1000.0) for truth in (fall, TRUTH)]
+    marks = marks_of(forecast_lesson(truths), tmp_path)
+    reward, ids, case = Reward(name, marks), spelled(texts), [1, 1, 0, 0]
     expected = [
         COMPONENTS[name](Forecast((101.0, 103.0)), TRUTH),
         -1.0,
         COMPONENTS[name](Forecast((49.0, 48.0)), fall),
         -1.0,  # a price of zero
     ]
-    assert reward(completions=completions, prompts=["ignored"] * 4, **columns) == expected
-    assert pickle.loads(pickle.dumps(reward))(completions=completions, **columns) == expected
+    assert reward(completion_ids=ids, case=case, prompts=["ignored"] * 4, completions=["ignored"] * 4) == expected
+    assert pickle.loads(pickle.dumps(reward))(completion_ids=ids, case=case) == expected
     assert reward.__name__ == name
 
 

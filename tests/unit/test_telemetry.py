@@ -4,10 +4,10 @@ import csv
 
 import pytest
 
-from stonk_pipeline.contracts.forecast.book import RewardBook
 from stonk_pipeline.contracts.forecast.question import answer
-from stonk_pipeline.contracts.forecast.rewards import COMPONENTS
-from stonk_pipeline.training.telemetry import CsvLog, policy_log
+from stonk_pipeline.contracts.forecast.rewards import COMPONENTS, Outcome
+from stonk_pipeline.training.telemetry import OF_TRAINER, CsvLog, policy_log
+from tests.marking import forecast_lesson, marks_of, spelled
 
 COLUMNS = ("step", "loss", "note")
 
@@ -74,35 +74,33 @@ def test_policy_log_does_without_what_a_trainer_leaves_out(tmp_path):
     """Unsloth's on CUDA says nothing about the entropy."""
     from transformers import TrainerControl, TrainerState
 
-    book, told = RewardBook(2, 3, decimals=1), []
+    told, path = [], tmp_path / "log.csv"
     said = {"reward": 0.5, "reward_std": 0.1, "frac_reward_zero_std": 0.0, "completions/mean_length": 37.0}
-    writer = policy_log(tmp_path / "log.csv", book, lambda *step: told.append(step), 4)
+    log = CsvLog(path, ("step", "reward", "reward_std", *OF_TRAINER))
+    writer = policy_log(log, dict, lambda *step: told.append(step), 4)
     writer.on_train_begin(None, TrainerState(), TrainerControl())
     logs = said | {"learning_rate": 1e-4, "loss": 0.0, "step_time": 2.0}
     writer.on_log(None, TrainerState(global_step=1), TrainerControl(), logs)
-    with (tmp_path / "log.csv").open(newline="") as stream:
+    with path.open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["entropy"], row["completion_length"], row["seconds"]) == ("", "37", "2")
     assert told == [(1, 4, "reward 0.500")]
 
 
-def noted(texts, group_size=2, horizon=3):
-    """What a book says about answers to a window that rose from 100 by 1, 2 and 3."""
-    book = RewardBook(group_size, horizon, decimals=1)
-    columns = {
-        "last": [100.0] * len(texts),
-        "target": [[101.0, 102.0, 103.0]] * len(texts),
-        "volatility": [2.0] * len(texts),
-        "cost": [0.0] * len(texts),
-        "lowest": [0.0] * len(texts),
-        "highest": [1000.0] * len(texts),
-    }
-    completions = [[{"role": "assistant", "content": text}] for text in texts]
-    assert book(completions=completions, prompts=["ignored"] * len(texts), **columns) == [0.0] * len(texts)
-    return book.last
+@pytest.fixture
+def noted(tmp_path):
+    """What is noted about answers to a window that rose from 100 by 1, 2 and 3."""
+    rose = forecast_lesson([Outcome(100.0, (101.0, 102.0, 103.0), 2.0, 0.0, 0.0, 1000.0)])
+
+    def of(texts, group_size=2):
+        marks = marks_of(rose, tmp_path, group_size)
+        marks.of(spelled(texts), [0] * len(texts))
+        return marks.last
+
+    return of
 
 
-def test_reward_book_measures_spread_within_groups():
+def test_marks_measure_spread_within_groups(noted):
     up, down = answer("", (101.0, 102.0, 103.0), 1), answer("", (99.0, 98.0, 97.0), 1)
     apart = noted([up, down, up, down])
     assert (apart["reward_direction"], apart["spread_direction"]) == (0.0, 1.0)
@@ -114,7 +112,7 @@ def test_reward_book_measures_spread_within_groups():
     assert noted([up, up, up, "no idea"], group_size=4)["spread_form"] == pytest.approx(0.75**0.5)
 
 
-def test_reward_book_notes_what_the_answers_look_like():
+def test_marks_note_what_the_answers_look_like(noted):
     straight, bent = answer("", (101.0, 102.0, 103.0), 1), answer("", (101.0, 105.0, 99.0), 1)
     last = noted([straight, bent, bent, "no idea"])
     assert last["readable_share"] == 0.75
@@ -125,7 +123,17 @@ def test_reward_book_notes_what_the_answers_look_like():
     assert mute["reward_skill"] == -1.0
 
 
-def test_reward_book_notes_columns_of_the_log():
+def test_marks_note_columns_of_the_log(noted):
     last = noted(["no idea"] * 2)
-    assert set(last) == set(RewardBook.columns)
+    columns = forecast_lesson([], random_reward=0.5).columns  # a reward for controls, which the log says nothing of
+    assert set(columns) == {"step", "reward", "reward_std", *last, *OF_TRAINER}
     assert {f"{kind}_{name}" for kind in ("reward", "spread") for name in COMPONENTS} <= set(last)
+
+
+def test_marks_read_the_answers_of_a_step_once(tmp_path):
+    marks = marks_of(forecast_lesson([Outcome(100.0, (101.0,), 2.0, 0.0)]), tmp_path)
+    ids = spelled(["no idea", answer("", (101.0,), 1)])
+    assert marks.of(ids, [0, 0]) is marks.of(ids, [0, 0])
+    assert marks.unread.answers == 2
+    assert marks.of(list(ids), [0, 0]) == marks.of(ids, [0, 0])  # another step
+    assert marks.unread.answers == 6

@@ -1,5 +1,7 @@
 """GRPO reads answers as the contracts do, and gives up where none of them can be read. With the real trainer."""
 
+import csv
+
 import pytest
 
 from stonk_pipeline.config.data import PromptConfig
@@ -10,35 +12,14 @@ from stonk_pipeline.models.load import load_for_training
 from stonk_pipeline.models.tiny import walk_windows
 from stonk_pipeline.schema import Forecast
 from stonk_pipeline.text.form import TAGS
-from stonk_pipeline.training.policy import Lesson, train
-from stonk_pipeline.training.unread import FIRST_STEPS, Unread
+from stonk_pipeline.training.lesson import HeldOut, Lesson
+from stonk_pipeline.training.policy import train
+from stonk_pipeline.training.unread import FIRST_STEPS
 from tests.tiny_models import SHAPE, copy_of_tiny, random_model, template
 
 
-class Book:
-    """Notes what it was given."""
-
-    __name__ = "book"
-    columns = ("readable_share",)
-
-    def __init__(self):
-        self.last, self.unread, self.read = {}, Unread(question.REASONS), []
-
-    def __call__(self, completions, **columns):
-        answers = [question.parse(completion[0]["content"], 5) for completion in completions]
-        self.unread.note(completions, answers)
-        self.read += [isinstance(answer, Forecast) for answer in answers]
-        self.last = {"readable_share": sum(self.read[-len(answers) :]) / len(answers)}
-        return [float(isinstance(answer, Forecast)) for answer in answers]
-
-
 def run(model, out, steps, **settings):
-    from transformers import TrainerCallback
-
-    class Validator(TrainerCallback):
-        def numbers(self):
-            return {}
-
+    """Numbers of a training, and the shares of readable answers in its log."""
     model = ModelConfig(name=str(model), backend="peft", max_seq_length=600)
     grpo = GRPOConfig(
         steps=steps,
@@ -50,17 +31,26 @@ def run(model, out, steps, **settings):
         **settings,
     )
     windows = walk_windows([(0.015, 10, 5)], 1)[0][: 2 * steps]
-    rows = [{"prompt": question.messages(window, PromptConfig(decimals=1), 5)} for window in windows]
-    book = Book()
-    lesson = Lesson(rows, [book], [1.0], book, lambda loaded, state: Validator())
+    lesson = Lesson(
+        asked=[question.messages(window, PromptConfig(decimals=1), 5) for window in windows],
+        truths=windows,
+        read=lambda text, window: question.parse(text, 5),
+        reasons=question.REASONS,
+        rewards={"form": lambda answer, window: float(isinstance(answer, Forecast))},
+        weights={"form": 1.0},
+        logged=(),
+        describe={},
+        held_out=HeldOut([], [], ("readable_share",), lambda answers: {"readable_share": 0.0}, lambda row: 0.0),
+    )
     numbers = train(model, grpo, load_for_training(model, LoraConfig(rank=2), 0), lesson, 0, out, lambda *_: None)
-    return book, numbers
+    with (out / "training_log.csv").open(newline="") as stream:
+        return numbers, [float(row["readable_share"]) for row in csv.DictReader(stream)]
 
 
 def test_rewards_read_special_tags_and_what_the_template_began(tmp_path):
     model = copy_of_tiny(tmp_path / "model", chat_template=template("<think>"), special=TAGS)
-    book, numbers = run(model, tmp_path / "out", 2)
-    assert sum(book.read) >= 0.8 * len(book.read)
+    numbers, readable = run(model, tmp_path / "out", 2)
+    assert sum(readable) >= 0.8 * len(readable) > 0
     assert numbers["adapted_layers"] == 21
 
 
@@ -69,7 +59,7 @@ def test_a_training_that_is_held_to_its_start_copies_the_adapters_of_shared_expe
 
     experts = {"n_routed_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 32, "first_k_dense_replace": 1}
     model = random_model(tmp_path / "model", Glm4MoeConfig(**SHAPE, **experts, n_group=1, topk_group=1))
-    _, numbers = run(model, tmp_path / "out", 1, beta=0.1)
+    numbers, _ = run(model, tmp_path / "out", 1, beta=0.1)
     assert numbers["adapted_layers"] == 14
 
 

@@ -1,44 +1,27 @@
 """Trains a model to forecast with GRPO, once from the base model and once from the fine-tuned one."""
 
-import random
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from preprocessing import reading
 from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.contracts.forecast import question
-from stonk_pipeline.contracts.forecast.book import RewardBook
 from stonk_pipeline.contracts.forecast.prompts import questions
-from stonk_pipeline.contracts.forecast.rewards import ALL, COMPONENTS, RANDOM, Outcome
-from stonk_pipeline.contracts.forecast.validation import skill_validator
+from stonk_pipeline.contracts.forecast.rewards import ALL, COMPONENTS, RANDOM, Outcome, outcome
+from stonk_pipeline.evaluation import metrics
+from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage
-from stonk_pipeline.sampling.guarding import guarded
-from stonk_pipeline.schema import Target, Window
-from stonk_pipeline.training.policy import Lesson, train
+from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
+from stonk_pipeline.training.lesson import HeldOut, Lesson, Pairs
+from stonk_pipeline.training.policy import train
 
-
-class ComponentReward:
-    """Wraps one reward component as a TRL reward function; a class and not a closure, so that it can be pickled."""
-
-    def __init__(self, name: str, horizon: int) -> None:
-        self.name = name
-        self.horizon = horizon
-        self.__name__ = name
-
-    def __call__(self, completions: list[list[dict[str, str]]], **columns: Any) -> list[float]:
-        """Scores each completion against the outcome in its row."""
-        scores = []
-        for row, completion in enumerate(completions):
-            answer = question.parse(
-                completion[0]["content"], self.horizon, lowest=columns["lowest"][row], highest=columns["highest"][row]
-            )
-            truth = Outcome(
-                columns["last"][row], tuple(columns["target"][row]), columns["volatility"][row], columns["cost"][row]
-            )
-            scores.append(ALL[self.name](answer, truth))
-        return scores
+Part = tuple[list[Window], list[Target]]
 
 
 def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
@@ -58,53 +41,88 @@ def run(config: GRPOStage, inputs: Mapping[str, Path], out: Path, progress: Prog
         StageError: training was interrupted before its last step.
     """
     grpo = config.grpo
-    windows, targets = reading.read_split(inputs["dataset"], "train")
-    windows, targets = reading.spread(windows, targets, grpo.steps * grpo.prompts_per_step, config.seed)
+    read = partial(reading.read_split, inputs["dataset"])
+    windows, targets = reading.spread(*read("train"), grpo.steps * grpo.prompts_per_step, config.seed)
+    held_out = reading.spread(*read("val"), grpo.validation_windows, config.seed)
     start = inputs["start"] / load.ADAPTER if "start" in inputs else None
     loaded = load.load_for_training(
         config.model, config.lora, config.seed, start=start, fast_inference=load.colocates()
     )
-    horizon = len(targets[0].values)
-    room, limit = grpo.max_completion_length, config.model.max_seq_length
-    questions(loaded.tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
-    weights = _weights(config)
-    lesson = Lesson(
-        rows=_rows(windows, targets, config, loaded.tokenizer),
-        rewards=[ComponentReward(name, horizon) for name in weights],
-        weights=list(weights.values()),
-        book=RewardBook(grpo.group_size, horizon, config.prompt.decimals),
-        validator=lambda loaded, state: skill_validator(config, inputs["dataset"], loaded, state),
-    )
-    numbers = train(config.model, grpo, loaded, lesson, config.seed, out, progress)
+    taught = lesson(config, loaded.tokenizer, (windows, targets), held_out)
+    numbers = train(config.model, grpo, loaded, taught, config.seed, out, progress)
     return {"windows": len(windows), **numbers}
 
 
-def _weights(config: GRPOStage) -> dict[str, float]:
-    every = config.grpo.rewards.model_dump()
-    weights = {name: float(every[name]) for name in COMPONENTS}
-    return weights | ({RANDOM: config.grpo.random_reward} if config.grpo.random_reward else {})
+def lesson(config: GRPOStage, tokenizer: Any, taught: Part, held_out: Part) -> Lesson[Forecast, Outcome]:
+    """Makes the lesson of forecasting, from windows and their targets.
+
+    Raises:
+        PromptError: a prompt does not fit.
+    """
+    grpo = config.grpo
+    horizon = len(taught[1][0].values)
+    weights = grpo.rewards.model_dump() | ({RANDOM: grpo.random_reward} if grpo.random_reward else {})
+
+    def fit(windows: list[Window]) -> list[str]:
+        room, limit = grpo.max_completion_length, config.model.max_seq_length
+        return questions(tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+
+    def came(part: Part) -> list[Outcome]:
+        return [outcome(window, target, grpo.cost_bps) for window, target in zip(*part, strict=True)]
+
+    fit(taught[0])  # for its errors: the trainer applies the template itself
+    return Lesson(
+        asked=[question.messages(window, config.prompt, horizon) for window in taught[0]],
+        truths=came(taught),
+        read=_read,
+        reasons=question.REASONS,
+        rewards={name: ALL[name] for name in weights},
+        weights=weights,
+        logged=tuple(COMPONENTS),
+        describe={"straight_share": partial(_straight_share, decimals=config.prompt.decimals), "up_share": _up_share},
+        held_out=HeldOut(
+            prompts=fit(held_out[0]),
+            truths=came(held_out),
+            columns=("skill_median", "skill_single", "readable_share"),
+            figures=partial(skills, *held_out),
+            merit=_merit,
+        ),
+    )
 
 
-def _rows(windows: list[Window], targets: list[Target], config: GRPOStage, tokenizer: Any) -> list[dict[str, Any]]:
-    """Dataset rows in random order; the prompt column is all that the model sees."""
-    horizon = len(targets[0].values)
-    asked = [question.messages(window, config.prompt, horizon) for window in windows]  # TRL applies the template
-    rows = []
-    for messages, window, target in zip(guarded(tokenizer, asked), windows, targets, strict=True):
-        price = window.last + window.price_offset / window.price_unit
-        rows.append(
-            {
-                "prompt": messages,
-                "target": list(target.values),
-                "last": window.last,
-                "volatility": window.volatility,
-                "lowest": question.lowest_value(window),
-                "highest": question.highest_value(window),
-                "cost": config.grpo.cost_bps / 1e4 * price,
-            }
-        )
-    random.Random(config.seed).shuffle(rows)
-    return rows
+def _read(text: str, truth: Outcome) -> Forecast | Unreadable:
+    return question.parse(text, len(truth.values), lowest=truth.lowest, highest=truth.highest)
+
+
+def _straight_share(pairs: Pairs[Forecast, Outcome], decimals: int) -> float:
+    read = [answer.values for answer, _ in pairs if isinstance(answer, Forecast)]
+    return fmean(metrics.straight_lines(np.array(read), decimals).tolist() if read else [0.0])
+
+
+def _up_share(pairs: Pairs[Forecast, Outcome]) -> float:
+    return fmean([answer.values[-1] > truth.last for answer, truth in pairs if isinstance(answer, Forecast)] or [0.0])
+
+
+def skills(
+    windows: list[Window], targets: list[Target], answers: list[list[Forecast | Unreadable]]
+) -> dict[str, float]:
+    """Computes skill over persistence of the answers' median and of single answers, and the readable share."""
+    offset, unit = metrics.percent_scale(windows)
+    flat = persistence(windows, len(targets[0].values))
+    values, readable = metrics.fill_unreadable(answers, flat)
+    truth = offset + unit * np.array([target.values for target in targets])
+    samples, flat = offset[:, None] + unit[:, None] * values, offset + unit * flat
+    reference = metrics.mae(flat, truth)
+    return {
+        "skill_median": float(metrics.skill(metrics.mae(metrics.median_forecast(samples), truth), reference)),
+        "skill_single": float(metrics.skill(metrics.single_mae(samples, truth), reference)),
+        "readable_share": float(readable.mean()),
+    }
+
+
+def _merit(row: Mapping[str, float]) -> float:
+    """Ranks checkpoints: the median is what is reported, and one answer should be good too."""
+    return row["skill_median"] + row["skill_single"]
 
 
 FIRST = Stage("stage1_grpo_training", GRPOStage, run)

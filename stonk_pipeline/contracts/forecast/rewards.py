@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stonk_pipeline.contracts.forecast.question import highest_value, lowest_value
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 
 WORST = -1.0
@@ -34,6 +35,9 @@ class Outcome:
     """Standard deviation of one day's change, known at the time of the forecast."""
     cost: float
     """Cost of one trade of one share."""
+    lowest: float = -math.inf
+    highest: float = math.inf
+    """Bounds of what is read as a price: see `question.parse`."""
 
     @property
     def spread(self) -> float:
@@ -50,7 +54,8 @@ def outcome(window: Window, target: Target, cost_bps: float) -> Outcome:
         cost_bps: cost of one trade in basis points of the price.
     """
     price = window.last + window.price_offset / window.price_unit
-    return Outcome(window.last, target.values, window.volatility, cost_bps / 1e4 * price)
+    bounds = lowest_value(window), highest_value(window)
+    return Outcome(window.last, target.values, window.volatility, cost_bps / 1e4 * price, *bounds)
 
 
 def _mae(values: tuple[float, ...], truth: tuple[float, ...]) -> float:
