@@ -89,7 +89,7 @@ class Marks(Generic[A, T]):
         self._scores: dict[str, list[float]] = {}
 
     def of(self, ids: list[list[int]], cases: list[int]) -> dict[str, list[float]]:
-        """Returns the rewards of a step's answers by name; the trainer hands one list of tokens to all rewards of a step.
+        """Returns the rewards of a step's answers by name; the trainer hands the same list of tokens to all of them.
 
         The tokens are read as the contracts read answers, and not as the trainer decodes them: it leaves special
         tokens out (`<think>` is one in some vocabularies) and does not know what the chat template begins of an answer.
