@@ -55,7 +55,7 @@ class Lesson(Generic[A, T]):
     """Why an answer cannot be read: `Unreadable.reason` -> what it means."""
     rewards: Mapping[str, Callable[[A | Unreadable, T], float]]
     weights: Mapping[str, float]
-    """Of all rewards."""
+    """Of each of these rewards."""
     logged: Sequence[str]
     """The rewards that `training_log.csv` tells of."""
     describe: Mapping[str, Callable[[Pairs[A, T]], float]]

@@ -50,10 +50,10 @@ class CsvLog:
 
 
 def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dict[str, float]:
-    """Computes `reward_{name}` and `spread_{name}`: a reward's mean, and its mean deviation within a group in a row."""
+    """Computes `reward_{name}` and `spread_{name}`: a reward's mean, and its mean deviation within a group."""
     last = {}
     for name, values in scores.items():
-        groups = [values[start : start + group_size] for start in range(0, len(values), group_size)]
+        groups = [values[at : at + group_size] for at in range(0, len(values), group_size)]  # one after the other
         last[f"reward_{name}"] = statistics.fmean(values)
         last[f"spread_{name}"] = statistics.fmean(statistics.pstdev(group) for group in groups)
     return last
