@@ -19,7 +19,6 @@ from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.untrusted import MEGABYTE, check_plain, parse_json, read_bytes
 
 Record = dict[str, Any]
-REMEDY = "put back the line as it was"
 LARGEST_LOG = 256 * MEGABYTE
 WAIT_SECONDS = 60.0
 """For the lock of a directory: what is done under it takes a moment."""
@@ -36,6 +35,19 @@ class Line(NamedTuple):
     number: int
     """From 1."""
     record: Record
+
+
+class Kind(NamedTuple):
+    """Tells one kind of journal from another."""
+
+    fail: type[PipelineError] = LogError
+    """Kind of error that is raised for a damaged one."""
+    remedy: str = "put back the line as it was"
+    begins: bytes = b'{"'
+    """How each record begins."""
+
+
+PLAIN = Kind()
 
 
 @contextmanager
@@ -58,35 +70,33 @@ def _say(message: str) -> None:
     sys.stderr.write(f"{message}\n")
 
 
-def read(path: Path) -> list[Line]:
+def read(path: Path, kind: Kind = PLAIN) -> list[Line]:
     """Reads the records of a journal, oldest first; none if there is no file. A torn last line is passed over.
 
     Raises:
-        LogError: another line is no record, or the end is none that a writer left.
+        PipelineError: `kind.fail`: another line is no record, or the end is none that a writer left.
     """
-    return _parse(path, _whole(path))
+    return _parse(path, _whole(path, kind), kind)
 
 
-def append(path: Path, record: Record) -> None:
+def append(path: Path, record: Record | bytes, kind: Kind = PLAIN) -> None:
     """Adds a record, and returns when it is on the disk. The caller holds the lock of the directory.
 
+    Args:
+        path: the journal.
+        record: what to add; bytes are the line as it is to be written.
+        kind: of journal.
+
     Raises:
-        LogError: the file holds a line that is no record: nothing is added to a damaged journal; or it is a link.
+        PipelineError: `kind.fail`: the file holds a line that is no record: nothing is added to a damaged journal; or
+            it is a link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = _whole(path)
-    _parse(path, content)
-    add(path, content, json.dumps(record, ensure_ascii=False, allow_nan=False).encode(), LogError)
-
-
-def add(path: Path, whole: bytes, line: bytes, fail: type[PipelineError]) -> None:
-    """Adds a line after what is whole of a file (`whole_lines`), and waits until it is on the disk.
-
-    Raises:
-        PipelineError: `fail`: it is a link.
-    """
+    whole = _whole(path, kind)
+    _parse(path, whole, kind)
+    line = record if isinstance(record, bytes) else json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
     if path.is_symlink():
-        raise fail(f"{path}: a link to {os.readlink(path)}, and nothing is written behind links; remove the link")
+        raise kind.fail(f"{path}: a link to {os.readlink(path)}, and nothing is written behind links; remove the link")
     with path.open("r+b" if path.exists() else "xb") as stream:
         stream.seek(len(whole))
         stream.truncate()
@@ -97,39 +107,24 @@ def add(path: Path, whole: bytes, line: bytes, fail: type[PipelineError]) -> Non
     _sync_directory(path.parent)
 
 
-def _whole(path: Path) -> bytes:
+def _whole(path: Path, kind: Kind) -> bytes:
     """A file's content without a torn last line; a last line that lacks nothing but its line feed is kept."""
     try:
-        content = read_bytes(path, LogError, REMEDY, LARGEST_LOG)
+        content = read_bytes(path, kind.fail, kind.remedy, LARGEST_LOG)
     except FileNotFoundError:
         return b""
-    return whole_lines(content, path, LogError)
-
-
-def whole_lines(content: bytes, path: Path, fail: type[PipelineError], begins: bytes = b'{"') -> bytes:
-    """Returns a file's content without a torn last record.
-
-    Args:
-        content: of the file.
-        path: its path, for the message.
-        fail: kind of error to raise.
-        begins: how each record begins.
-
-    Raises:
-        PipelineError: `fail`: the end is no record, and not the beginning of one either.
-    """
     head, feed, tail = content.rpartition(b"\n")
-    if not tail or _is_record(tail, path):
+    if not tail or _is_record(tail):
         return content
-    if not (begins.startswith(tail) or (tail.startswith(begins) and _is_torn(tail))):
+    if not (kind.begins.startswith(tail) or (tail.startswith(kind.begins) and _is_torn(tail))):
         number = content.count(b"\n") + 1
-        raise fail(f"{path}, line {number}: neither a record nor the beginning of one; {AWAY}")
+        raise kind.fail(f"{path}, line {number}: neither a record nor the beginning of one; {AWAY}")
     return head + feed
 
 
-def _is_record(line: bytes, path: Path) -> bool:
+def _is_record(line: bytes) -> bool:
     try:
-        return isinstance(parse_json(line, path, LogError, REMEDY), dict)
+        return isinstance(parse_json(line, "", LogError, ""), dict)
     except LogError:
         return False
 
@@ -146,16 +141,17 @@ def _is_torn(line: bytes) -> bool:
     return False
 
 
-def _parse(path: Path, content: bytes) -> list[Line]:
+def _parse(path: Path, content: bytes, kind: Kind) -> list[Line]:
     lines = []
     for number, raw in enumerate(content.splitlines(), start=1):
-        record = parse_json(raw, f"{path}, line {number}", LogError, REMEDY)
+        place = f"{path}, line {number}"
+        record = parse_json(raw, place, kind.fail, kind.remedy)
         if not isinstance(record, dict):
-            raise LogError(f"{path}, line {number}: not a record; {REMEDY}")
+            raise kind.fail(f"{place}: not a record; {kind.remedy}")
         try:
             check_plain(record)
         except ValueError as error:
-            raise LogError(f"{path}, line {number}: {error}; {REMEDY}") from error
+            raise kind.fail(f"{place}: {error}; {kind.remedy}") from error
         lines.append(Line(number, record))
     return lines
 

@@ -17,16 +17,13 @@ from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files import journal
-from stonk_pipeline.files.untrusted import MEGABYTE, check_plain, parse_json, read_bytes, reason
+from stonk_pipeline.files.untrusted import reason
 from stonk_pipeline.records.heads import LogHead
 from stonk_pipeline.runs.manifest import file_digest, json_digest, read_manifest
 
 LOG = "ingest.jsonl"
 HISTORY = "history"
-REMEDY = "restore the file from a copy"
-LARGEST_LOG = 256 * MEGABYTE
-BEGINS = b'{"time":"'
-"""How each line begins."""
+KIND = journal.Kind(DataError, "restore the file from a copy", b'{"time":"')
 
 
 class Restatement(BaseModel):
@@ -119,16 +116,7 @@ def append(data_dir: Path, ingest: Ingest) -> None:
         DataError: the file holds what no ingest wrote, or is a link: nothing is changed.
     """
     read(data_dir)
-    journal.add(data_dir / LOG, _whole(data_dir), ingest.model_dump_json(exclude_defaults=True).encode(), DataError)
-
-
-def _whole(data_dir: Path) -> bytes:
-    """The record's content without a torn last line; none where there is no file."""
-    try:
-        content = read_bytes(data_dir / LOG, DataError, REMEDY, LARGEST_LOG)
-    except FileNotFoundError:
-        return b""
-    return journal.whole_lines(content, data_dir / LOG, DataError, BEGINS)
+    journal.append(data_dir / LOG, ingest.model_dump_json(exclude_defaults=True).encode(), KIND)
 
 
 def read(data_dir: Path) -> list[Ingest]:
@@ -137,16 +125,13 @@ def read(data_dir: Path) -> list[Ingest]:
     Raises:
         DataError: a line is not a record; names it.
     """
-    path = data_dir / LOG
-    found, whole = [], _whole(data_dir)
-    for number, line in enumerate(whole.removesuffix(b"\n").split(b"\n") if whole else [], start=1):
-        place = f"{path}, line {number}"
-        record = parse_json(line, place, DataError, REMEDY)  # for the bounds, and for names that are given twice
+    path, found = data_dir / LOG, []
+    for number, record in journal.read(path, KIND):
         try:
-            check_plain(record)
-            found.append(Ingest.model_validate_json(line))
+            found.append(Ingest.model_validate(record))
         except ValueError as error:
-            raise DataError(f"{place}: not a record of an ingest ({reason(error)}); {REMEDY}") from error
+            why = f"not a record of an ingest ({reason(error)}); {KIND.remedy}"
+            raise DataError(f"{path}, line {number}: {why}") from error
     return found
 
 
