@@ -5,7 +5,6 @@ accepted, with the earlier file kept in `history/`, or refused. Each file is rep
 read back by the same checks that a training applies.
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,11 +38,9 @@ def alone(data_dir: Path) -> Iterator[None]:
         StageError: another ingest holds it.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(locks.open_file(data_dir / ".ingest.lock"), "r+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StageError(f"{data_dir}: another ingest is running; try again when it has ended") from None
+    with locks.tried(data_dir / ".ingest.lock") as free:
+        if not free:
+            raise StageError(f"{data_dir}: another ingest is running; try again when it has ended")
         ingests.read(data_dir)  # nothing is fetched that cannot be recorded
         folders.sweep(data_dir)  # what ingests that were killed left
         yield

@@ -4,11 +4,9 @@ A training that finished leaves `retrain_{STOCK}.json` in the results directory:
 settings that it followed from. As long as both are the same, there is nothing to do.
 """
 
-import fcntl
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -120,21 +118,14 @@ def _note(config: RunConfig) -> Path:
     return Path(config.results_dir) / f"retrain_{config.stock_name}.json"
 
 
-@contextmanager
-def alone(config: RunConfig) -> Iterator[bool]:
+def alone(config: RunConfig) -> AbstractContextManager[bool]:
     """Locks the retraining of these stocks while the block runs; gives False if another process holds it.
 
     The system lets go of it when the process ends, however it ends.
     """
     directory = Path(config.results_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(locks.open_file(directory / f".retrain_{config.stock_name}.lock"), "r+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    return locks.tried(directory / f".retrain_{config.stock_name}.lock")
 
 
 def freeze_bars(config: RunConfig) -> RunConfig:

@@ -132,6 +132,18 @@ def span(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
 
 
+@contextmanager
+def tried(path: Path) -> Iterator[bool]:
+    """Holds a lock while the block runs, if it is free; gives whether it is held now."""
+    with os.fdopen(open_file(path), "r+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
 def is_held(path: Path) -> bool:
     """Tells whether a process holds a lock at this moment."""
     try:
