@@ -62,11 +62,6 @@ def add_indicators(frame: pd.DataFrame, periods: IndicatorPeriods) -> pd.DataFra
     return pd.concat([bars, pd.DataFrame(values, columns=list(INDICATORS))], axis=1)
 
 
-def first_defined(periods: IndicatorPeriods) -> int:
-    """Returns the row, counted from 0, from which on all indicators are defined."""
-    return max(defined_from(periods).values())
-
-
 def defined_from(periods: IndicatorPeriods) -> dict[str, int]:
     """Maps each period to the row, counted from 0, from which on its indicator is defined."""
     averages = ("sma", "ema", "rsi", "macd_slow", "willr", "cci", "bbands")

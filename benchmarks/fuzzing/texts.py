@@ -17,7 +17,7 @@ from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.contracts.direction.make.companies import read_companies
 from stonk_pipeline.contracts.direction.make.records import read_records
 from stonk_pipeline.contracts.direction.sections import ExamplesConfig
-from stonk_pipeline.contracts.forecast.external import read_forecasts
+from stonk_pipeline.contracts.forecast.external import medians, read_rows
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
 
 from .cases import DEEP, WHOLE, Case, Reader, damaged, of_json, of_lines, printable
@@ -203,7 +203,7 @@ READERS = [
     Reader(
         "outside forecasts",
         forecast_cases,
-        lambda at, case: read_forecasts(at / next(iter(case.files))),
+        lambda at, case: medians(read_rows(at / next(iter(case.files)))),
         _sound_forecasts,
     ),
 ]

@@ -34,8 +34,7 @@ def central_interval(samples: Floats, level: float) -> tuple[Floats, Floats]:
     """Computes the ends of the central interval of the answers, (N, H) each.
 
     They are quantiles of the answers at rank p * (S + 1), as for a new draw from the same distribution; where that lies
-    beyond the extreme answers, they are the ends. So of S answers the widest interval covers (S - 1) / (S + 1) at best:
-    see `widest`.
+    beyond the extreme answers, they are the ends. So of S answers the widest interval covers (S - 1) / (S + 1) at best.
     """
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1, method="weibull")
     return np.asarray(low), np.asarray(high)
@@ -45,11 +44,6 @@ def coverage(samples: Floats, truth: Floats, level: float) -> float:
     """Computes the share of days whose close lies within the central interval of the answers."""
     low, high = central_interval(samples, level)
     return float(((low <= truth) & (truth <= high)).mean())
-
-
-def widest(count: int) -> float:
-    """Coverage of the interval between the extremes of so many answers, where they come from the true distribution."""
-    return (count - 1) / (count + 1)
 
 
 def ranks(samples: Floats, truth: Floats) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stonk_pipeline.contracts.forecast.external import read_forecasts, read_rows
+from stonk_pipeline.contracts.forecast.external import medians, read_rows
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.files.tables import MOST_CELLS
 
@@ -28,7 +28,7 @@ def write(folder, dates, form="csv", stock="SAP"):
 
 
 def days_of(path):
-    return [date for _, date in read_forecasts(path)]
+    return [date for _, date in medians(read_rows(path))]
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -52,25 +52,25 @@ def test_read_forecasts_finds_the_zone_of_each_stock(tmp_path):
     day = DAYS.tz_localize("Europe/Berlin").tz_convert("UTC").astype(str)
     path = write(tmp_path, [*day, *DAYS.strftime("%Y-%m-%d")], stock=["SAP"] * len(DAYS) + ["GE"] * len(DAYS))
     written = [str(day.date()) for day in DAYS]
-    assert list(read_forecasts(path)) == [(stock, day) for stock in ("SAP", "GE") for day in written]
+    assert list(medians(read_rows(path))) == [(stock, day) for stock in ("SAP", "GE") for day in written]
 
 
 def test_read_forecasts_refuses_a_zone_that_too_few_dates_show(tmp_path):
     stamps = DAYS[1:4].tz_localize("Europe/Berlin").tz_convert("UTC")
     with pytest.raises(DataError, match=r"mine\.csv, row 1: date '2022-03-14 23:00.*write the date of the last known"):
-        read_forecasts(write(tmp_path, stamps))
+        medians(read_rows(write(tmp_path, stamps)))
 
 
 @pytest.mark.parametrize("date", ["2022-03-14x", "2022-03-14 25:00", "1022-03-14 23:00:00+00:00"])
 def test_read_forecasts_refuses_a_date_that_is_none(tmp_path, date):
     with pytest.raises(DataError, match=r"mine\.csv, row 2: .*; write "):
-        read_forecasts(write(tmp_path, ["2022-03-14", date]))
+        medians(read_rows(write(tmp_path, ["2022-03-14", date])))
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize("stock", ["NA", "NAN", "NULL", "NONE", "nan"])
 def test_read_forecasts_keeps_tickers_that_look_like_no_value(tmp_path, stock, form):
-    assert list(read_forecasts(write(tmp_path, ["2022-03-14"], form, stock))) == [(stock.upper(), "2022-03-14")]
+    assert list(medians(read_rows(write(tmp_path, ["2022-03-14"], form, stock)))) == [(stock.upper(), "2022-03-14")]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_read_forecasts_keeps_tickers_that_look_like_no_value(tmp_path, stock, f
 def test_read_forecasts_reads_values_as_numpy_writes_them(tmp_path, text):
     path = tmp_path / "mine.csv"
     pd.DataFrame({"stock": ["A"], "date": ["2022-03-14"], "values": [text]}).to_csv(path, index=False)
-    assert read_forecasts(path)["A", "2022-03-14"].tolist() == VALUES
+    assert medians(read_rows(path))["A", "2022-03-14"].tolist() == VALUES
 
 
 @pytest.mark.parametrize("text", ["", "nan", "NULL"])

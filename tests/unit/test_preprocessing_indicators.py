@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ta.trend import ADXIndicator, CCIIndicator
 
-from preprocessing.indicators import add_indicators, adx, cci, first_defined
+from preprocessing.indicators import add_indicators, adx, cci, defined_from
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig, IndicatorPeriods, MarketConfig
 from stonk_pipeline.market.bars import generate
@@ -120,11 +120,12 @@ def test_add_indicators_is_undefined_in_the_warm_up_and_only_there():
     "periods",
     [{}, {"sma": 60}, {"mom": 70}, {"adx": 40}, {"stoch": 60, "stoch_smooth": 9}, {"ema": 5, "macd_slow": 55}],
 )
-def test_first_defined_is_the_first_row_with_all_indicators(periods):
+def test_defined_from_ends_at_the_first_row_with_all_indicators(periods):
     settings = IndicatorPeriods(**periods)
     whole = add_indicators(bars(), settings)[list(INDICATORS)].notna().all(axis=1)
-    assert first_defined(settings) == int(whole.idxmax())
-    assert whole.iloc[first_defined(settings) :].all()
+    first = max(defined_from(settings).values())
+    assert first == int(whole.idxmax())
+    assert whole.iloc[first:].all()
 
 
 def test_add_indicators_keeps_the_bars_and_changes_nothing_in_place():

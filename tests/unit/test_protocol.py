@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stonk_pipeline.cli import main
-from stonk_pipeline.contracts.forecast.external import read_forecasts
+from stonk_pipeline.contracts.forecast.external import medians, read_rows
 from stonk_pipeline.contracts.forecast.protocol import test_part, vta
 from stonk_pipeline.errors import DataError
 
@@ -91,11 +91,11 @@ def test_read_forecasts_takes_the_median_of_several_answers(tmp_path):
     rows = [("aaa", "2020-01-02", json.dumps(row)) for row in values] + [("BBB", "2020-01-02 00:00", None)]
     frame = pd.DataFrame(rows, columns=["stock", "date", "values"])
     frame.to_csv(tmp_path / "mine.csv", index=False)
-    found = read_forecasts(tmp_path / "mine.csv")
+    found = medians(read_rows(tmp_path / "mine.csv"))
     assert list(found) == [("AAA", "2020-01-02")]
     assert found["AAA", "2020-01-02"].tolist() == values[1]
     frame.assign(values=[*values, None]).to_parquet(tmp_path / "mine.parquet")
-    assert read_forecasts(tmp_path / "mine.parquet")["AAA", "2020-01-02"].tolist() == values[1]
+    assert medians(read_rows(tmp_path / "mine.parquet"))["AAA", "2020-01-02"].tolist() == values[1]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_read_forecasts_names_what_is_wrong(tmp_path, text, message):
     path = tmp_path / "mine.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=f"mine.csv.*{message}"):
-        read_forecasts(path)
+        medians(read_rows(path))
 
 
 def write_bars(folder, **stocks):

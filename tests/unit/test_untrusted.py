@@ -15,7 +15,7 @@ from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.contracts.direction.make.companies import read_companies
 from stonk_pipeline.contracts.direction.make.records import read_records
 from stonk_pipeline.contracts.direction.sections import ExamplesConfig
-from stonk_pipeline.contracts.forecast.external import read_forecasts
+from stonk_pipeline.contracts.forecast.external import medians, read_rows
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import ConfigError, DataError, StageError
@@ -150,14 +150,14 @@ def test_records_with_prices_beyond_any_float_count_as_without_a_price(tmp_path)
 def test_forecasts_of_another_type_name_the_row(tmp_path, values, message):
     pq.write_table(pa.table({"stock": ["KO"], "date": ["2018-01-02"], "values": values}), tmp_path / "f.parquet")
     with pytest.raises(DataError, match=message):
-        read_forecasts(tmp_path / "f.parquet")
+        medians(read_rows(tmp_path / "f.parquet"))
 
 
 def test_forecasts_of_a_stock_that_is_bytes_are_refused(tmp_path):
     values = pa.array([[1.0] * HORIZON])
     pq.write_table(pa.table({"stock": [b"\xff"], "date": ["2018-01-02"], "values": values}), tmp_path / "f.parquet")
     with pytest.raises(DataError, match=r"row 1: stock is no text \(bytes\)"):
-        read_forecasts(tmp_path / "f.parquet")
+        medians(read_rows(tmp_path / "f.parquet"))
 
 
 def test_parquet_that_unpacks_to_more_than_memory_holds_is_refused_unread(tmp_path):
@@ -168,7 +168,7 @@ def test_parquet_that_unpacks_to_more_than_memory_holds_is_refused_unread(tmp_pa
             writer.write_table(table)
     assert (tmp_path / "f.parquet").stat().st_size < 1_000_000
     with pytest.raises(DataError, match="10,000,000 rows of 3 columns, more than are read at once"):
-        read_forecasts(tmp_path / "f.parquet")
+        medians(read_rows(tmp_path / "f.parquet"))
 
 
 @pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd", "a/../../b", "x" * 300, ""])

@@ -26,18 +26,6 @@ Key = tuple[str, str]
 """(stock, decision date)."""
 
 
-def read_forecasts(path: Path) -> dict[Key, Floats]:
-    """Reads forecasts in prices from a CSV or Parquet file; of several rows for one window the median, day by day.
-
-    Returns:
-        (stock, date) -> prices, (HORIZON,).
-
-    Raises:
-        DataError: see `read_rows`.
-    """
-    return medians(read_rows(path))
-
-
 def medians(rows: Mapping[Key, Sequence[Floats]]) -> dict[Key, Floats]:
     """Reduces the rows of each window to one forecast: their median, day by day."""
     return {key: np.asarray(np.median(values, axis=0)) for key, values in rows.items()}

@@ -135,8 +135,3 @@ def _ask(
         purpose="forecast",
         wait_minutes=config.wait_minutes,
     )
-
-
-def median_path(made: Made) -> Floats:
-    """(H,) the forecast as one line: the median of each day."""
-    return np.asarray(made.forecast.quantiles[made.forecast.levels.index(0.5)])
