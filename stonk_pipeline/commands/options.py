@@ -7,28 +7,35 @@ from typing import Any
 
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import merge
-from stonk_pipeline.contract import Contract
+from stonk_pipeline.contract import Contract, Option
 from stonk_pipeline.contracts import CONTRACTS, contract_of
 from stonk_pipeline.contracts.recipes import load_config, recipe_files
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.untrusted import DEEPEST, shown
 from stonk_pipeline.files.yaml import parse_yaml
 
-OPTIONS = {
-    "stock": "data.stocks",
-    "data_dir": "data.data_dir",
-    "model": "model.name",
-    "max_seq_length": "model.max_seq_length",
-    "gpu_memory_utilization": "model.gpu_memory_utilization",
-    "cuda_devices": "cuda_devices",
-    "results_dir": "results_dir",
-    "models_dir": "models_dir",
-    "folds": "data.folds",
-    "horizon": "data.horizon",
-    "window": "data.window",
-    "seed": "seed",
-}
-"""Options and the settings they change."""
+
+def _of_all(flag: str, setting: str, help: str | None, kind: type = str) -> Option:
+    return Option(flag, (setting,), {"type": kind, "help": help})
+
+
+COMMON = (
+    _of_all("--stock", "data.stocks", "one symbol, several with commas, or all (default: all)"),
+    _of_all(
+        "--data-dir", "data.data_dir", "folder of CSV or Parquet files, one a stock (default: the generated market)"
+    ),
+    _of_all("--model", "model.name", "stonk-tiny, a local directory, or a Hugging Face name"),
+    _of_all("--max-seq-length", "model.max_seq_length", "tokens of prompt and answer together", int),
+    _of_all("--gpu-memory-utilization", "model.gpu_memory_utilization", "share of GPU memory for vLLM, 0 to 1", float),
+    _of_all("--cuda-devices", "cuda_devices", "CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1"),
+    _of_all("--results-dir", "results_dir", "where run directories are made (default: results)"),
+    _of_all("--models-dir", "models_dir", "where adapters are published (default: models)"),
+    _of_all("--folds", "data.folds", "walk-forward: train anew for each of so many test parts (default: 1)", int),
+    _of_all("--horizon", "data.horizon", "closes to forecast (default: 10)", int),
+    _of_all("--window", "data.window", "closes of context (default: 10)", int),
+    _of_all("--seed", "seed", None, int),
+)
+"""Options that change settings of any run."""
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -37,18 +44,8 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--recipe", help=f"one of {', '.join(recipe_files())}, or a .yaml file (default: by the machine)"
     )
-    group.add_argument("--stock", help="one symbol, several with commas, or all (default: all)")
-    group.add_argument("--data-dir", help="folder of CSV or Parquet files, one a stock (default: the generated market)")
-    group.add_argument("--model", help="stonk-tiny, a local directory, or a Hugging Face name")
-    group.add_argument("--max-seq-length", type=int, help="tokens of prompt and answer together")
-    group.add_argument("--gpu-memory-utilization", type=float, help="share of GPU memory for vLLM, 0 to 1")
-    group.add_argument("--cuda-devices", help="CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1")
-    group.add_argument("--results-dir", help="where run directories are made (default: results)")
-    group.add_argument("--models-dir", help="where adapters are published (default: models)")
-    group.add_argument("--folds", type=int, help="walk-forward: train anew for each of so many test parts (default: 1)")
-    group.add_argument("--horizon", type=int, help="closes to forecast (default: 10)")
-    group.add_argument("--window", type=int, help="closes of context (default: 10)")
-    group.add_argument("--seed", type=int)
+    for option in COMMON:
+        group.add_argument(option.flag, **option.argument)
     group.add_argument(
         "--set",
         action="append",
@@ -79,12 +76,10 @@ def overrides(args: argparse.Namespace, contract: Contract) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if args.model is not None:  # what a recipe says of its own model does not hold for another
         out = _nested("model.knowledge_cutoff", None)
-    for option, key in OPTIONS.items():
-        value = getattr(args, option)
-        if value is not None:
-            out = merge(out, _nested(key, _symbols(value) if option == "stock" else value))
-    for own in contract.options:
+    for own in (*COMMON, *contract.options):
         value = getattr(args, own.name)
+        if own.name == "stock" and value is not None:
+            value = [_symbols(value)]
         given = value if isinstance(value, list) else [value] if value is not None else []
         for place, key in enumerate(own.settings if given else ()):
             out = merge(out, _nested(key, given[min(place, len(given) - 1)]))

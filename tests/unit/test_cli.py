@@ -10,7 +10,7 @@ import pytest
 
 from stonk_pipeline import __version__
 from stonk_pipeline.cli import build_parser, main
-from stonk_pipeline.commands.options import OPTIONS, resolve_config
+from stonk_pipeline.commands.options import COMMON, resolve_config
 from stonk_pipeline.contracts.forecast import FORECAST
 from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.contracts.recipes import load_config
@@ -72,7 +72,7 @@ def test_options_change_the_setting_they_name_and_no_other(option, value, path, 
 
 def test_options_exist_for_everything_that_the_specification_names():
     specified = {"stock", "model", "max_seq_length", "lora_rank", "gpu_memory_utilization", "cuda_devices"}
-    assert specified <= set(OPTIONS) | {option.name for option in FORECAST.options}
+    assert specified <= {option.name for option in (*COMMON, *FORECAST.options)}
     assert changed(resolve("--stock", "all")) == {}
 
 
