@@ -12,6 +12,7 @@ from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.models import load
+from stonk_pipeline.models.tiny import NUMBERS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine, open_engine
 from stonk_pipeline.sampling.known import takes_adapters
@@ -130,5 +131,5 @@ def test_tiny_tokenizer_takes_the_phrases_of_the_contract_as_single_tokens() -> 
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.DIRECTORY)
-    for text in (*tiny.PHRASES, *tiny.NUMBERS):
+    for text in (*tiny.PHRASES, *NUMBERS):
         assert len(tokenizer(text)["input_ids"]) == 1, text

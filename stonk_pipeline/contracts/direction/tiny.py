@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_letters
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,6 @@ from stonk_pipeline.contracts.direction.words import COMMON
 from stonk_pipeline.market.headlines import EARLIEST_HOURS, NOISE, TELLING
 from stonk_pipeline.models import tiny
 from stonk_pipeline.models.tiny import ROLES, Tokens, walk_windows
-from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.schema import Company, Decision, Headline, Side, Window
 from stonk_pipeline.text.form import TAGS, Messages
 from stonk_pipeline.text.quoting import FENCE
@@ -114,22 +114,11 @@ NUMBERS = (*(n for n in tiny.NUMBERS if "," not in n), *(f".{n:02d}" for n in ra
 TOKENS = Tokens((*PHRASES, *NUMBERS), END_OF_THOUGHT)
 
 
-def rebuild_calls(out: Path, *, steps: int, seed: int, progress: Progress, start: Path | None = None) -> float:
-    """Generates the random walks and builds the model from questions about them.
-
-    Args:
-        out: directory to write.
-        steps: optimizer steps of 64 conversations.
-        seed: of weights, questions and answers.
-        progress: receives each step.
-        start: a model that was built before, to go on from.
-
-    Returns:
-        The last training loss, as `models.tiny.build` has it.
-    """
+def rebuild_calls(out: Path, *, seed: int, **training: Any) -> float:
+    """Builds the model from questions about random walks; what is given and returned is `tiny.build`'s."""
     windows = [window for group in walk_windows(WALKS, seed) for window in group]
     asked = conversations(windows, np.random.default_rng(seed))
-    return tiny.build(asked, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
+    return tiny.build(asked, TOKENS, out, seed=seed, **training)
 
 
 def conversations(windows: Sequence[Window], rng: np.random.Generator) -> Iterator[Messages]:
@@ -148,7 +137,7 @@ def unskilled_answer(question: str, rng: np.random.Generator) -> str:
     """Writes a call at random, of a size that fits the volatility, with true quotations as its reasons.
 
     Args:
-        question: the user message, as `direction.question` words it with prices shown.
+        question: the user message, as `question.messages` words it with prices shown.
         rng: draws everything that is said.
 
     Returns:

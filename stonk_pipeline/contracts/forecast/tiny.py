@@ -28,9 +28,7 @@ from stonk_pipeline import PACKAGE
 from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.models import tiny
-from stonk_pipeline.models.tiny import INDICATORS, ROLES, Tokens, walk_windows
-from stonk_pipeline.models.tiny import NUMBERS as NUMBERS
-from stonk_pipeline.runs.manifest import Progress
+from stonk_pipeline.models.tiny import INDICATORS, NUMBERS, ROLES, Tokens, walk_windows
 from stonk_pipeline.schema import Window
 from stonk_pipeline.text.form import Messages
 
@@ -114,41 +112,10 @@ def _thought(window: Window, move: float, half: int, horizon: int, decimals: int
     )
 
 
-def build(
-    groups: list[tuple[int, list[Window]]],
-    out: Path,
-    *,
-    steps: int,
-    seed: int,
-    progress: Progress,
-    start: Path | None = None,
-) -> float:
-    """Trains tokenizer and model from nothing and saves them.
-
-    Args:
-        groups: (horizon, windows of random walks); drawn from in equal parts.
-        out: directory to write.
-        steps: optimizer steps of 64 conversations.
-        seed: of weights, answers and order.
-        progress: receives each step.
-        start: a model that was built before, to go on from.
-
-    Returns:
-        The last training loss: the weighted sum of nats a token of values, thought and question.
-    """
-    conversations = _conversations(groups, np.random.default_rng(seed))
-    return tiny.build(conversations, TOKENS, out, steps=steps, seed=seed, progress=progress, start=start)
-
-
-def rebuild(out: Path, *, steps: int, seed: int, progress: Progress, start: Path | None = None) -> float:
-    """Generates the random walks, cuts them into windows of several shapes, and builds the model from them.
-
-    Args:
-        out, steps, seed, progress: as for `build`.
-        start: a model that was built before, to go on from.
-    """
+def rebuild(out: Path, *, seed: int, **training: Any) -> float:
+    """Builds the model from windows of random walks of several shapes; what is given and returned is `tiny.build`'s."""
     groups = zip((horizon for _, _, horizon in WALKS), walk_windows(WALKS, seed), strict=True)
-    return build(list(groups), out, steps=steps, seed=seed, progress=progress, start=start)
+    return tiny.build(_conversations(list(groups), np.random.default_rng(seed)), TOKENS, out, seed=seed, **training)
 
 
 def _conversations(groups: list[tuple[int, list[Window]]], rng: np.random.Generator) -> Iterator[Messages]:
