@@ -143,14 +143,13 @@ def freeze_bars(config: RunConfig) -> RunConfig:
         return frozen
     folders.sweep(target.parent)
     folders.remove(target)
-    new = folders.beside(target, "new")
-    new.mkdir(parents=True)
-    for path in dict.fromkeys(bar_files(config).values()):
-        shutil.copyfile(path, new / path.name)
-    if data_digest(config.model_copy(update={"data": frozen.data.model_copy(update={"data_dir": str(new)})})) != digest:
-        shutil.rmtree(new)
-        return freeze_bars(config)  # an ingest wrote in between
-    new.rename(target)
+    with folders.scratch(target) as new:
+        for path in dict.fromkeys(bar_files(config).values()):
+            shutil.copyfile(path, new / path.name)
+        written = frozen.data.model_copy(update={"data_dir": str(new)})
+        if data_digest(config.model_copy(update={"data": written})) != digest:
+            return freeze_bars(config)  # an ingest wrote in between
+        new.rename(target)
     return frozen
 
 

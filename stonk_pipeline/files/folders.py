@@ -36,6 +36,20 @@ def beside(target: Path, end: str) -> Path:
     return target.with_name(f"{MARK}-{os.getpid()}-{secrets.token_hex(6)}-{target.name[-LONGEST:]}.{end}")
 
 
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Writes a file whole or not at all."""
+    temporary = beside(path, "tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content if isinstance(content, bytes) else content.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
 @contextmanager
 def scratch(target: Path) -> Iterator[Path]:
     """Makes a temporary folder beside what is to be written, and removes it when the block ends."""

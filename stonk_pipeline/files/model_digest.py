@@ -7,13 +7,13 @@ program cannot set the last (`ctime`): a file that was written to since has anot
 import json
 import os
 import re
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.errors import ConfigError, StageError
+from stonk_pipeline.files.folders import write_atomic
 from stonk_pipeline.files.provenance import file_digest
 from stonk_pipeline.files.weights import weight_files
 
@@ -99,11 +99,4 @@ def _write(identity: str, digest: str) -> None:
     with suppress(OSError):  # a home that cannot be written to costs time alone
         path = _cache()
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(kept, stream, indent=0)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomic(path, json.dumps(kept, indent=0))

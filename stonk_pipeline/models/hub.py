@@ -4,13 +4,13 @@ Fetched are settings, tokenizer, templates and safetensors of the top level; nev
 """
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from stonk_pipeline.errors import ConfigError, DownloadError, PipelineError
+from stonk_pipeline.files.folders import write_atomic
 from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.files.weights import check_model, weight_files
 from stonk_pipeline.models.adapters import COMMIT
@@ -72,9 +72,7 @@ def _note(path: Path, commit: str) -> None:
     """Notes a branch's commit as the hub's library does, for a time without a connection."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(commit, encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomic(path, commit)
 
 
 def outline(name: str, commit: str) -> Path:

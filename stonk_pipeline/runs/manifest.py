@@ -7,7 +7,6 @@ the stage reports.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import folders, locks
+from stonk_pipeline.files.folders import write_atomic as write_atomic
 from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.provenance import file_digest as file_digest
 from stonk_pipeline.files.provenance import git_commit, library_versions, loaded_code
@@ -107,20 +107,6 @@ class Stage:
 def json_digest(value: Any) -> str:
     """Computes the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    temporary = folders.beside(path, "tmp")
-    try:
-        with temporary.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        folders.remove(temporary)
-        raise
 
 
 def output_files(directory: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stonk_pipeline.contracts.forecast.live.make import Made
-from stonk_pipeline.files import folders
 from stonk_pipeline.records.forward_log import LogEntry, append
 from stonk_pipeline.report.style import LIGHT, Draw, png
 from stonk_pipeline.runs.manifest import write_atomic
@@ -57,10 +55,7 @@ def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
     answers = {"samples": made.samples.round(6).tolist(), "texts": made.texts} if same else {}
     write_atomic(numbers, json.dumps({"entry": entry.model_dump(mode="json"), **answers}, indent=1))
     write_atomic(table, table_text(entry))
-    temporary = folders.beside(picture, "tmp")
-    drawn = png(draw(made, entry), 640, 340)
-    temporary.write_bytes(drawn)
-    os.replace(temporary, picture)
+    write_atomic(picture, png(draw(made, entry), 640, 340))
     return numbers
 
 
