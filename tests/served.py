@@ -15,7 +15,8 @@ import httpx
 
 from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.contracts.runs import open_run
-from stonk_pipeline.pipeline.publishing import ADAPTER, ORIGIN
+from stonk_pipeline.pipeline.places import ORIGIN
+from stonk_pipeline.pipeline.publishing import ADAPTER
 from stonk_pipeline.runs.manifest import TIMED, file_digest, verify
 
 ROOT = Path(__file__).parents[1]

@@ -12,11 +12,13 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from stonk_pipeline.config.training import ModelConfig
-from stonk_pipeline.contracts.forecast.question import SHORTER, Messages
+from stonk_pipeline.contracts.forecast.question import SHORTER
 from stonk_pipeline.files.weights import read_header
 from stonk_pipeline.models.adapters import read_adapter
-from stonk_pipeline.models.load import EMBEDDED_MODELS, load_base
+from stonk_pipeline.models.load import load_base
+from stonk_pipeline.models.locations import EMBEDDED_MODELS
 from stonk_pipeline.sampling.prompts import render
+from stonk_pipeline.text.form import Messages
 
 from .cases import WHOLE, Case, Reader, changed_json, damaged
 

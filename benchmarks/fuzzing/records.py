@@ -12,6 +12,7 @@ from stonk_pipeline.contracts.direction.cases import read_examples
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.evaluation.quantiles import LEVELS
+from stonk_pipeline.pipeline.places import ENTRY as ENTRY_FILE
 from stonk_pipeline.records import forward_log, ingests
 from stonk_pipeline.registry import champions, entries
 from stonk_pipeline.registry.store import DIRECTORY, Registry
@@ -231,7 +232,7 @@ READERS = [
     ),
     Reader(
         "registry: entry.json",
-        lambda rng: of_json(rng, f"{KEY}/entries/0123456789ab/{entries.ENTRY}", ENTRY),
+        lambda rng: of_json(rng, f"{KEY}/entries/0123456789ab/{ENTRY_FILE}", ENTRY),
         lambda at, case: entries.load(at / KEY / "entries" / "0123456789ab"),
         _anything,
     ),

@@ -13,16 +13,14 @@ from typing import Any
 
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, EngineError, StageError
-from stonk_pipeline.files.model_digest import cache as cache
+from stonk_pipeline.files.model_digest import cache
 from stonk_pipeline.files.weights import check_loaded, told
 from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.fitting import outlined, require_finite
 from stonk_pipeline.models.generation import end_tokens, end_tokens_of, forget_defaults
 from stonk_pipeline.models.layers import layers_as_named, linear_kinds, put_adapters, require_all_adapted
-from stonk_pipeline.models.locations import EMBEDDED_MODELS as EMBEDDED_MODELS
-from stonk_pipeline.models.locations import base_location as base_location
-from stonk_pipeline.models.locations import of_adapter, outline_location
+from stonk_pipeline.models.locations import base_location, of_adapter, outline_location
 from stonk_pipeline.models.templates import settle_template
 from stonk_pipeline.models.trial import try_adapters
 from stonk_pipeline.models.vocabulary import require_embeddings

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import folders, locks
-from stonk_pipeline.pipeline.places import ORIGIN as ORIGIN
-from stonk_pipeline.pipeline.places import PUBLICATION, is_note, require_outside, table_of
+from stonk_pipeline.pipeline.places import ORIGIN, PUBLICATION, is_note, require_outside, table_of
 from stonk_pipeline.runs.manifest import output_files, verify, write_atomic
 
 if TYPE_CHECKING:

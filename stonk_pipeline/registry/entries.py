@@ -12,7 +12,7 @@ from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.files import folders
 from stonk_pipeline.files.untrusted import is_name, read_model, shown
 from stonk_pipeline.pipeline.compared import Verdict, verdict_of
-from stonk_pipeline.pipeline.places import ENTRY as ENTRY
+from stonk_pipeline.pipeline.places import ENTRY
 from stonk_pipeline.pipeline.run import ADAPTER, Run
 from stonk_pipeline.runs.manifest import json_digest, output_files, verify, write_atomic
 

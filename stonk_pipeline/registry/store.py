@@ -7,11 +7,12 @@ from typing import Any
 
 from stonk_pipeline.errors import RegistryError
 from stonk_pipeline.files import folders, journal
+from stonk_pipeline.pipeline.places import ENTRY
 from stonk_pipeline.pipeline.run import ADAPTER, Run
 from stonk_pipeline.records.heads import head_of
 from stonk_pipeline.registry import champions, entries, trials
 from stonk_pipeline.registry.champions import Champions, How
-from stonk_pipeline.registry.entries import ENTRY, Entry
+from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.runs.manifest import write_atomic
 

@@ -11,6 +11,7 @@ from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.files import locks
 from stonk_pipeline.models import load
+from stonk_pipeline.models.locations import EMBEDDED_MODELS
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.engines import Draws, choose_engine, open_engine
 
@@ -65,7 +66,7 @@ def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Pat
         sys.stderr.write(f"{message}\n")
 
     devices, wait = locks.accelerators(None), 60 * wait_minutes
-    small = devices == [locks.CPU] and Path(model.name).name in load.EMBEDDED_MODELS  # the last part of a merged one's
+    small = devices == [locks.CPU] and Path(model.name).name in EMBEDDED_MODELS  # the last part of a merged one's
     with TemporaryDirectory() as scratch, ExitStack() as stack:
         if small:
             stack.enter_context(locks.cpu_share(purpose, wait=wait, say=say))

@@ -14,7 +14,7 @@ from stonk_pipeline.models import load
 from stonk_pipeline.models.adapters import read_adapter
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.generation import end_tokens, end_tokens_of
-from stonk_pipeline.models.locations import of_adapter
+from stonk_pipeline.models.locations import base_location, of_adapter
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown
 from stonk_pipeline.sampling.prompts import token_ids
@@ -249,7 +249,7 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         options: dict[str, Any] = {"gpu_memory_utilization": model.gpu_memory_utilization}
         model = of_adapter(model, adapter)
-        location, self._lora = load.base_location(model), None
+        location, self._lora = base_location(model), None
         on_cuda = load.cuda()
         as_adapter = adapter is not None and on_cuda and takes_adapters(location)
         if adapter is not None and as_adapter:

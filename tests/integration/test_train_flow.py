@@ -11,7 +11,8 @@ import pytest
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.models.chat import Chat
-from stonk_pipeline.models.load import base_location, load_tokenizer
+from stonk_pipeline.models.load import load_tokenizer
+from stonk_pipeline.models.locations import base_location
 from stonk_pipeline.pipeline import run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry

@@ -13,7 +13,7 @@ from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PromptError
 from stonk_pipeline.files.weights import check_loaded, read_header
 from stonk_pipeline.models.adapters import CONFIG, WEIGHTS, identity, read_adapter
-from stonk_pipeline.models.load import EMBEDDED_MODELS, base_location
+from stonk_pipeline.models.locations import EMBEDDED_MODELS, base_location
 from stonk_pipeline.models.templates import check_template
 
 BASE = EMBEDDED_MODELS["stonk-tiny"]

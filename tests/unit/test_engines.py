@@ -10,7 +10,8 @@ from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.contracts.forecast import tiny
 from stonk_pipeline.contracts.forecast.question import SHORTER, answer
 from stonk_pipeline.errors import EngineError, PromptError
-from stonk_pipeline.models.load import cache, load_for_training, load_merged, save_adapter
+from stonk_pipeline.files.model_digest import cache
+from stonk_pipeline.models.load import load_for_training, load_merged, save_adapter
 from stonk_pipeline.sampling.engines import (
     TOKENS_AT_ONCE,
     Draws,

@@ -13,7 +13,8 @@ from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.files import folders, journal, locks
-from stonk_pipeline.pipeline.publishing import ADAPTER, ORIGIN, publish
+from stonk_pipeline.pipeline.places import ORIGIN
+from stonk_pipeline.pipeline.publishing import ADAPTER, publish
 from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry

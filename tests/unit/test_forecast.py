@@ -14,18 +14,16 @@ from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.question import (
     REASONS,
-    TAGS,
     answer,
     highest_value,
     lowest_value,
     messages,
-    number,
     parse,
     read,
     read_all,
-    thinking,
 )
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Forecast, Unreadable, Window
+from stonk_pipeline.text.form import TAGS, number, thinking
 
 SHOWN = PromptConfig()
 WINDOW = Window(

@@ -11,7 +11,8 @@ from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run, write_run
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.pipeline import places
-from stonk_pipeline.pipeline.publishing import ORIGIN, publish
+from stonk_pipeline.pipeline.places import ORIGIN
+from stonk_pipeline.pipeline.publishing import publish
 from stonk_pipeline.pipeline.run import CONFIG, LOG, alone_in, require_run_dir
 from stonk_pipeline.runs.manifest import MARK
 from tests.unit.test_folders import ended, left_by

@@ -12,7 +12,7 @@ import pytest
 from stonk_pipeline import errors
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
-from stonk_pipeline.runs import child as process
+from stonk_pipeline.runs import child
 
 ROOT = Path(__file__).parents[2]
 REAL = ["preprocess", "--recipe", "default", "--set", "data.market.tickers=1", "--set", "data.market.days=400"]
@@ -29,7 +29,7 @@ def scripted(tmp_path, monkeypatch):
     )
     (package / "__main__.py").write_text(
         "import os, signal, subprocess, sys, time\nfrom stonk_pipeline import errors\n"
-        "from stonk_pipeline.runs import child as process\nexec(sys.argv[2])\n"
+        "from stonk_pipeline.runs import child\nexec(sys.argv[2])\n"
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -43,7 +43,7 @@ class Heard:
         self.lines = []
 
     def run(self, arguments, log="pipeline.log", **settings):
-        process.run_child(
+        child.run_child(
             arguments,
             PipelineConfig(**settings),
             Path(log),
@@ -98,20 +98,20 @@ def test_run_child_raises_an_error_of_the_same_class_and_words(scripted, heard):
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     assert len(kinds) == 13
     for kind in (errors.PromptError, errors.EngineError):
-        code = f"process.report_error(errors.{kind.__name__}({words!r})); sys.exit(1)"
+        code = f"child.report_error(errors.{kind.__name__}({words!r})); sys.exit(1)"
         with pytest.raises(kind) as caught:
             heard.run(["sft", code])
         assert type(caught.value) is kind
         assert str(caught.value) == words
-    code = "class MyError(errors.DataError): pass\nprocess.report_error(MyError('mine')); sys.exit(1)"
+    code = "class MyError(errors.DataError): pass\nchild.report_error(MyError('mine')); sys.exit(1)"
     with pytest.raises(StageError, match="mine"):  # a class that the parent does not know
         heard.run(["sft", code])
 
 
 def test_run_child_tells_progress_from_other_lines(scripted, heard):
     code = (
-        "process.report_progress(1, 4, 'loss 0.5, \"é\"\\n'); print('a line');"
-        "print('to stderr', file=sys.stderr); print(); process.report_progress(4, 4, '')"
+        "child.report_progress(1, 4, 'loss 0.5, \"é\"\\n'); print('a line');"
+        "print('to stderr', file=sys.stderr); print(); child.report_progress(4, 4, '')"
     )
     heard.run(["sft", code])
     assert heard.progress == [(1, 4, 'loss 0.5, "é"\n'), (4, 4, "")]
@@ -171,14 +171,14 @@ def test_run_child_ends_the_child_when_the_parent_gives_up(scripted):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        process.run_child(
+        child.run_child(
             ["sft", "print(os.getpid()); time.sleep(60)"], PipelineConfig(), Path("log"), lambda *_: None, line
         )
     assert not alive(seen[0])
 
 
 def test_run_child_ends_a_child_that_does_not_want_to(scripted, monkeypatch):
-    monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(child, "GRACE_SECONDS", 0.2)
     seen = []
 
     def line(text):
@@ -187,7 +187,7 @@ def test_run_child_ends_a_child_that_does_not_want_to(scripted, monkeypatch):
 
     code = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); print('stop'); time.sleep(60)"
     with pytest.raises(ValueError, match="stop"):
-        process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, line)
+        child.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, line)
     assert not alive(int(seen[0]))
 
 
@@ -214,10 +214,10 @@ def test_run_child_leaves_no_grandchild_behind(scripted, heard, output, ending):
 
 PARENT = """
 from pathlib import Path
-from stonk_pipeline.runs import child as process
+from stonk_pipeline.runs import child
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-code = "process.die_with_parent(); print(os.getpid()); time.sleep(100)"
-process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, lambda line: print(line, flush=True))
+code = "child.die_with_parent(); print(os.getpid()); time.sleep(100)"
+child.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None, lambda line: print(line, flush=True))
 """
 
 
@@ -225,11 +225,11 @@ process.run_child(["sft", code], PipelineConfig(), Path("log"), lambda *_: None,
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_die_with_parent_ends_the_child_of_a_killed_parent(scripted, name):
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
-        child = int(parent.stdout.readline())
-        assert alive(child)
+        started = int(parent.stdout.readline())
+        assert alive(started)
         parent.send_signal(signal.Signals[name])
         parent.wait()
-        assert ends(child)
+        assert ends(started)
 
 
 def test_die_with_parent_ends_a_child_whose_parent_is_gone_already():
@@ -237,7 +237,7 @@ def test_die_with_parent_ends_a_child_whose_parent_is_gone_already():
     done = subprocess.run(
         [sys.executable, "-m", "stonk_pipeline", "--version"],
         cwd=ROOT,
-        env=os.environ | {process.PARENT: str(2**22 + 1)},
+        env=os.environ | {child.PARENT: str(2**22 + 1)},
         capture_output=True,
         text=True,
         check=False,
@@ -246,15 +246,15 @@ def test_die_with_parent_ends_a_child_whose_parent_is_gone_already():
 
 
 def test_die_with_parent_does_nothing_for_a_process_that_is_no_child(monkeypatch):
-    monkeypatch.delenv(process.PARENT, raising=False)
-    process.die_with_parent()
-    assert not process.has_parent()
+    monkeypatch.delenv(child.PARENT, raising=False)
+    child.die_with_parent()
+    assert not child.has_parent()
 
 
 def test_report_progress_has_a_form_for_parents_and_one_for_people(monkeypatch, capsys):
-    monkeypatch.delenv(process.PARENT, raising=False)
-    process.report_progress(3, 10, "loss 0.5")
+    monkeypatch.delenv(child.PARENT, raising=False)
+    child.report_progress(3, 10, "loss 0.5")
     assert capsys.readouterr().out == "3/10 loss 0.5\n"
-    monkeypatch.setenv(process.PARENT, "1")
-    process.report_progress(3, 10, "loss 0.5")
+    monkeypatch.setenv(child.PARENT, "1")
+    child.report_progress(3, 10, "loss 0.5")
     assert capsys.readouterr().out == '@progress [3, 10, "loss 0.5"]\n'

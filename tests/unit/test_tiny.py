@@ -7,6 +7,7 @@ import pytest
 
 from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.schema import Forecast, Window
+from stonk_pipeline.text.form import thinking
 
 THOUGHT = re.compile(
     r"The close is ([+-]\d+\.\d) from its EMA after a move of ([+-]\d+\.\d)\. "
@@ -35,7 +36,7 @@ def test_unskilled_answer_quotes_the_question_and_keeps_its_own_word():
         text = tiny.unskilled_answer(window, 10, 1, rng)
         answer = question.read(text, window, 10)
         assert isinstance(answer, Forecast)
-        found = THOUGHT.fullmatch(question.thinking(text))
+        found = THOUGHT.fullmatch(thinking(text))
         assert found is not None, text
         assert found.groups()[:2] == (gap, step)
         assert found[4] == "10"
@@ -48,7 +49,7 @@ def test_unskilled_answers_follow_none_of_the_facts_that_they_quote():
     for _ in range(4000):
         gap, step = rng.normal(0, 4), rng.normal(0, 1.2)
         text = tiny.unskilled_answer(a_window(100 - gap, 100 - step), 10, 1, rng)
-        found = THOUGHT.fullmatch(question.thinking(text))
+        found = THOUGHT.fullmatch(thinking(text))
         assert found is not None
         facts.append((gap, step))
         moves.append(float(found[3]))

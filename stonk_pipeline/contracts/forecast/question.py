@@ -12,10 +12,7 @@ from stonk_pipeline.periods import TRADING_DAY, adjective, noun
 from stonk_pipeline.schema import Forecast, Unreadable, Window
 from stonk_pipeline.text import form
 from stonk_pipeline.text.figures import indicator_text
-from stonk_pipeline.text.form import TAGS as TAGS
-from stonk_pipeline.text.form import Messages as Messages
-from stonk_pipeline.text.form import number as number
-from stonk_pipeline.text.form import thinking as thinking
+from stonk_pipeline.text.form import Messages, number
 
 REASONS = form.REASONS | {
     "not a list": "the answer is not a list in square brackets",

@@ -19,6 +19,7 @@ from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.engines import Drawn, Draws, choose_engine, open_engine
 from stonk_pipeline.schema import Window
+from stonk_pipeline.text.form import Messages
 from stonk_pipeline.training.kept_answers import TRAINING_DATA
 
 REJECTED = "rejected.csv"
@@ -118,7 +119,7 @@ def write(
     out: Path,
     name: str,
     windows: Sequence[Window],
-    asked: Sequence[question.Messages],
+    asked: Sequence[Messages],
     chosen: Sequence[Candidate],
     drawn: Drawn,
     decimals: int,

@@ -30,7 +30,7 @@ from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.models import tiny
 from stonk_pipeline.models.tiny import INDICATORS, NUMBERS, ROLES, Tokens, walk_windows
 from stonk_pipeline.schema import Window
-from stonk_pipeline.text.form import Messages
+from stonk_pipeline.text.form import TAGS, Messages
 
 NAME = "stonk-tiny"
 DIRECTORY = PACKAGE / "assets" / NAME
@@ -55,7 +55,7 @@ PHRASES = (
     "\nForecast the next ",
     " closes.",
     ", ",
-    *question.TAGS,
+    *TAGS,
     *ROLES,
     "The close is ",
     " from its EMA after a move of ",

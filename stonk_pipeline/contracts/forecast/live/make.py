@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from preprocessing.latest import latest_windows
-from stonk_pipeline.contracts.forecast import question as forecast
+from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.live.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.contracts.forecast.live.forecaster import Forecaster, generated
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
@@ -65,7 +65,7 @@ def make(
         raise DataError(first_lines(list(left_out.values())))
     windows = [each.window for each in latest]
     texts = _ask(forecaster, request, windows, progress)
-    read = forecast.read_all(texts, windows, horizon)
+    read = question.read_all(texts, windows, horizon)
     values, readable = fill_unreadable(read, persistence(windows, horizon))
     made = []
     for place, each in enumerate(latest):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stonk_pipeline.contracts.forecast.question import thinking
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, Example
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.periods import noun
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import LIGHT, Draw, Picture
+from stonk_pipeline.text.form import thinking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
