@@ -94,7 +94,7 @@ def settings_digest(config: RunConfig, start_from: str) -> str:
     Raises:
         StageError: the base model is not there.
     """
-    placeless = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": ""})})
+    placeless = config.with_data(data_dir="")
     steps = contract_of(config).steps(config)
     stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in steps.items()}
     weights = {} if on_hub(config.model) else model_digests(base_directory(config.model))
@@ -138,7 +138,7 @@ def freeze_bars(config: RunConfig) -> RunConfig:
         return config
     digest = data_digest(config)
     target = Path(config.results_dir) / BARS / digest[:16]
-    frozen = config.model_copy(update={"data": config.data.model_copy(update={"data_dir": str(target)})})
+    frozen = config.with_data(data_dir=str(target))
     if target.is_dir() and data_digest(frozen) == digest:
         return frozen
     folders.sweep(target.parent)
@@ -146,8 +146,7 @@ def freeze_bars(config: RunConfig) -> RunConfig:
     with folders.scratch(target) as new:
         for path in dict.fromkeys(bar_files(config).values()):
             shutil.copyfile(path, new / path.name)
-        written = frozen.data.model_copy(update={"data_dir": str(new)})
-        if data_digest(config.model_copy(update={"data": written})) != digest:
+        if data_digest(config.with_data(data_dir=str(new))) != digest:
             return freeze_bars(config)  # an ingest wrote in between
         new.rename(target)
     return frozen

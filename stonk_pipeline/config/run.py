@@ -1,6 +1,6 @@
 """Defines the settings that every run has, whatever its contract."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field
 
@@ -10,6 +10,8 @@ from stonk_pipeline.config.data import EMBEDDED, DataConfig, PreprocessStage
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.files.roots import PathText
+
+Stage = TypeVar("Stage", bound=Settings)
 
 
 class RunConfig(Settings):
@@ -56,6 +58,14 @@ class RunConfig(Settings):
         """Says what a control run takes away; None for an ordinary run."""
         return None
 
+    def with_data(self, **changes: Any) -> Self:
+        """Lays other settings on those of the data; they are not validated anew."""
+        return self.model_copy(update={"data": self.data.model_copy(update=changes)})
+
+    def part(self, stage: type[Stage], **own: Any) -> Stage:
+        """Cuts out what a stage is told: the settings of the names that it has, and what is given besides."""
+        return stage(**{name: getattr(self, name) for name in stage.model_fields if name not in own}, **own)
+
     def preprocess_stage(self) -> PreprocessStage:
         """Returns the settings of the first stage."""
-        return PreprocessStage(data=self.data, seed=self.seed)
+        return self.part(PreprocessStage)

@@ -117,40 +117,19 @@ class DirectionConfig(RunConfig):
 
     def examples_stage(self) -> "ExamplesStage":
         """Returns the settings of the examples."""
-        return ExamplesStage(
-            market=None if self.real_data else self.data.market,
-            split=self.data if self.records is not None else None,
-            examples=self.examples,
-            clock=self.clock,
-            market_news=self.market_news,
-            seed=self.seed,
-        )
+        market = None if self.real_data else self.data.market
+        return self.part(ExamplesStage, market=market, split=self.data if self.records is not None else None)
 
     def policy_stage(self, which: Literal["one", "two"]) -> "CallPolicyStage":
         """Returns the settings of stage I or II."""
-        return CallPolicyStage(
-            model=self.model,
-            prompt=self.prompt,
-            grpo=self.stage_one if which == "one" else self.stage_two,
-            shape=self.shape,
-            set="balanced" if which == "one" else "natural",
-            days_ahead=self.examples.days_ahead,
-            seed=self.seed,
-        )
+        first, days = which == "one", self.examples.days_ahead
+        grpo = self.stage_one if first else self.stage_two
+        return self.part(CallPolicyStage, grpo=grpo, set="balanced" if first else "natural", days_ahead=days)
 
     def calls_stage(self, which: Literal["one", "two"]) -> "CallsStage":
         """Returns the settings of the gate, with the rewards of stage I, or of the comparison at the end."""
-        return CallsStage(
-            model=self.model,
-            prompt=self.prompt,
-            comparison=self.comparison,
-            rewards=(self.stage_one if which == "one" else self.stage_two).rewards,
-            shape=self.shape,
-            gate=self.gate,
-            real_data=self.real_data,
-            days_ahead=self.examples.days_ahead,
-            seed=self.seed,
-        )
+        rewards = (self.stage_one if which == "one" else self.stage_two).rewards
+        return self.part(CallsStage, rewards=rewards, days_ahead=self.examples.days_ahead)
 
 
 class ExamplesStage(Settings):

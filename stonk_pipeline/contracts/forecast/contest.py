@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocessing import reading
-from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import validated
@@ -128,8 +127,7 @@ def windows_for(settings: RunConfig, run: Run, asked: Questions, scratch: Path) 
     shape = {name: getattr(theirs, name) for name in SHAPE}
     if shape == {name: getattr(own, name) for name in SHAPE}:
         return asked
-    data: DataConfig = own.model_copy(update=shape)
-    stage = run.config.model_copy(update={"data": data}).preprocess_stage()
+    stage = run.config.with_data(**shape).preprocess_stage()
     execute(PREPROCESS.load(), stage, run.inputs("preprocess"), scratch / "data")
     wanted = set(asked.keys)
     pairs = zip(*reading.read_split(scratch / "data", "full"), strict=True)

@@ -73,19 +73,16 @@ class PipelineConfig(RunConfig):
 
     def grpo_stage(self, which: Literal["first", "second"]) -> GRPOStage:
         """Returns the settings of the first or the second GRPO run."""
-        grpo = self.grpo_first if which == "first" else self.grpo_second
-        return GRPOStage(model=self.model, prompt=self.prompt, lora=self.lora, grpo=grpo, seed=self.seed)
+        return self.part(GRPOStage, grpo=self.grpo_first if which == "first" else self.grpo_second)
 
     def sampling_stage(self) -> SamplingStage:
         """Returns the settings of the rejection sampling."""
-        return SamplingStage(
-            model=self.model, prompt=self.prompt, sampling=self.sampling, stock_name=self.stock_name, seed=self.seed
-        )
+        return self.part(SamplingStage)
 
     def sft_stage(self) -> SFTStage:
         """Returns the settings of the supervised stage."""
-        return SFTStage(model=self.model, prompt=self.prompt, lora=self.lora, sft=self.sft, seed=self.seed)
+        return self.part(SFTStage)
 
     def comparison_stage(self) -> ComparisonStage:
         """Returns the settings of the comparison."""
-        return ComparisonStage(model=self.model, prompt=self.prompt, comparison=self.comparison, seed=self.seed)
+        return self.part(ComparisonStage)

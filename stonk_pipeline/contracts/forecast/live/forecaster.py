@@ -9,7 +9,7 @@ from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, RegistryError
-from stonk_pipeline.models.adapters import identity
+from stonk_pipeline.models.adapters import identity, require_adapter
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.store import Registry
 
@@ -78,7 +78,7 @@ def _of_entry(registry: Registry, entry: Entry, stocks: list[str], request: Fore
         stocks = config.data.stocks
     change = {"stocks": stocks} | ({"data_dir": request.data_dir} if request.data_dir else {})
     scales = {stock: about["scale"] for stock, about in entry.data["stocks"].items()}
-    return Forecaster(entry.id, _reading(config, change), registry.adapter(entry), scales)
+    return Forecaster(entry.id, config.with_data(**change), registry.adapter(entry), scales)
 
 
 def of_adapter(config: PipelineConfig, adapter: Path | None) -> Forecaster:
@@ -89,15 +89,10 @@ def of_adapter(config: PipelineConfig, adapter: Path | None) -> Forecaster:
     """
     if adapter is None:
         return Forecaster(f"base:{config.model_name}", config, None, {})
-    if not (adapter / "adapter_config.json").is_file():
-        raise ConfigError(f"{adapter}: no adapter there (it has no adapter_config.json)")
+    require_adapter(adapter)
     if config.data.normalisation == "standard":
         raise ConfigError("data.normalisation: standard needs the scale of the training; register the model's run")
     return Forecaster(f"adapter:{identity(adapter)[:12]}", config, adapter, {})
-
-
-def _reading(config: PipelineConfig, change: dict[str, Any]) -> PipelineConfig:
-    return config.model_copy(update={"data": config.data.model_copy(update=change)})
 
 
 def generated(config: PipelineConfig) -> bool:
