@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-from stonk_pipeline.errors import ConfigError, DataError
+from preprocessing.ingest.sessions import exchange_calendar
+from stonk_pipeline.errors import DataError
 from stonk_pipeline.periods import DAY
 
 NEW_YORK, EVERY_DAY = "XNYS", "24/7"
@@ -105,15 +106,7 @@ class Calendars:
 
 def _sessions(exchange: str, first: date, end: date) -> list[Session]:
     """All sessions from a day on."""
-    import exchange_calendars
-    from exchange_calendars.errors import InvalidCalendarName
-
-    try:
-        calendar = exchange_calendars.get_calendar(exchange, start=str(first - timedelta(days=15)), end=str(end))
-    except InvalidCalendarName as error:
-        raise ConfigError(
-            f"no exchange calendar {exchange!r}; give --calendar a code such as XNYS, XLON or XTKS, or {WEEKDAYS}"
-        ) from error
+    calendar = exchange_calendar(exchange, first - timedelta(days=15), end)
     return [
         Session(str(session.date()), calendar.session_close(session).to_pydatetime().astimezone(UTC))
         for session in calendar.sessions
