@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from stonk_pipeline.config.news import NewsConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.files.untrusted import LONGEST_LINE, parse_json, reason, shown
+from stonk_pipeline.files.untrusted import parse_json, read_lines, reason, shown
 from stonk_pipeline.schema import Headline
 from stonk_pipeline.text.quoting import clean
 
@@ -129,13 +129,7 @@ def known(news: News, ticker: str, date: str, config: NewsConfig) -> tuple[Headl
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
     """(place, text) of each line that is not blank."""
     try:
-        # Lines end in a line feed alone: a headline may hold another line separator that JSON allows.
-        with file.open(encoding="utf-8-sig", newline="\n") as stream:
-            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
-                if len(line) == LONGEST_LINE:
-                    raise DataError(f"{file}, line {number}: longer than {LONGEST_LINE:,} characters; write one a line")
-                if line.strip():
-                    yield f"{file}, line {number}", line
+        yield from read_lines(file, DataError)
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not a text file in UTF-8; save it as JSONL (UTF-8)") from error
     except OSError as error:

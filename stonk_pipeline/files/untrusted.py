@@ -8,6 +8,7 @@ stands for a billion values; a pipe that is never written to. Each comes out of 
 import json
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,20 @@ def parse_json(text: str | bytes, place: object, fail: type[PipelineError], reme
     if _too_deep(value):
         raise fail(f"{shown(place)}: nested deeper than {DEEPEST} levels; {remedy}")
     return value
+
+
+def read_lines(path: Path, fail: type[PipelineError]) -> Iterator[tuple[str, str]]:
+    """(file and line, text) of each line that is not blank; `fail` is raised for one that would fill the memory.
+
+    Lines end in a line feed alone: a text may hold another line separator that JSON allows.
+    """
+    with path.open(encoding="utf-8-sig", newline="\n") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
+            place = f"{path}, line {number}"
+            if len(line) == LONGEST_LINE:
+                raise fail(f"{place}: longer than {LONGEST_LINE:,} characters; write one record a line")
+            if line.strip():
+                yield place, line
 
 
 def read_json(path: Path, fail: type[PipelineError], remedy: str, largest: int = LARGEST) -> Any:

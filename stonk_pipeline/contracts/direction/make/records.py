@@ -27,7 +27,7 @@ from stonk_pipeline.contracts.direction.cases import Examples, label, ordered
 from stonk_pipeline.contracts.direction.make.companies import clean_ticker, company
 from stonk_pipeline.contracts.direction.sections import ExamplesConfig
 from stonk_pipeline.errors import DataError
-from stonk_pipeline.files.untrusted import LONGEST_LINE, finite, parse_json, reason
+from stonk_pipeline.files.untrusted import finite, parse_json, read_lines, reason
 from stonk_pipeline.schema import Company, Decision, Headline, Movement, Window
 from stonk_pipeline.text.quoting import clean
 
@@ -198,20 +198,12 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     """(place, record as it stands in the file)."""
     try:
         if path.suffix.lower() == ".parquet":
-            number = 0
-            for batch in pq.ParquetFile(path).iter_batches(BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path}, row {number}", row
+            batches = pq.ParquetFile(path).iter_batches(BATCH)
+            rows = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
+            yield from ((f"{path}, row {number}", row) for number, row in enumerate(rows, start=1))
             return
-        with path.open(encoding="utf-8-sig", newline="\n") as stream:
-            # A line is read up to its bound: one without an end would fill the memory.
-            for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), start=1):
-                place = f"{path}, line {number}"
-                if len(line) == LONGEST_LINE:
-                    raise DataError(f"{place}: longer than {LONGEST_LINE:,} characters; write one record a line")
-                if line.strip():
-                    yield place, parse_json(line, place, DataError, "write one record a line")
+        for place, line in read_lines(path, DataError):
+            yield place, parse_json(line, place, DataError, "write one record a line")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file of records; give a JSONL or Parquet file") from error
     except (pa.ArrowException, ArithmeticError, ValueError, LookupError, OSError) as error:  # the first and the last
