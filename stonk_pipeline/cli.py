@@ -190,13 +190,9 @@ def _run_fold(fold: Run, step: str) -> None:
 def _execute(run: Run, step: str) -> StageResult:
     """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
     devices = [] if child.has_parent() or run.finished(step) else run.devices(step)
-
-    def say(message: str) -> None:
-        sys.stderr.write(f"{message}\n")
-
     wait = run.config.wait_minutes * 60
     try:
-        with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=say):
+        with locks.accelerator(devices, f"{step} of {run.directory}", wait=wait, say=locks.on_stderr):
             return run.execute(step, child.report_progress)
     except Exception as error:
         known = capacity.explain(error, step, run.directory, run.spec(step).smaller)

@@ -8,7 +8,6 @@ alone is kept. Whatever else there is was not left by a writer, and nothing is c
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,13 +60,9 @@ def locked(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock, busy = directory / ".lock", f"{directory}: the right to write there"
-    with locks.held(lock, "writing", busy, wait=WAIT_SECONDS, say=_say, quiet=QUIET_SECONDS):
+    with locks.held(lock, "writing", busy, wait=WAIT_SECONDS, say=locks.on_stderr, quiet=QUIET_SECONDS):
         folders.sweep(directory)
         yield
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
 
 
 def read(path: Path, kind: Kind = PLAIN) -> list[Line]:

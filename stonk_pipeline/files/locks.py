@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,11 @@ SETTING = "--set wait_minutes=MINUTES"
 
 def _silent(message: str) -> None:
     del message
+
+
+def on_stderr(message: str) -> None:
+    """Says what a process waits for on standard error."""
+    sys.stderr.write(f"{message}\n")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Waits for the accelerator, starts an engine, and samples a model's answers to prompts."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -61,17 +60,13 @@ def alone(purpose: str, wait_minutes: float, model: ModelConfig) -> Iterator[Pat
     Raises:
         BusyError: another process computed there all the time.
     """
-
-    def say(message: str) -> None:
-        sys.stderr.write(f"{message}\n")
-
     devices, wait = locks.accelerators(None), 60 * wait_minutes
     small = devices == [locks.CPU] and Path(model.name).name in EMBEDDED_MODELS  # the last part of a merged one's
     with TemporaryDirectory() as scratch, ExitStack() as stack:
         if small:
-            stack.enter_context(locks.cpu_share(purpose, wait=wait, say=say))
+            stack.enter_context(locks.cpu_share(purpose, wait=wait, say=locks.on_stderr))
         else:
-            stack.enter_context(locks.accelerator(devices, purpose, wait=wait, say=say))
+            stack.enter_context(locks.accelerator(devices, purpose, wait=wait, say=locks.on_stderr))
         yield Path(scratch)
 
 
