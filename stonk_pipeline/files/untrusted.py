@@ -105,7 +105,7 @@ def parse_json(text: str | bytes, place: object, fail: type[PipelineError], reme
 
 
 def read_lines(path: Path, fail: type[PipelineError]) -> Iterator[tuple[str, str]]:
-    """(file and line, text) of each line that is not blank; `fail` is raised for one that would fill the memory.
+    """Yields place and text of each line that is not blank; raises `fail` for one that would fill the memory.
 
     Lines end in a line feed alone: a text may hold another line separator that JSON allows.
     """
