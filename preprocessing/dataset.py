@@ -72,9 +72,7 @@ def preprocess(config: PreprocessStage, inputs: Mapping[str, Path], out: Path, p
         "repaired_rows": sum(repair.rows for stock in prepared for repair in stock.bars.repairs if repair.changed),
         "repairs": [f"{stock.bars.stock}: {repair.detail}" for stock in prepared for repair in stock.bars.repairs],
         "left_out": left_out,
-        "val_start": str(dates.val_start),
-        "test_start": str(dates.test_start),
-    } | _end(dates)
+    } | _starts(dates)
 
 
 STAGE = Stage("preprocessing", PreprocessStage, preprocess)
@@ -211,10 +209,7 @@ def describe(
             "bars_sha256": file_digest(out / f"{bars.stock}_bars.csv"),
             "repairs": [asdict(repair) for repair in bars.repairs],
         }
-    return {
-        "val_start": str(dates.val_start),
-        "test_start": str(dates.test_start),
-        **_end(dates),
+    return _starts(dates) | {
         "window": data.window,
         "horizon": data.horizon,
         "normalisation": data.normalisation,
@@ -224,5 +219,6 @@ def describe(
     }
 
 
-def _end(dates: SplitDates) -> dict[str, str]:
-    return {} if dates.test_end is None else {"test_end": str(dates.test_end)}
+def _starts(dates: SplitDates) -> dict[str, Any]:
+    end = {} if dates.test_end is None else {"test_end": str(dates.test_end)}
+    return {"val_start": str(dates.val_start), "test_start": str(dates.test_start)} | end

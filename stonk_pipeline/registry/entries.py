@@ -147,16 +147,15 @@ def store(entry: Entry, adapter: Path, directory: Path) -> None:
     Raises:
         RegistryError: the adapter changed while it was copied.
     """
-    temporary = folders.beside(directory, "new")
-    shutil.copytree(adapter, temporary / ADAPTER)
-    if output_files(temporary / ADAPTER) != entry.adapter:
-        shutil.rmtree(temporary)
-        raise RegistryError(f"{adapter}: changed while it was registered; register it again")
-    for path in (temporary / ADAPTER).rglob("*"):
-        if path.is_file():
-            path.chmod(0o444)
-    write_atomic(temporary / ENTRY, entry.model_dump_json(indent=2))
-    folders.replace(temporary, directory)
+    with folders.scratch(directory) as new:
+        shutil.copytree(adapter, new / ADAPTER)
+        if output_files(new / ADAPTER) != entry.adapter:
+            raise RegistryError(f"{adapter}: changed while it was registered; register it again")
+        for path in (new / ADAPTER).rglob("*"):
+            if path.is_file():
+                path.chmod(0o444)
+        write_atomic(new / ENTRY, entry.model_dump_json(indent=2))
+        folders.replace(new, directory)
 
 
 def load(directory: Path) -> Entry:

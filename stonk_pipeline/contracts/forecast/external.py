@@ -8,6 +8,7 @@ import numpy as np
 
 from preprocessing.decision_days import decision_days
 from stonk_pipeline.contracts.forecast.protocol import HORIZON
+from stonk_pipeline.contracts.forecast.scores.matching import Key
 from stonk_pipeline.errors import DataError
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.files.tables import read_frame
@@ -22,8 +23,6 @@ MISSING = ("", "nan", "none", "null", "na", "<na>")
 """What stands for no forecast, in lower case."""
 NUMPY = re.compile(r"np\.float(?:16|32|64)\(([^()]*)\)")
 """A number as Python writes a list of numpy's: `[np.float64(98.1), …]`."""
-Key = tuple[str, str]
-"""(stock, decision date)."""
 
 
 def medians(rows: Mapping[Key, Sequence[Floats]]) -> dict[Key, Floats]:
