@@ -12,8 +12,7 @@ from prefect.states import Completed
 from flows.train_flow import train_flow
 from stonk_pipeline.commands import retraining
 from stonk_pipeline.commands.retraining import RetrainConfig
-from stonk_pipeline.contracts.forecast.commands import of_forecasts
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig, of_forecasts
 from stonk_pipeline.files import roots
 from tasks.begin import guard_run
 from tasks.retrain import announce_newer_bars, prepare, take_over

@@ -7,6 +7,7 @@ their modules when they are called, so that the command line starts without pand
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
 
 Resolve = Callable[["argparse.Namespace"], "RunConfig"]
 """Turns parsed options into settings: `commands.options.resolve_config`."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function that is imported when it is called, as a step's stage is when it runs."""
+
+    entry: str
+    """`module:name`."""
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """Calls it."""
+        return resolve_name(self.entry)(*given, **named)
 
 
 class Option(NamedTuple):

@@ -3,10 +3,12 @@
 import ast
 import pkgutil
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
 from stonk_pipeline import contracts
+from stonk_pipeline.contract import Later
 from stonk_pipeline.contracts import CONTRACTS, contract_of
 from stonk_pipeline.contracts.recipes import load_config, recipe_files
 
@@ -58,6 +60,9 @@ def test_a_contract_is_whole(contract):
     for step in contract.graph.values():
         assert step.load().name == step.directory
         assert not step.gate or step.gate in contract.graph
+    functions = [value for value in vars(contract).values() if isinstance(value, Later)]
+    functions += [command.run for command in contract.commands if isinstance(command.run, Later)]
+    assert all(callable(resolve_name(function.entry)) for function in functions)
 
 
 @pytest.mark.parametrize("name", recipe_files())

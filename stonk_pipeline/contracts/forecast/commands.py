@@ -1,38 +1,14 @@
 """Defines the subcommands that only the forecast contract has; what they do is imported when they run."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stonk_pipeline.contract import Command, Resolve
+from stonk_pipeline.contract import Command, Later
 from stonk_pipeline.contracts.forecast.scores.matching import MIN_SHARE
 
-if TYPE_CHECKING:
-    from stonk_pipeline.config.run import RunConfig
-    from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-
+_ROOM = __name__.rpartition(".")[0]
 AddSettings = Callable[[argparse.ArgumentParser], None]
-
-
-def of_forecasts(config: "RunConfig", what: str) -> "PipelineConfig":
-    """Returns the settings if they are a forecast run's, for commands that only such models can do.
-
-    Args:
-        config: settings of any run.
-        what: the command or flow that asks, for the message.
-
-    Raises:
-        ConfigError: they belong to another contract.
-    """
-    from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-    from stonk_pipeline.errors import ConfigError
-
-    if isinstance(config, PipelineConfig):
-        return config
-    other = getattr(config, "contract", "another one")
-    raise ConfigError(f"{what} is for models that forecast closes; these settings have contract: {other}")
 
 
 def _evaluate_options(evaluate: argparse.ArgumentParser, add_settings: AddSettings) -> None:
@@ -65,22 +41,9 @@ def _share(text: str) -> float:
     return value
 
 
-def _evaluate(args: argparse.Namespace, resolve: Resolve) -> int:
-    from stonk_pipeline.contracts.forecast.evaluate import command
-
-    return command(args, of_forecasts(resolve(args), "evaluate --protocol vta"))
-
-
 def _runs_options(runs: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     runs.add_argument("directories", nargs="+", type=Path, metavar="RUN_DIR")
     runs.add_argument("--out", type=Path, default=Path("results/runs.html"))
-
-
-def _runs(args: argparse.Namespace, resolve: Resolve) -> int:
-    from stonk_pipeline.contracts.forecast.page.runs import write_runs_page
-
-    sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
-    return 0
 
 
 def _forecast_options(made: argparse.ArgumentParser, add_settings: AddSettings) -> None:
@@ -115,28 +78,29 @@ def _folder_of_records(command: argparse.ArgumentParser, option: str, what: str,
     )
 
 
-def _forecast(args: argparse.Namespace, resolve: Resolve) -> int:
-    from stonk_pipeline.contracts.forecast.live.command import forecast
-
-    return forecast(args, resolve)
-
-
-def _score(args: argparse.Namespace, resolve: Resolve) -> int:
-    from stonk_pipeline.contracts.forecast.live.command import score
-
-    return score(args)
-
-
-def _verify(args: argparse.Namespace, resolve: Resolve) -> int:
-    from stonk_pipeline.contracts.forecast.live.command import verify
-
-    return verify(args)
-
-
 COMMANDS = (
-    Command("runs", "set several compared runs side by side on one page", _runs_options, _runs),
-    Command("evaluate", "score forecasts or a saved model by a published protocol", _evaluate_options, _evaluate),
-    Command("forecast", "forecast the next sessions, and log it before they come", _forecast_options, _forecast),
-    Command("score", "mark logged forecasts whose outcome is there", _score_options, _score),
-    Command("verify", "prove that no logged forecast was changed afterwards", _verify_options, _verify),
+    Command(
+        "runs", "set several compared runs side by side on one page", _runs_options, Later(f"{_ROOM}.page.runs:command")
+    ),
+    Command(
+        "evaluate",
+        "score forecasts or a saved model by a published protocol",
+        _evaluate_options,
+        Later(f"{_ROOM}.evaluate:command"),
+    ),
+    Command(
+        "forecast",
+        "forecast the next sessions, and log it before they come",
+        _forecast_options,
+        Later(f"{_ROOM}.live.command:forecast"),
+    ),
+    Command(
+        "score", "mark logged forecasts whose outcome is there", _score_options, Later(f"{_ROOM}.live.command:score")
+    ),
+    Command(
+        "verify",
+        "prove that no logged forecast was changed afterwards",
+        _verify_options,
+        Later(f"{_ROOM}.live.command:verify"),
+    ),
 )

@@ -13,6 +13,7 @@ from preprocessing import reading
 from preprocessing.dataset import load_bars
 from preprocessing.ohlcv import read_bars
 from stonk_pipeline.config.data import DataConfig
+from stonk_pipeline.contract import Resolve
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.external import medians, read_rows
 from stonk_pipeline.contracts.forecast.protocol import (
@@ -25,7 +26,7 @@ from stonk_pipeline.contracts.forecast.protocol import (
     vta,
 )
 from stonk_pipeline.contracts.forecast.scores.matching import MIN_SHARE, Key, require_match
-from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.forecast.settings import PipelineConfig, of_forecasts
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_forecast
@@ -41,8 +42,9 @@ ANY_JUMP = 1e9
 """The protocol takes bars as they are, real jumps and all."""
 
 
-def command(args: argparse.Namespace, config: PipelineConfig) -> int:
+def command(args: argparse.Namespace, resolve: Resolve) -> int:
     """Runs `evaluate`, and prints the scores."""
+    config = of_forecasts(resolve(args), "evaluate --protocol vta")
     if args.adapter is not None:
         require_adapter(args.adapter)
     files = {path.stem: path for path in args.forecasts}

@@ -17,6 +17,7 @@ from stonk_pipeline.config.training import (
     SFTConfig,
     SFTStage,
 )
+from stonk_pipeline.errors import ConfigError
 
 
 class PipelineConfig(RunConfig):
@@ -86,3 +87,19 @@ class PipelineConfig(RunConfig):
     def comparison_stage(self) -> ComparisonStage:
         """Returns the settings of the comparison."""
         return self.part(ComparisonStage)
+
+
+def of_forecasts(config: RunConfig, what: str) -> PipelineConfig:
+    """Returns the settings if they are a forecast run's, for commands that only such models can do.
+
+    Args:
+        config: settings of any run.
+        what: the command or flow that asks, for the message.
+
+    Raises:
+        ConfigError: they belong to another contract.
+    """
+    if isinstance(config, PipelineConfig):
+        return config
+    other = getattr(config, "contract", "another one")
+    raise ConfigError(f"{what} is for models that forecast closes; these settings have contract: {other}")

@@ -1,13 +1,13 @@
 """Defines the range contract: closes in; how far tomorrow's high and low lie apart, in percent of the close, out."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
-from stonk_pipeline.contract import Contract
+from stonk_pipeline.contract import Contract, Later
 from stonk_pipeline.pipeline.graph import PREPROCESS, Step, graph
 
 
@@ -42,15 +42,6 @@ STEPS = graph(
 )  # fmt: skip
 
 
-def _from_work(name: str) -> Any:
-    def call(*given: Any) -> Any:
-        from stonk_pipeline.contracts.range import work
-
-        return getattr(work, name)(*given)
-
-    return call
-
-
 RANGE = Contract(
     name="range",
     about="how far tomorrow's high and low lie apart",
@@ -60,11 +51,11 @@ RANGE = Contract(
     steps=lambda config: STEPS,
     options=(),
     lora=lambda config: config.lora,
-    plan=_from_work("plan"),
-    training=_from_work("training"),
+    plan=Later(f"{__name__}.work:plan"),
+    training=Later(f"{__name__}.work:training"),
     distinguishing=("data", "model", "lora", "grpo", "seed"),
     suffix="-range",
-    losses=_from_work("losses"),
-    page=_from_work("page"),
-    show=_from_work("show"),
+    losses=Later(f"{__name__}.work:losses"),
+    page=Later(f"{__name__}.work:page"),
+    show=Later(f"{__name__}.work:show"),
 )

@@ -1,11 +1,19 @@
 """Words a comparison of called directions as plain text for a terminal (`test_results.log`)."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
 
 from stonk_pipeline.contracts.direction.scores.calls import CallRow
 from stonk_pipeline.contracts.direction.scores.results import CallComparison, ModelScores, title
 
 LOG = "test_results.log"
+
+
+def show(directory: Path, console: Console) -> None:
+    """Prints the summary that a comparison left in its directory."""
+    console.print((directory / LOG).read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
 
 
 def summary(comparison: CallComparison) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.contract import Resolve
-from stonk_pipeline.contracts.forecast.commands import of_forecasts
+from stonk_pipeline.contracts.forecast.settings import of_forecasts
 from stonk_pipeline.contracts.recipes import WAIT, with_wait
 from stonk_pipeline.errors import ConfigError, LogError
 from stonk_pipeline.files.brief import SHOWN
@@ -97,7 +97,7 @@ def _request(args: argparse.Namespace, request: Any) -> Any:
         raise ConfigError(f"--{first['loc'][0]}: {first['msg']} (got {first['input']!r})") from error
 
 
-def score(args: argparse.Namespace) -> int:
+def score(args: argparse.Namespace, resolve: Resolve) -> int:
     """Marks logged forecasts whose outcome is there, and prints the record."""
     from stonk_pipeline.config.data import DataConfig
     from stonk_pipeline.contracts.forecast.live.calendar import in_weeks
@@ -144,7 +144,7 @@ def score(args: argparse.Namespace) -> int:
     return 0
 
 
-def verify(args: argparse.Namespace) -> int:
+def verify(args: argparse.Namespace, resolve: Resolve) -> int:
     """Checks the log against its own chain and against what ingests and promotions recorded of it."""
     from stonk_pipeline.contracts.forecast.live.honesty import require_honest
     from stonk_pipeline.contracts.forecast.live.score import read_marks

@@ -1,6 +1,8 @@
 """Sets several runs side by side on one page, and says whether a control gained as much as the real thing."""
 
+import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from stonk_pipeline.contracts.forecast.commands import of_forecasts
+from stonk_pipeline.contract import Resolve
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row, read_comparison
+from stonk_pipeline.contracts.forecast.settings import of_forecasts
 from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.pipeline.places import require_outside
@@ -137,6 +140,12 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     write_atomic(path.with_suffix(".json"), json.dumps(table, indent=2) + "\n")
     write_atomic(path, page)
     return path
+
+
+def command(args: argparse.Namespace, resolve: Resolve) -> int:
+    """Runs `runs`, and prints where the page is."""
+    sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
+    return 0
 
 
 def _beginning(file: Path) -> str:
