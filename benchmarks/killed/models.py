@@ -7,7 +7,7 @@ from pathlib import Path
 
 from killed.steps import Facts, Step, Writer, missing
 from stonk_pipeline.config.base import Settings
-from stonk_pipeline.config.training import GRPOStage
+from stonk_pipeline.contracts.forecast.sections import GRPOStage
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
 from stonk_pipeline.contracts.runs import write_run

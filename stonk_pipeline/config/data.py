@@ -154,23 +154,6 @@ class DataConfig(Settings):
         return self
 
 
-class PromptConfig(Settings):
-    """Settings of what the prompt shows."""
-
-    decimals: Annotated[int, Field(ge=0, le=6)] = 2
-    """Decimals of prices in the prompt."""
-    indicators: bool = True
-    """Show the technical indicators."""
-    statistics: bool = True
-    """Show the statistics of the window."""
-    name_period: bool = True
-    """Say weeks where the bars are weekly. Off: the words of daily bars, the only ones that stonk-tiny was taught."""
-    show_ticker: bool = False
-    """Name the stock. Off, so that a model cannot recite history that it read in its pre-training."""
-    show_dates: bool = False
-    """Give the date of the last close. Off for the same reason."""
-
-
 class PreprocessStage(Settings):
     """Settings of the preprocessing stage."""
 

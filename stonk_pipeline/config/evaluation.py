@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stonk_pipeline.config.base import PositiveInt, Settings
-from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.files.roots import PathOrName
 
 
@@ -41,12 +39,3 @@ class ComparisonConfig(Settings):
     """What the price moves against a trade, in basis points, in the back-test."""
     trials: PositiveInt | None = None
     """How many strategies were tried, for the deflated Sharpe ratio; not given: the models that are compared."""
-
-
-class ComparisonStage(Settings):
-    """Settings of the comparison stage."""
-
-    model: ModelConfig
-    prompt: PromptConfig
-    comparison: ComparisonConfig
-    seed: int

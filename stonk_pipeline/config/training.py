@@ -5,7 +5,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stonk_pipeline.config.base import IsoDate, PositiveInt, Settings, Share
-from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.files.roots import PathOrName
 
 Revision = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$", max_length=200)]
@@ -42,19 +41,6 @@ class LoraConfig(Settings):
     """Scaling numerator; the rank if not given, so that the scale is 1."""
     dropout: Share = 0.0
     """Share of the adapters' inputs that is left out at random in training."""
-
-
-class RewardWeights(Settings):
-    """Weights of the reward's components; each component lies within -1 and 1 before weighting."""
-
-    skill: Annotated[float, Field(ge=0)] = 1.0
-    """Forecast error against persistence."""
-    direction: Annotated[float, Field(ge=0)] = 0.1
-    """Sign of the move to the last day."""
-    trading: Annotated[float, Field(ge=0)] = 0.1
-    """Return of trading the forecast, after costs."""
-    form: Annotated[float, Field(ge=0)] = 0.1
-    """A readable answer."""
 
 
 class PolicyConfig(Settings):
@@ -103,42 +89,6 @@ class PolicyConfig(Settings):
         return self
 
 
-class GRPOConfig(PolicyConfig):
-    """Settings of a GRPO run on forecasts."""
-
-    rewards: RewardWeights = RewardWeights()
-    """Weights of the reward's components."""
-    random_reward: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a reward that knows nothing, for controls."""
-    cost_bps: Annotated[float, Field(ge=0)] = 5.0
-    """Cost of one trade in basis points, for the trading reward."""
-
-
-class SamplingConfig(Settings):
-    """Settings of the rejection sampling: how many answers, and which are kept."""
-
-    engine: Literal["auto", "vllm", "transformers"] = "auto"
-    """Who samples; `auto` takes vLLM where it can be imported."""
-    windows: PositiveInt = 2000
-    """Training windows to sample, spread evenly over stocks and dates."""
-    samples: Annotated[int, Field(ge=1)] = 8
-    """Answers for each window."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Temperature of the sampled answers."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Least likely tokens beyond this share of probability are left out; 1 keeps all."""
-    max_tokens: PositiveInt = 256
-    """Longest answer, in tokens."""
-    min_skill: Annotated[float, Field(ge=-10, lt=1)] = 0.3
-    """Smallest accepted skill: 1 - MAE / the MAE to expect of persistence at the window's volatility."""
-    keep_per_window: PositiveInt = 1
-    """Most answers kept of one window."""
-    keep: Literal["best", "random"] = "best"
-    """`best`: by skill, at least `min_skill`. `random`: any readable answers, for controls."""
-    max_examples: PositiveInt = 4000
-    """Most examples in the set."""
-
-
 class SFTConfig(Settings):
     """Settings of the supervised fine-tuning on the kept answers."""
 
@@ -162,31 +112,10 @@ class SFTConfig(Settings):
     """Stop when the held-out loss is above its best by this share at two measurements in a row."""
 
 
-class GRPOStage(Settings):
-    """Settings of a GRPO stage."""
-
-    model: ModelConfig
-    prompt: PromptConfig
-    lora: LoraConfig
-    grpo: GRPOConfig
-    seed: int
-
-
-class SamplingStage(Settings):
-    """Settings of the rejection-sampling stage."""
-
-    model: ModelConfig
-    prompt: PromptConfig
-    sampling: SamplingConfig
-    stock_name: str
-    seed: int
-
-
 class SFTStage(Settings):
     """Settings of the supervised stage."""
 
     model: ModelConfig
-    prompt: PromptConfig
     lora: LoraConfig
     sft: SFTConfig
     seed: int

@@ -7,8 +7,9 @@ import pytest
 
 from preprocessing import reading
 from stonk_pipeline.commands import plan
-from stonk_pipeline.config.training import ModelConfig, SamplingConfig
+from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast import question, tiny
+from stonk_pipeline.contracts.forecast.sections import SamplingConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.models import load

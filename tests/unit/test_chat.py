@@ -2,10 +2,10 @@
 
 import pytest
 
-from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.prompts import questions
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.errors import PromptError, StageError
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.load import load_merged, load_tokenizer

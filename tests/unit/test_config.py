@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline.config.data import EMBEDDED
-from stonk_pipeline.config.training import GRPOConfig
 from stonk_pipeline.config.validation import merge
+from stonk_pipeline.contracts.forecast.sections import GRPOConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.recipes import load_config, make_config, recipe_files
 from stonk_pipeline.errors import ConfigError

@@ -12,11 +12,11 @@ from preprocessing.splits import SplitDates, fold_dates
 from stonk_pipeline.cli import main
 from stonk_pipeline.commands.report import write_report
 from stonk_pipeline.config.data import DataConfig, MarketConfig, PreprocessStage
-from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.contracts.forecast.scores import evidence, folds
 from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.forecast.scores.stage import finish
+from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run, require_comparison, run_at, write_run

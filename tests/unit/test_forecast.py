@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.question import (
     REASONS,
@@ -22,6 +21,7 @@ from stonk_pipeline.contracts.forecast.question import (
     read,
     read_all,
 )
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.schema import INDICATORS, STATISTICS, Forecast, Unreadable, Window
 from stonk_pipeline.text.form import TAGS, number, thinking
 

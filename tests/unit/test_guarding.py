@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.direction import lesson as calls
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import Examples
@@ -23,6 +22,7 @@ from stonk_pipeline.contracts.forecast import lesson as forecasts
 from stonk_pipeline.contracts.forecast import tiny
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.question import messages as ask_forecast
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.sampling.guarding import control_tokens, guarded

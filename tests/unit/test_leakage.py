@@ -15,8 +15,9 @@ import pytest
 from preprocessing import dataset
 from preprocessing.ohlcv import find_files
 from preprocessing.reading import read_split
-from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig, PreprocessStage, PromptConfig
+from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig, PreprocessStage
 from stonk_pipeline.contracts.forecast.question import messages
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.market.bars import best_possible, generate
 from stonk_pipeline.schema import SPLITS, X_COLUMNS, Y_COLUMNS, Window
 

@@ -9,8 +9,8 @@ import pytest
 
 from preprocessing import reading
 from stonk_pipeline.cli import main
-from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.contracts.forecast import contest as contests
+from stonk_pipeline.contracts.forecast.sections import GRPOStage
 from stonk_pipeline.contracts.recipes import load_config, make_config
 from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import RegistryError, StageError

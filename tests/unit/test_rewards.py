@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stonk_pipeline.config.training import RewardWeights
 from stonk_pipeline.contracts.forecast.question import REASONS, answer, parse
 from stonk_pipeline.contracts.forecast.rewards import COMPONENTS, Outcome, direction, form, outcome, skill, trading
+from stonk_pipeline.contracts.forecast.sections import RewardWeights
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window
 from stonk_pipeline.training.lesson import Reward
 from tests.marking import forecast_lesson, marks_of, spelled

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stonk_pipeline.config.training import SamplingConfig
 from stonk_pipeline.contracts.forecast.rejection import nothing_kept
+from stonk_pipeline.contracts.forecast.sections import SamplingConfig
 from stonk_pipeline.contracts.forecast.selection import (
     PERIODS,
     VOLATILITY_BANDS,

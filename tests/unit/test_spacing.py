@@ -11,9 +11,10 @@ from preprocessing.dataset import preprocess
 from preprocessing.ohlcv import Bars, find_files, read_bars
 from preprocessing.spacing import find_spacing
 from stonk_pipeline import periods
-from stonk_pipeline.config.data import DataConfig, PreprocessStage, PromptConfig
+from stonk_pipeline.config.data import DataConfig, PreprocessStage
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.live.calendar import in_weeks, weeks_from
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.backtest import trade

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.config.training import GRPOConfig, LoraConfig, ModelConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.sections import GRPOConfig, PromptConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.models.load import load_for_training
 from stonk_pipeline.models.tiny import walk_windows

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocessing import reading
-from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contract import Training
@@ -16,6 +15,7 @@ from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.scores.evidence import read_answers
 from stonk_pipeline.contracts.forecast.scores.scores import PERSISTENCE
 from stonk_pipeline.contracts.forecast.scores.stage import ask_alone
+from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import RegistryError, StageError
 from stonk_pipeline.evaluation import metrics

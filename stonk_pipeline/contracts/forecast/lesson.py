@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from preprocessing import reading
-from stonk_pipeline.config.training import GRPOStage
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.rewards import ALL, COMPONENTS, RANDOM, Outcome, outcome
+from stonk_pipeline.contracts.forecast.sections import GRPOStage
 from stonk_pipeline.evaluation import metrics
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.models import load

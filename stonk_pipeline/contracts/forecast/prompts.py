@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.forecast.question import SHORTER, answer, messages
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.errors import PromptError
 from stonk_pipeline.sampling.prompts import render, token_ids
 from stonk_pipeline.schema import Window

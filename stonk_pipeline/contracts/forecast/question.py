@@ -7,7 +7,7 @@ comparison and forecasting all use them. The messages go through the model's own
 import math
 import re
 
-from stonk_pipeline.config.data import PromptConfig
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.periods import TRADING_DAY, adjective, noun
 from stonk_pipeline.schema import Forecast, Unreadable, Window
 from stonk_pipeline.text import form

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing import reading
-from stonk_pipeline.config.training import SamplingConfig, SamplingStage
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.prompts import questions
+from stonk_pipeline.contracts.forecast.sections import SamplingConfig, SamplingStage
 from stonk_pipeline.contracts.forecast.selection import Candidate, balance, judge
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.models import load

@@ -4,18 +4,15 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from stonk_pipeline.config.data import PromptConfig
-from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.config.training import (
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, SFTConfig, SFTStage
+from stonk_pipeline.contracts.forecast.sections import (
+    ComparisonStage,
     GRPOConfig,
     GRPOStage,
-    LoraConfig,
-    ModelConfig,
+    PromptConfig,
     SamplingConfig,
     SamplingStage,
-    SFTConfig,
-    SFTStage,
 )
 from stonk_pipeline.errors import ConfigError
 

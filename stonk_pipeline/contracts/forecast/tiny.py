@@ -25,8 +25,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from stonk_pipeline import PACKAGE
-from stonk_pipeline.config.data import PromptConfig
 from stonk_pipeline.contracts.forecast import question
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
 from stonk_pipeline.models import tiny
 from stonk_pipeline.models.tiny import INDICATORS, NUMBERS, ROLES, Tokens, walk_windows
 from stonk_pipeline.schema import Window

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.contracts.forecast.scores.compare import compare, without_read
 from stonk_pipeline.contracts.forecast.scores.results import Comparison
 from stonk_pipeline.contracts.forecast.scores.scores import BEST
+from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.metrics import Floats
 from stonk_pipeline.periods import TRADING_DAY

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.contracts.forecast.scores import evidence
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, FoldSkill, read_comparison
 from stonk_pipeline.contracts.forecast.scores.stage import finish
+from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.runs.manifest import Progress, Stage
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from preprocessing import reading
-from stonk_pipeline.config.evaluation import ComparisonStage
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.scores import chronos as foundation
 from stonk_pipeline.contracts.forecast.scores import evidence
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, write_comparison
+from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.evaluation import conformal
 from stonk_pipeline.evaluation.baselines import all_baselines, persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
