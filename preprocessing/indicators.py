@@ -1,7 +1,7 @@
 """Computes technical indicators of daily bars, each known at the close of its bar.
 
 The `ta` library computes them, except two that it computes in Python loops: CCI and ADX are the same formulas,
-vectorised (`tests/unit/test_preprocessing_indicators.py` holds them to `ta` within 1e-9).
+vectorised (`tests/unit/bars/test_indicators.py` holds them to `ta` within 1e-9).
 """
 
 import numpy as np

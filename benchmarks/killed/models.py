@@ -15,7 +15,7 @@ from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Stage, execute, output_files
-from tests.unit.test_registry import trained_run
+from tests.unit.registry.test_registry import trained_run
 
 
 class _Models(Writer):

@@ -20,7 +20,7 @@ from stonk_pipeline.registry.entries import describe
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import LOCK, Stage, execute
 from tasks import terminal
-from tests.unit.test_registry import trained_run
+from tests.unit.registry.test_registry import trained_run
 
 TINY = ("--set", "data.market.tickers=1", "--set", "data.market.days=400")
 

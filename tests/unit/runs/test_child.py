@@ -14,7 +14,7 @@ from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, DataError, StageError
 from stonk_pipeline.runs import child
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REAL = ["preprocess", "--recipe", "default", "--set", "data.market.tickers=1", "--set", "data.market.days=400"]
 
 

@@ -23,10 +23,10 @@ from stonk_pipeline.records.ingests import Ingest
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs import child
 from stonk_pipeline.runs.manifest import LOCK, MARK
-from tests.unit.test_controls import compared
-from tests.unit.test_folders import ended, left_by
-from tests.unit.test_publishing import trained
-from tests.unit.test_registry import trained_run
+from tests.unit.contracts.forecast.test_controls import compared
+from tests.unit.files.test_folders import ended, left_by
+from tests.unit.pipeline.test_publishing import trained
+from tests.unit.registry.test_registry import trained_run
 
 INGEST = Ingest(time="2026-01-02T03:04:05Z", source="x", changes=(), files={"AAA": "0" * 64}, digest="1" * 64)
 

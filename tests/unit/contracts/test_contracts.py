@@ -12,7 +12,7 @@ from stonk_pipeline.contract import Later
 from stonk_pipeline.contracts import CONTRACTS, contract_of
 from stonk_pipeline.contracts.recipes import load_config, recipe_files
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIST = ROOT / "stonk_pipeline" / "contracts" / "__init__.py"
 ROOMS = [module.name for module in pkgutil.iter_modules(contracts.__path__) if module.ispkg]
 NAMES = {contract.name for contract in CONTRACTS}

@@ -16,7 +16,7 @@ from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.models.locations import EMBEDDED_MODELS
 from tests.hub_server import serving
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FILES = {path.name: path.read_bytes() for path in EMBEDDED_MODELS["stonk-tiny"].iterdir()}
 MORE = {
     "model.bin": b"x",

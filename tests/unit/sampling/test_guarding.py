@@ -345,7 +345,7 @@ def test_rows_of_trainings_are_guarded():
 
 
 def test_messages_meet_a_template_only_where_they_are_guarded():
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     found = {
         path.relative_to(root).as_posix()
         for folder in ("stonk_pipeline", "tasks", "flows", "preprocessing")

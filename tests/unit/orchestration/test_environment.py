@@ -13,7 +13,7 @@ from stonk_pipeline.errors import StartError
 from stonk_pipeline.runs import interrupt
 from tasks import access, environment, server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OWN = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
 
 

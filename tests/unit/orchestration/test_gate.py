@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from stonk_pipeline.errors import StartError
 from tasks import access, gate, server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PORT = 4200
 OWN = ("host", "127.0.0.1:4200")
 KINDS = ("http", "websocket")

@@ -21,7 +21,7 @@ from stonk_pipeline.files import journal, locks
 from stonk_pipeline.sampling.ask import alone
 from stonk_pipeline.schema import Window
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys
 from pathlib import Path

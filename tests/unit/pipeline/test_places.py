@@ -15,9 +15,9 @@ from stonk_pipeline.pipeline.places import ORIGIN
 from stonk_pipeline.pipeline.publishing import publish
 from stonk_pipeline.pipeline.run import CONFIG, LOG, alone_in, require_run_dir
 from stonk_pipeline.runs.manifest import MARK
-from tests.unit.test_folders import ended, left_by
-from tests.unit.test_foreign_files import content, mine
-from tests.unit.test_publishing import trained
+from tests.unit.files.test_folders import ended, left_by
+from tests.unit.files.test_foreign_files import content, mine
+from tests.unit.pipeline.test_publishing import trained
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = ("--set", "data.market.tickers=1", "--set", "data.market.days=400")
 """The smallest generated market that gives windows for every part."""
 

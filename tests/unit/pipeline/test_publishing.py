@@ -17,7 +17,7 @@ from stonk_pipeline.pipeline.publishing import publish, publish_missed
 from stonk_pipeline.runs.manifest import Manifest, Stage, execute, finished
 from tests.killing import die_at
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def body(config, inputs, out, progress):
@@ -93,7 +93,7 @@ def test_every_instant_of_a_stage_end_is_mended_by_a_retry(tmp_path, older):
     script = f"""
         import sys
         from pathlib import Path
-        from tests.unit.test_publishing import try_every_instant
+        from tests.unit.pipeline.test_publishing import try_every_instant
         print(*try_every_instant(Path(sys.argv[1]), {older}))
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]  # alone, so that it can fork

@@ -30,9 +30,9 @@ from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import file_digest
 from stonk_pipeline.schema import DATE
 from tests.killing import kill_at_every_instant
-from tests.unit.test_registry import trained_run
+from tests.unit.registry.test_registry import trained_run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LEAST = {"registry": 50, "pruned_entry": 8, "log": 10, "ingest": 12}
 """Instants that there are at least: with fewer, the hook sees nothing any more."""
 

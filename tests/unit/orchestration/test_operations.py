@@ -18,7 +18,7 @@ from stonk_pipeline.files.provenance import changed_code, loaded_code
 from stonk_pipeline.runs.manifest import Manifest
 from tasks import begin, guard, server, steps, terminal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_every_served_flow_has_one_parameter_and_a_deployment_in_prefect_yaml():
