@@ -1,5 +1,6 @@
 """Too little history, prices that stand still, and very many stocks: what is said of them, and how fast."""
 
+import os
 import time
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def many(path: Path, tickers: int) -> None:
     rows = bars(300).tail(5).to_csv(index=False, header=False).splitlines()
     lines = [f"T{number:05d},{row}" for number in range(tickers) for row in rows]
     path.write_text("Ticker,Date,Open,High,Low,Close,Volume\n" + "\n".join(lines) + "\n")
-    manifest.os.utime(path, (1e9, 1e9))  # not just being written
+    os.utime(path, (1e9, 1e9))  # not just being written
 
 
 def test_load_bars_reads_a_market_of_short_histories_in_time(tmp_path):
