@@ -173,7 +173,7 @@ def kills_of_ingest(root: Path) -> int:
 @pytest.mark.parametrize("writer", LEAST)
 def test_writers_killed_at_every_instant_lose_nothing_and_leave_nothing(tmp_path, writer):
     code = (
-        "import sys; from pathlib import Path; from tests.unit import test_killed_writers as here;"
+        "import sys; from pathlib import Path; from tests.unit.files import test_killed_writers as here;"
         f"print(here.kills_of_{writer}(Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]  # alone, so that it can fork
