@@ -1,6 +1,6 @@
 """How fast preprocessing is, against two plain ways that give the same numbers, in one run on the same bars.
 
-    python benchmarks/preprocessing.py
+    python benchmarks/preprocessing_speed.py
 
 - `pipeline`: `preprocessing.dataset.preprocess`, from files of bars to files of windows.
 - `plain, per window`: for each window, `ta` on the window's whole history up to its last bar, then its statistics and
