@@ -139,6 +139,11 @@ def test_no_test_folder_hides_a_package():
     assert not {path.name for path in (ROOT / "tests").rglob("*") if path.is_dir()} & set(PACKAGES)
 
 
+def test_no_benchmark_hides_a_package():
+    # A script's own folder is searched first: benchmarks/preprocessing.py would be imported as `preprocessing`.
+    assert not {path.stem for path in (ROOT / "benchmarks").iterdir()} & set(PACKAGES)
+
+
 # --- versions --------------------------------------------------------------------------------------------------------
 
 APART = {"cpu": {"torch"}, "gpu": set()}
