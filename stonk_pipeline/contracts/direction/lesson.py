@@ -90,7 +90,7 @@ def lesson(config: CallPolicyStage, tokenizer: Any, examples: Examples, held_out
         read=_read,
         reasons=direction.REASONS,
         rewards={name: partial(component, shape=config.shape) for name, component in COMPONENTS.items()},
-        weights=config.grpo.rewards.model_dump(),
+        weights={name: weight for name, weight in config.grpo.rewards.model_dump().items() if weight},
         logged=tuple(COMPONENTS),
         describe={"up_share": _up_share, "market_up": _market_up, "called_up": _called_up},
         held_out=HeldOut(
