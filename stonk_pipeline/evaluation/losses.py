@@ -12,13 +12,7 @@ import numpy as np
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.evaluation.metrics import Floats, skill
-from stonk_pipeline.evaluation.significance import (
-    Clusters,
-    DieboldMariano,
-    cluster,
-    diebold_mariano,
-    skill_intervals,
-)
+from stonk_pipeline.evaluation.significance import Clusters, DieboldMariano, cluster, diebold_mariano, skill_intervals
 
 
 @dataclass(frozen=True, eq=False)

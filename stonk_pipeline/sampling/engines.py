@@ -254,11 +254,7 @@ class VllmEngine:
         as_adapter = adapter is not None and on_cuda and takes_adapters(location)
         if adapter is not None and as_adapter:
             rank = read_adapter(adapter, Path(location), model.name).rank
-            options |= {
-                "enable_lora": True,
-                "max_lora_rank": max(8, 1 << (rank - 1).bit_length()),
-                "max_loras": 1,
-            }
+            options |= {"enable_lora": True, "max_lora_rank": max(8, 1 << (rank - 1).bit_length()), "max_loras": 1}
         elif adapter is not None:
             load.save_merged(model, adapter, scratch / "merged")
             location = str(scratch / "merged")

@@ -53,10 +53,7 @@ def messages(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> Me
     Returns:
         A system and a user message.
     """
-    return [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": question(decision, prompt, days_ahead)},
-    ]
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question(decision, prompt, days_ahead)}]
 
 
 def question(decision: Decision, prompt: DirectionPrompt, days_ahead: int) -> str:

@@ -63,11 +63,7 @@ FRESH = Clause(
     NEWS,
     (" and, taken at its word, supports ", " but, priced in already, supports "),
 )
-OLDER = Clause(
-    'An older headline "',
-    NEWS,
-    (" that still holds and indicates ", " that is done with and indicates "),
-)
+OLDER = Clause('An older headline "', NEWS, (" that still holds and indicates ", " that is done with and indicates "))
 CLAUSES = (TREND, MOVE, *FIGURES.values(), FRESH, OLDER)
 
 

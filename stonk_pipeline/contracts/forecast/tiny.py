@@ -38,10 +38,7 @@ NOISE = 0.2
 """Of the walk around the drift, as a share of the volatility: a forecast is smoother than prices are."""
 LATEST_HALF = 0.7
 """Latest day by which half of the move is made, as a share of the horizon; the earliest is the first day."""
-NAMES = (
-    *INDICATORS,
-    *("max", "median", "mean", "trend up", "trend down", "trend flat", "lags", "volatility"),
-)
+NAMES = (*INDICATORS, *("max", "median", "mean", "trend up", "trend down", "trend flat", "lags", "volatility"))
 """Of indicators and statistics; a comma before them belongs to the decimal there, where there is one."""
 END_OF_THOUGHT = ".</think>\n<answer>["
 PHRASES = (

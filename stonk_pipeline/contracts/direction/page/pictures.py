@@ -26,13 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROLES = {
-    "base": "base",
-    "stage_one": "first",
-    "stage_two": "last",
-    MAJORITY: "baseline",
-    YESTERDAY: "baseline",
-}
+ROLES = {"base": "base", "stage_one": "first", "stage_two": "last", MAJORITY: "baseline", YESTERDAY: "baseline"}
 """Caller -> its role in the palette; the last model looks the same in both recipes."""
 COMPONENTS = (
     Curve("reward_direction", "direction", "part_1"),

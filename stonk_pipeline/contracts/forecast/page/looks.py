@@ -18,13 +18,7 @@ LABELS = {
     "best_possible": "Best possible",
     "hold": "Bought and held",
 }
-ROLES = {
-    "base": "base",
-    "grpo_1st": "first",
-    "sft": "middle",
-    "grpo_2nd": "last",
-    "best_possible": "best_possible",
-}
+ROLES = {"base": "base", "grpo_1st": "first", "sft": "middle", "grpo_2nd": "last", "best_possible": "best_possible"}
 """Forecaster -> its role in the palette; all baselines share one."""
 
 
