@@ -35,7 +35,7 @@ from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.forecast.steps import STEPS as FORECAST
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.market.bars import generate
-from stonk_pipeline.pipeline.inputs import bar_files
+from stonk_pipeline.pipeline.graph import bar_files
 from stonk_pipeline.runs import manifest
 from stonk_pipeline.schema import Forecast
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stonk_pipeline.pipeline.graph import Step, Steps
     from stonk_pipeline.pipeline.run import Run
     from stonk_pipeline.registry.entries import Entry
-    from stonk_pipeline.registry.losses import Rivals
+    from stonk_pipeline.registry.promotion import Rivals
     from stonk_pipeline.registry.store import Registry
     from stonk_pipeline.report.files import RunFiles
     from stonk_pipeline.runs.manifest import Progress

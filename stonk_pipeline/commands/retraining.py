@@ -25,7 +25,7 @@ from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.roots import PathOrName
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.models.locations import base_directory, on_hub
-from stonk_pipeline.pipeline.inputs import bar_files
+from stonk_pipeline.pipeline.graph import bar_files
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.ingests import bars_digest
 from stonk_pipeline.runs.manifest import MANIFEST, MARK, SCRATCH, file_digest, finished, json_digest, write_atomic

@@ -16,6 +16,8 @@ LONGEST = 10_000
 MOST_GENERATED = 10_000_000
 """Bars that the generated market may have in all: 600 MB while they are made."""
 Period = Annotated[int, Field(ge=1, le=LONGEST)]
+SHAPE = ("window", "normalisation", "periods", "warm_up", "volatility_window", "adjust")
+"""Settings of the data that decide what a window holds."""
 
 
 class MarketConfig(Settings):

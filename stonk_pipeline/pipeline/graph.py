@@ -10,9 +10,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from stonk_pipeline.config.base import Settings
+from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.pipeline.inputs import bar_files
 from stonk_pipeline.runs.manifest import Stage
 
 
@@ -65,6 +65,19 @@ Steps = dict[str, Step]
 def graph(*steps: Step) -> Steps:
     """Makes a graph of these steps, in their order."""
     return {step.name: step for step in steps}
+
+
+def bar_files(config: RunConfig) -> dict[str, Path]:
+    """Finds the file of bars of each symbol; none for the generated market.
+
+    Raises:
+        DataError: there is no such folder or symbol.
+    """
+    if config.data.data_dir == EMBEDDED:
+        return {}
+    from preprocessing.ohlcv import find_files
+
+    return find_files(config.data)
 
 
 PREPROCESS = Step(

@@ -18,7 +18,7 @@ Student's t of the test has one degree of freedom less than there are stretches 
 """
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +28,15 @@ from stonk_pipeline.evaluation.losses import Losses
 from stonk_pipeline.evaluation.verdict import MIN_BLOCKS, enough
 
 Outcome = Literal["promoted", "refused", "too little data"]
+
+
+class Rivals(NamedTuple):
+    """Losses of two models on the same questions, later than all that either has seen."""
+
+    challenger: Losses | None = None
+    """None where there is no such question."""
+    champion: Losses | None = None
+    """None where there is no champion."""
 
 
 class Margin(BaseModel):

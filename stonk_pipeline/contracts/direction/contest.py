@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from preprocessing.reading import spread_rows
+from stonk_pipeline.config.data import SHAPE
 from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contract import Training
 from stonk_pipeline.contracts.direction.cases import Examples, read_examples
@@ -18,7 +19,7 @@ from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import SHAPE, Rivals
+from stonk_pipeline.registry.promotion import Rivals
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Progress
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from stonk_pipeline.contract import Command, Later
 from stonk_pipeline.contracts.forecast.scores.matching import MIN_SHARE
 
-_ROOM = __name__.rpartition(".")[0]
 AddSettings = Callable[[argparse.ArgumentParser], None]
 
 
@@ -78,29 +77,23 @@ def _folder_of_records(command: argparse.ArgumentParser, option: str, what: str,
     )
 
 
+def _command(
+    name: str, help: str, options: Callable[[argparse.ArgumentParser, AddSettings], None], run: str
+) -> Command:
+    return Command(name, help, options, Later(f"{__name__.rpartition('.')[0]}.{run}"))
+
+
 COMMANDS = (
-    Command(
-        "runs", "set several compared runs side by side on one page", _runs_options, Later(f"{_ROOM}.page.runs:command")
+    _command("runs", "set several compared runs side by side on one page", _runs_options, "page.runs:command"),
+    _command(
+        "evaluate", "score forecasts or a saved model by a published protocol", _evaluate_options, "evaluate:command"
     ),
-    Command(
-        "evaluate",
-        "score forecasts or a saved model by a published protocol",
-        _evaluate_options,
-        Later(f"{_ROOM}.evaluate:command"),
-    ),
-    Command(
+    _command(
         "forecast",
         "forecast the next sessions, and log it before they come",
         _forecast_options,
-        Later(f"{_ROOM}.live.command:forecast"),
+        "live.command:forecast",
     ),
-    Command(
-        "score", "mark logged forecasts whose outcome is there", _score_options, Later(f"{_ROOM}.live.command:score")
-    ),
-    Command(
-        "verify",
-        "prove that no logged forecast was changed afterwards",
-        _verify_options,
-        Later(f"{_ROOM}.live.command:verify"),
-    ),
+    _command("score", "mark logged forecasts whose outcome is there", _score_options, "live.command:score"),
+    _command("verify", "prove that no logged forecast was changed afterwards", _verify_options, "live.command:verify"),
 )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocessing import reading
+from stonk_pipeline.config.data import SHAPE
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contract import Training
@@ -25,7 +26,7 @@ from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import SHAPE, Rivals
+from stonk_pipeline.registry.promotion import Rivals
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import Progress, execute
 from stonk_pipeline.schema import Forecast, Target, Unreadable, Window

@@ -33,8 +33,7 @@ from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable, median_fo
 from stonk_pipeline.files.brief import first_lines
 from stonk_pipeline.models.adapters import require_adapter
 from stonk_pipeline.pipeline.base_model import asked
-from stonk_pipeline.pipeline.graph import PREPROCESS
-from stonk_pipeline.pipeline.inputs import bar_files
+from stonk_pipeline.pipeline.graph import PREPROCESS, bar_files
 from stonk_pipeline.runs.child import report_progress
 from stonk_pipeline.runs.manifest import Progress, execute
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from stonk_pipeline.contracts.range import STEPS, RangeStage
-from stonk_pipeline.training.lesson import HeldOut, Lesson
 
 from preprocessing.reading import read_split, spread
 from stonk_pipeline.contract import Plan, Training
@@ -20,7 +19,7 @@ from stonk_pipeline.files.untrusted import read_model, read_table
 from stonk_pipeline.models import load
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.entries import Entry
-from stonk_pipeline.registry.losses import Rivals
+from stonk_pipeline.registry.promotion import Rivals
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report import frame
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
@@ -28,6 +27,7 @@ from stonk_pipeline.sampling.ask import alone, draw, part
 from stonk_pipeline.sampling.prompts import check_lengths, render
 from stonk_pipeline.schema import Unreadable, Window
 from stonk_pipeline.text import form
+from stonk_pipeline.training.lesson import HeldOut, Lesson
 from stonk_pipeline.training.policy import train
 
 SHORTER = "shorten data.window"
