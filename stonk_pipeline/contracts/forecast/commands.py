@@ -8,9 +8,10 @@ from stonk_pipeline.contract import Command, Later
 from stonk_pipeline.contracts.forecast.scores.matching import MIN_SHARE
 
 AddSettings = Callable[[argparse.ArgumentParser], None]
+AddOptions = Callable[[argparse.ArgumentParser, AddSettings], None]
 
 
-def _evaluate_options(evaluate: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+def _evaluate(evaluate: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     evaluate.add_argument("--protocol", choices=["vta"], required=True, help="vta: the table of arXiv 2511.08616")
     evaluate.add_argument(
         "--forecasts",
@@ -40,12 +41,12 @@ def _share(text: str) -> float:
     return value
 
 
-def _runs_options(runs: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+def _runs(runs: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     runs.add_argument("directories", nargs="+", type=Path, metavar="RUN_DIR")
     runs.add_argument("--out", type=Path, default=Path("results/runs.html"))
 
 
-def _forecast_options(made: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+def _forecast(made: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     made.add_argument("--adapter", type=Path, help="adapter to ask (default: the champion of the registry)")
     made.add_argument("--base", action="store_true", help="ask the base model, without an adapter")
     made.add_argument("--key", metavar="MODEL/STOCK", help="which champion, where several know the stock")
@@ -55,13 +56,13 @@ def _forecast_options(made: argparse.ArgumentParser, add_settings: AddSettings) 
     add_settings(made)
 
 
-def _score_options(scored: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+def _score(scored: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     scored.add_argument("--data-dir", required=True, help="folder of CSV or Parquet files, one a stock")
     scored.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
     _folder_of_records(scored, "models", "with a registry")
 
 
-def _verify_options(verified: argparse.ArgumentParser, add_settings: AddSettings) -> None:
+def _verify(verified: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     verified.add_argument("--forecasts-dir", type=Path, default=Path("forecasts"))
     verified.add_argument("--head", help="a digest that was published once; it must still be in the log")
     _folder_of_records(verified, "data", "that ingests fill", "bars")
@@ -77,23 +78,14 @@ def _folder_of_records(command: argparse.ArgumentParser, option: str, what: str,
     )
 
 
-def _command(
-    name: str, help: str, options: Callable[[argparse.ArgumentParser, AddSettings], None], run: str
-) -> Command:
+def _command(name: str, help: str, options: AddOptions, run: str) -> Command:
     return Command(name, help, options, Later(f"{__name__.rpartition('.')[0]}.{run}"))
 
 
 COMMANDS = (
-    _command("runs", "set several compared runs side by side on one page", _runs_options, "page.runs:command"),
-    _command(
-        "evaluate", "score forecasts or a saved model by a published protocol", _evaluate_options, "evaluate:command"
-    ),
-    _command(
-        "forecast",
-        "forecast the next sessions, and log it before they come",
-        _forecast_options,
-        "live.command:forecast",
-    ),
-    _command("score", "mark logged forecasts whose outcome is there", _score_options, "live.command:score"),
-    _command("verify", "prove that no logged forecast was changed afterwards", _verify_options, "live.command:verify"),
+    _command("runs", "set several compared runs side by side on one page", _runs, "page.runs:command"),
+    _command("evaluate", "score forecasts or a saved model by a published protocol", _evaluate, "evaluate:command"),
+    _command("forecast", "forecast the next sessions, and log it before they come", _forecast, "live.command:forecast"),
+    _command("score", "mark logged forecasts whose outcome is there", _score, "live.command:score"),
+    _command("verify", "prove that no logged forecast was changed afterwards", _verify, "live.command:verify"),
 )
