@@ -21,17 +21,18 @@ from stonk_pipeline.commands import models
 from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config
 from stonk_pipeline.config.validation import merge
 from stonk_pipeline.contract import Command
-from stonk_pipeline.contracts import CONTRACTS
+from stonk_pipeline.contracts import CONTRACTS, contract_of
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run, run_at, write_run
-from stonk_pipeline.errors import PipelineError, of_system
+from stonk_pipeline.errors import ConfigError, PipelineError, StageError, of_system
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
+from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.models.locations import local_model
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
-from stonk_pipeline.pipeline.run import CONFIG, LOG, Run, alone_in
+from stonk_pipeline.pipeline.run import CONFIG, LOG, Run, alone_in, require_run_dir
 from stonk_pipeline.runs import capacity, child, interrupt
 from stonk_pipeline.runs.manifest import StageResult
 
@@ -223,6 +224,14 @@ def _as_asked(args: argparse.Namespace) -> Run:
         config = make_config(merge(run.config.model_dump(mode="json"), changed), source="command line")
     elif args.command == "preprocess" or args.recipe is not None:
         config = resolve_config(args)
+        if (directory / CONFIG).is_file():
+            require_run_dir(directory)
+            there = read_table(directory / CONFIG, StageError, "give another --run-dir").get("contract")
+            if there in {contract.name for contract in CONTRACTS} - {contract_of(config).name}:
+                raise ConfigError(
+                    f"{directory}: a run of the {there} contract, and these settings are of another; give another "
+                    "--run-dir"
+                )
     else:
         return open_run(directory)
     return run_at(directory, config)

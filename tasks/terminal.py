@@ -54,6 +54,7 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         config = resettled(
             config, args.run_dir and Path(args.run_dir)
         )  # this, a wrong folder or symbol: said before a server is started
+        _chosen(config, args.force)
         if args.dry_run:
             from stonk_pipeline.commands.plan import describe
 
@@ -91,6 +92,14 @@ def discard(config: RunConfig, stages: str) -> None:
         ConfigError: no run is continued, or there is no such stage.
         BusyError: one of them is running.
     """
+    for name in _chosen(config, stages):
+        for run, step in open_run(Path(str(config.run_dir))).steps():
+            if step == name:
+                discard_step(run, step)
+
+
+def _chosen(config: RunConfig, stages: str) -> list[str]:
+    """The stages that `--force` names; errors as of `discard`."""
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
     stages_there = contract_of(config).steps(config)
     unknown = [name for name in chosen if name not in stages_there]
@@ -98,10 +107,7 @@ def discard(config: RunConfig, stages: str) -> None:
         raise ConfigError(f"--force {','.join(unknown)}: no such stage; there are {', '.join(stages_there)}")
     if chosen and config.run_dir is None:
         raise ConfigError("--force needs --continue RUN_DIR: a new run does every stage anyway")
-    for name in chosen:
-        for run, step in open_run(Path(str(config.run_dir))).steps():
-            if step == name:
-                discard_step(run, step)
+    return chosen
 
 
 def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import subprocess
+from collections import Counter
 from typing import Any
 
 from stonk_pipeline.config.run import RunConfig
@@ -53,13 +54,13 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="any other setting, e.g. --set grpo_first.steps=50",
     )
-    added: set[str] = set()
+    flags = Counter(option.flag for contract in CONTRACTS for option in contract.options)
     for contract in CONTRACTS:
         own = parser.add_argument_group(f"the {contract.name} contract", contract.about)
         for option in contract.options:
-            if option.flag not in added:
-                own.add_argument(option.flag, **option.argument)
-                added.add(option.flag)
+            if flags[option.flag] > 0:  # the first of several contracts adds it, for all of them
+                (group if flags[option.flag] > 1 else own).add_argument(option.flag, **option.argument)
+                flags[option.flag] = 0
 
 
 def overrides(args: argparse.Namespace, contract: Contract) -> dict[str, Any]:
@@ -100,7 +101,10 @@ def _require_own(args: argparse.Namespace, contract: Contract) -> None:
     for other in CONTRACTS:
         for option in other.options:
             if option.flag not in own and getattr(args, option.name) is not None:
-                raise ConfigError(f"{option.flag} is an option of the {other.name} recipe: add --recipe {other.name}")
+                raise ConfigError(
+                    f"{option.flag} is an option of the {other.name} contract, and these settings are of the contract "
+                    f"{contract.name}; a new run with --recipe {other.name} takes it"
+                )
 
 
 def _symbols(text: str) -> list[str]:

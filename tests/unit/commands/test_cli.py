@@ -315,3 +315,24 @@ def test_resolve_config_forgets_the_cutoff_of_a_model_that_is_replaced():
     assert cutoff() == "2024-09-19"
     assert cutoff("--model", "someone/newer") is None
     assert cutoff("--model", "someone/newer", "--set", "model.knowledge_cutoff=2025-01-01") == "2025-01-01"
+
+
+def test_a_run_keeps_its_contract(tmp_path, capsys):
+    run = write_run(tmp_path / "run", load_config("small"))
+    settings = (run.directory / "config.json").read_bytes()
+    assert main(["preprocess", "--run-dir", str(run.directory), "--recipe", "direction"]) == 1
+    assert (
+        "a run of the forecast contract, and these settings are of another; give another --run-dir"
+        in capsys.readouterr().err
+    )
+    assert main(["sft", "--run-dir", str(run.directory), "--news", "x"]) == 1
+    assert "--news is an option of the direction contract" in capsys.readouterr().err
+    assert (run.directory / "config.json").read_bytes() == settings
+
+
+def test_an_option_of_several_contracts_stands_among_the_general_ones(capsys):
+    with pytest.raises(SystemExit):
+        main(["sft", "--help"])
+    said = capsys.readouterr().out
+    assert said.count("--lora-rank LORA_RANK") == 2  # in the usage, and explained once
+    assert said.index("rank of the adapters") < said.index("the forecast contract:")

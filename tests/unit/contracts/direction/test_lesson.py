@@ -213,7 +213,7 @@ def test_options_of_the_documents_change_both_stages():
 
 
 def test_options_of_the_direction_recipe_are_refused_elsewhere():
-    with pytest.raises(ConfigError, match="--epochs is an option of the direction recipe"):
+    with pytest.raises(ConfigError, match="--epochs is an option of the direction contract"):
         options("--recipe", "default", "--epochs", "5")
 
 
