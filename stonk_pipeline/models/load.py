@@ -262,7 +262,8 @@ def _load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None
 
 def save_adapter(loaded: Loaded, model: ModelConfig, out: Path) -> None:
     """Saves the adapter alone, in PEFT's own form, so that PEFT and vLLM load it onto the unmodified base model."""
-    loaded.model.save_pretrained(out, safe_serialization=True)
+    # TRL keeps the adapter that it began with beside the trained one, as `ref`, where the divergence has a weight.
+    loaded.model.save_pretrained(out, safe_serialization=True, selected_adapters=["default"])
     loaded.tokenizer.save_pretrained(out)
     path = out / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

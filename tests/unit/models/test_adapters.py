@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stonk_pipeline.config.training import ModelConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.errors import ConfigError, PromptError
 from stonk_pipeline.files.weights import check_loaded, read_header
 from stonk_pipeline.models.adapters import CONFIG, WEIGHTS, identity, read_adapter
+from stonk_pipeline.models.load import load_for_training, save_adapter
 from stonk_pipeline.models.locations import EMBEDDED_MODELS, base_location
 from stonk_pipeline.models.templates import check_template
+from stonk_pipeline.runs.manifest import output_files
 
 BASE = EMBEDDED_MODELS["stonk-tiny"]
 LAYER = "model.layers.0.self_attn.q_proj"
@@ -166,3 +168,14 @@ def test_check_loaded_refuses_weights_that_would_be_made_up():
     check_loaded("m", {"missing_keys": set(), "mismatched_keys": [], "error_msgs": []})
     with pytest.raises(ConfigError, match=r"do not fit its config\.json \(no lm_head\.weight\)"):
         check_loaded("m", {"missing_keys": {"lm_head.weight"}})
+
+
+def test_a_saved_adapter_is_the_trained_one_alone(tmp_path):
+    """The reference adapter of TRL names a temporary folder and its layers in no order: no two would be the same."""
+    model = ModelConfig(backend="peft", max_seq_length=320)
+    loaded = load_for_training(model, LoraConfig(rank=4), 0)
+    loaded.model.add_adapter("ref", loaded.model.peft_config["default"])
+    for name in ("first", "second"):
+        save_adapter(loaded, model, tmp_path / name)
+    assert not (tmp_path / "first" / "ref").exists()
+    assert output_files(tmp_path / "first") == output_files(tmp_path / "second")
