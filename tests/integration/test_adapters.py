@@ -11,6 +11,7 @@ from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.contracts.forecast.sections import SamplingConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.models import load
 from stonk_pipeline.models.tiny import NUMBERS
@@ -109,7 +110,7 @@ def test_a_model_that_vllm_has_no_code_for_is_asked_by_transformers_or_refused(t
     with pytest.raises(UnknownModelError, match=r"vLLM cannot run this model .*GPTNeo.*; set sampling\.engine"):
         open_engine("vllm", model, None, seed=0, scratch=tmp_path, wanted="vllm")
     with pytest.raises(UnknownModelError, match=r"vLLM cannot run this model .*GPTNeo.*; set sampling\.engine"):
-        plan.tried(PipelineConfig(model=model, sampling=SamplingConfig(engine="vllm")))
+        plan.tried(run_at(tmp_path, PipelineConfig(model=model, sampling=SamplingConfig(engine="vllm"))))
     engine = open_engine("vllm", model, None, seed=0, scratch=tmp_path, wanted="auto")
     assert engine.name == "transformers"
     GPT2Config(**SHAPE, architectures=["GPT2LMHeadModel"]).save_pretrained(tmp_path)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.contracts.direction.scores.results import read_calls, read_transition
-from stonk_pipeline.pipeline import run
+from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import read_manifest
@@ -48,7 +49,7 @@ def flow(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> run.Run:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with two steps in each stage."""
     home = tmp_path_factory.mktemp("direction")
     places = ["--results-dir", str(home / "results"), "--models-dir", str(home / "models")]
@@ -57,10 +58,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> run.Run:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "evidence of skill" in done.stdout.lower() or "too little data" in done.stdout.lower()
     (directory,) = (home / "results").iterdir()
-    return run.open_run(directory)
+    return open_run(directory)
 
 
-def test_direction_flow_leaves_what_the_documents_name(finished: run.Run) -> None:
+def test_direction_flow_leaves_what_the_documents_name(finished: Run) -> None:
     assert all(finished.finished(step) for step in finished.graph)
     comparison = read_calls(finished.stage_dir("compare"))
     assert [model.name for model in comparison.models] == ["base", "stage_one", "stage_two"]
@@ -72,7 +73,7 @@ def test_direction_flow_leaves_what_the_documents_name(finished: run.Run) -> Non
     assert about["r"] == finished.config.stage_one.lora.rank + finished.config.stage_two.lora.rank
 
 
-def test_direction_flow_registers_its_model_and_judges_it(finished: run.Run) -> None:
+def test_direction_flow_registers_its_model_and_judges_it(finished: Run) -> None:
     trial = read_trial(finished)
     assert trial is not None
     entry = Registry(finished.config.models_dir).find(trial.model)
@@ -82,7 +83,7 @@ def test_direction_flow_registers_its_model_and_judges_it(finished: run.Run) -> 
     assert trial.decision.outcome in ("refused", "too little data", "promoted")
 
 
-def test_strict_gate_ends_the_run_with_stage_one(finished: run.Run, tmp_path: Path) -> None:
+def test_strict_gate_ends_the_run_with_stage_one(finished: Run, tmp_path: Path) -> None:
     before = read_manifest(finished.stage_dir("stage-one")).finished
     done = flow(tmp_path, "--continue", str(finished.directory), "--gate", "strict")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -93,7 +94,7 @@ def test_strict_gate_ends_the_run_with_stage_one(finished: run.Run, tmp_path: Pa
     assert read_manifest(finished.stage_dir("stage-one")).finished == before
 
 
-def test_test_command_tests_a_saved_adapter(finished: run.Run, tmp_path: Path) -> None:
+def test_test_command_tests_a_saved_adapter(finished: Run, tmp_path: Path) -> None:
     adapter = finished.models_dir / "direction_lora_1st"
     command = [sys.executable, "-m", "stonk_pipeline", "test", "--run-dir", str(finished.directory)]
     command += ["--adapter", str(adapter), "--out", str(tmp_path / "tested")]

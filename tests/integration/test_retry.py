@@ -14,7 +14,7 @@ from stonk_pipeline.runs.manifest import output_files, read_manifest
 from tests.served import ROOT, Served, digests, environment
 
 Undisturbed = tuple[str, dict[str, str]]
-STEPS = list(STEPS)
+NAMES = list(STEPS)
 
 
 def attempt(served: Served, run: str) -> tuple[str, dict[str, str]]:
@@ -25,27 +25,27 @@ def attempt(served: Served, run: str) -> tuple[str, dict[str, str]]:
     return ended, dict(served.tasks(run)[before:])
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", NAMES)
 def test_retry_runs_the_failed_stage_and_no_finished_one(served: Served, undisturbed: Undisturbed, step: str) -> None:
     run, expected = undisturbed
     directory = served.directory(run)
     out = directory / STEPS[step].directory
-    finished = {other: read_manifest(directory / STEPS[other].directory).finished for other in STEPS}
+    finished = {other: read_manifest(directory / STEPS[other].directory).finished for other in NAMES}
     shutil.rmtree(out)
     out.write_text("in the way of the stage's directory")
     ended, states = attempt(served, run)
     assert ended == "FAILED"
-    earlier = STEPS[: STEPS.index(step)]
+    earlier = NAMES[: NAMES.index(step)]
     assert states == dict.fromkeys(earlier, "Cached") | {step: "Failed"}
     out.unlink()
     time.sleep(1)  # the clock of a manifest has seconds
     ended, states = attempt(served, run)
     assert ended == "COMPLETED"
     assert states.pop("report") == "Completed"
-    assert states == dict.fromkeys(STEPS, "Cached") | {step: "Completed"}
+    assert states == dict.fromkeys(NAMES, "Cached") | {step: "Completed"}
     assert served.directory(run) == directory
     assert digests(directory) == expected
-    for other in STEPS:
+    for other in NAMES:
         now = read_manifest(directory / STEPS[other].directory).finished
         assert (now == finished[other]) == (other != step), other
 
@@ -61,7 +61,7 @@ def test_retry_rebuilds_a_truncated_output_and_publishes_what_is_missing_and_not
     path.write_bytes(path.read_bytes()[:-1])
     ended, states = attempt(served, run)
     assert ended == "COMPLETED"
-    assert [step for step in STEPS if states[step] != "Cached"] == ["sample"]
+    assert [step for step in NAMES if states[step] != "Cached"] == ["sample"]
     assert output_files(published) == adapter
     assert digests(served.directory(run)) == expected
 

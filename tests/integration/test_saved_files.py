@@ -13,7 +13,7 @@ SAVE = """
 import sys
 from pathlib import Path
 from stonk_pipeline.config.training import LoraConfig, ModelConfig
-from stonk_pipeline.training import models
+from stonk_pipeline.models import load as models
 model = ModelConfig(backend="peft", max_seq_length=320)
 loaded = models.load_for_training(model, LoraConfig(rank=4), 0)
 models.save_adapter(loaded, model, Path(sys.argv[1]))
