@@ -1,12 +1,11 @@
 """Defines the command-line options and the subcommand that only the direction contract has."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.contract import Command, Option, Resolve
+from stonk_pipeline.contract import Command, Later, Option
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.yaml import parse_yaml
 
@@ -63,7 +62,7 @@ OPTIONS = (
 )
 
 
-def _test_options(test: argparse.ArgumentParser, add_settings: Callable[[argparse.ArgumentParser], None]) -> None:
+def _test(test: argparse.ArgumentParser, add_settings: Callable[[argparse.ArgumentParser], None]) -> None:
     test.add_argument("--run-dir", type=Path, required=True, help="run whose settings and examples are used")
     which = test.add_mutually_exclusive_group()
     which.add_argument("--adapter", type=Path, help="adapter to test (default: the run's last one)")
@@ -72,27 +71,11 @@ def _test_options(test: argparse.ArgumentParser, add_settings: Callable[[argpars
     test.add_argument("--out", type=Path, help="receives test_results.log, tables and pictures (default: RUN_DIR/test)")
 
 
-def _test(args: argparse.Namespace, resolve: Resolve) -> int:
-    from stonk_pipeline.contracts.direction.scores.stage import evaluate_calls
-    from stonk_pipeline.contracts.direction.scores.summary import LOG
-    from stonk_pipeline.contracts.direction.settings import DirectionConfig
-    from stonk_pipeline.contracts.direction.steps import EXAMPLES
-    from stonk_pipeline.contracts.recipes import with_wait
-    from stonk_pipeline.contracts.runs import open_run
-    from stonk_pipeline.pipeline.run import ADAPTER
-    from stonk_pipeline.registry.entries import last_training
-    from stonk_pipeline.runs.child import report_progress
-
-    run = open_run(args.run_dir)
-    config = run.config
-    if not isinstance(config, DirectionConfig):
-        raise ConfigError(f"{args.run_dir}: not a run of the direction recipe; for forecasts there is evaluate")
-    adapter = None if args.base else args.adapter or run.stage_dir(last_training(run)) / ADAPTER
-    out = args.out or run.directory / "test"
-    wait = with_wait(config, args.set).wait_minutes
-    evaluate_calls(config.calls_stage("two"), run.stage_dir(EXAMPLES), adapter, out, report_progress, wait_minutes=wait)
-    sys.stdout.write(f"{(out / LOG).read_text(encoding='utf-8')}\n{out / LOG}\n")
-    return 0
-
-
-COMMANDS = (Command("test", "test a saved model of the direction recipe on a run's test days", _test_options, _test),)
+COMMANDS = (
+    Command(
+        "test",
+        "test a saved model of the direction recipe on a run's test days",
+        _test,
+        Later(f"{__name__.rpartition('.')[0]}.scores.command:test"),
+    ),
+)

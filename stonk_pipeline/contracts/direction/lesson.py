@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from preprocessing.reading import spread_rows
-from stonk_pipeline.contracts.direction import question as direction
+from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import Examples, read_examples
 from stonk_pipeline.contracts.direction.rewards import COMPONENTS, Answer, Outcome, outcome, running_share, total
 from stonk_pipeline.contracts.direction.settings import CallPolicyStage
@@ -72,10 +72,10 @@ def lesson(config: CallPolicyStage, tokenizer: Any, examples: Examples, held_out
     """
 
     def ask(part: Examples) -> tuple[list[Messages], list[str], list[Outcome]]:
-        asked = [direction.messages(decision, config.prompt, config.days_ahead) for decision in part.decisions]
+        asked = [question.messages(decision, config.prompt, config.days_ahead) for decision in part.decisions]
         asked = guarded(tokenizer, asked)  # figures are cited from the question as the model sees it
         room, limit = config.grpo.max_completion_length, config.model.max_seq_length
-        prompts = render(tokenizer, asked, room=room, limit=limit, shorter=direction.SHORTER)
+        prompts = render(tokenizer, asked, room=room, limit=limit, shorter=question.SHORTER)
         came = [
             outcome(decision, movement, talk[-1]["content"], config.days_ahead)
             for decision, movement, talk in zip(*part, asked, strict=True)
@@ -88,7 +88,7 @@ def lesson(config: CallPolicyStage, tokenizer: Any, examples: Examples, held_out
         asked=asked,
         truths=[replace(truth, market_up=examples.up_share) for truth in truths],
         read=_read,
-        reasons=direction.REASONS,
+        reasons=question.REASONS,
         rewards={name: partial(component, shape=config.shape) for name, component in COMPONENTS.items()},
         weights={name: weight for name, weight in config.grpo.rewards.model_dump().items() if weight},
         logged=tuple(COMPONENTS),
@@ -106,7 +106,7 @@ def lesson(config: CallPolicyStage, tokenizer: Any, examples: Examples, held_out
 
 def _read(text: str, truth: Outcome) -> Answer:
     del truth
-    return direction.parse(text)
+    return question.parse(text)
 
 
 def _follow(truth: Outcome, row: Row) -> Outcome:

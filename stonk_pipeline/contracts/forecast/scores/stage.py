@@ -10,8 +10,7 @@ from preprocessing import reading
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.prompts import questions
-from stonk_pipeline.contracts.forecast.scores import chronos as foundation
-from stonk_pipeline.contracts.forecast.scores import evidence
+from stonk_pipeline.contracts.forecast.scores import chronos, evidence
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, write_comparison
 from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.evaluation import conformal
@@ -37,8 +36,8 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     Returns:
         Numbers of the run: verdict and each model's skill.
     """
-    chronos = config.comparison.chronos
-    extra = foundation.load(chronos) if chronos else None  # a package that is missing is said before any model answers
+    named = config.comparison.chronos
+    extra = chronos.load(named) if named else None  # a package that is missing is said before any model answers
     windows, targets = _some(config, inputs["dataset"], "test")
     calibration = _some(config, inputs["dataset"], "val") if config.comparison.conformal else ([], [])
     horizon = len(targets[0].values)
@@ -115,7 +114,7 @@ def write_references(config: ComparisonStage, directory: Path, out: Path, test: 
     train = reading.read_split(directory, "train")
     others = all_baselines(windows, horizon, train, histories, config.seed)
     if extra is not None:
-        others["chronos"] = foundation.forecast(extra, windows, horizon, histories)
+        others["chronos"] = chronos.forecast(extra, windows, horizon, histories)
     evidence.write_baselines(out, windows, others, reading.read_best_possible(directory))
 
 
