@@ -71,6 +71,7 @@ def challenge(run_dir: str, after: dict[str, str]) -> str | None:
         run.directory / LOG,
         lambda *_: None,
         logger.debug,
+        warn=logger.warning,
     )
     trial = read_trial(run)
     if trial is None:

@@ -62,8 +62,8 @@ def starting_model(settings: RunConfig, adapter: Path, recipe: str) -> RunConfig
     if not (model / "config.json").is_file():
         given = {"adapter": adapter, "out": model, "recipe": recipe, "model": base}
         command = ["merge", *(f"--{name}={value}" for name, value in given.items())]
-        log = Path(settings.results_dir) / "merge.log"
-        child.run_child(command, settings, log, lambda *_: None, get_run_logger().debug)
+        log, logger = Path(settings.results_dir) / "merge.log", get_run_logger()
+        child.run_child(command, settings, log, lambda *_: None, logger.debug, warn=logger.warning)
     return merged
 
 

@@ -1,8 +1,10 @@
 """Runs any step as a Prefect task: starts it in a child process, shows its progress, publishes an artifact."""
 
+import logging
 import time
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +18,6 @@ from prefect.logging import get_run_logger
 
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.errors import PipelineError, StageError
-from stonk_pipeline.files.brief import brief
 from stonk_pipeline.files.provenance import changed_code
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
@@ -28,7 +29,9 @@ from tasks.summaries import summary
 
 EVERY = timedelta(seconds=2)
 """Shortest time between two updates of a progress artifact."""
-
+LINES_EVERY = timedelta(minutes=1)
+"""Shortest time between two lines of the log about a step's progress."""
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 RETRY_AFTER = [10.0, 30.0, 60.0]
 """Seconds before the attempts that follow a transient failure."""
@@ -71,42 +74,69 @@ def run_step(step: str, run_dir: str, settings: str, after: dict[str, str]) -> d
     logger = get_run_logger()
     run = open_run(Path(run_dir))
     run.require_digest(settings)
-    label = run.label(step)
+    label, spec = run.label(step), run.spec(step)
     done_before = run.finished(step)
     if done_before is not None:  # by an earlier flow run that this one continues
-        board.skip(label)
+        board.current.skip(label, spec.note(done_before.numbers))
         logger.info("%s: done before", label)
         publish_missed(run, step)
         return done_before.model_dump(mode="json")
-    showing = _Showing(label, run.title(step))
+    showing = _Showing(label, run.title(step), logger)
     devices, wait = run.devices(step), run.config.wait_minutes * 60
-    with slots.occupied(devices, f"{step} of {run.directory}", wait=wait, say=logger.warning) as held:
-        board.start(label)
-        arguments, log = [step, "--run-dir", run_dir, "--settings", settings], run.directory / LOG
-        child.run_child(
-            arguments, run.config, log, showing.progress, logger.debug, locks=held, smaller=run.spec(step).smaller
-        )
+
+    def waits(message: str) -> None:
+        board.current.wait(label, "for an accelerator")
+        logger.warning("%s: %s", label, message)
+
+    try:
+        with slots.occupied(devices, f"{step} of {run.directory}", wait=wait, say=waits) as held:
+            board.current.start(label)
+            logger.info("%s: starts", label)
+            arguments, log = [step, "--run-dir", run_dir, "--settings", settings], run.directory / LOG
+            child.run_child(
+                arguments,
+                run.config,
+                log,
+                showing.progress,
+                logger.debug,
+                warn=partial(_warn, logger, label),
+                locks=held,
+                smaller=spec.smaller,
+            )
+    except PipelineError as error:
+        if error.transient:
+            board.current.wait(label, "tries again soon")
+            logger.warning("%s: %s", label, error)
+        raise
     result = run.finished(step)
     if result is None:
         raise StageError(run.why_not_done(step))
     showing.done()
-    board.finish(label, result.seconds, brief(result.numbers))
+    note = spec.note(result.numbers)
+    board.current.finish(label, note)
     create_markdown_artifact(key=label, markdown=summary(run, result), description=run.title(step))
-    logger.info("%s: done in %.0f s; %s", label, result.seconds, brief(result.numbers))
+    logger.info("%s: done in %.0f s; %s", label, result.seconds, ", ".join(note))
     return result.model_dump(mode="json")
 
 
-class _Showing:
-    """A step's progress on the terminal's board and as an artifact in the UI."""
+def _warn(logger: Log, label: str, message: str) -> None:
+    logger.warning("%s: %s", label, message)
 
-    def __init__(self, label: str, title: str) -> None:
-        self.label = label
-        self.shown = 0.0
+
+class _Showing:
+    """A step's progress on the terminal's board, as an artifact in the UI, and now and then as a line of the log."""
+
+    def __init__(self, label: str, title: str, logger: Log) -> None:
+        self.label, self.logger = label, logger
+        self.shown, self.said = 0.0, time.monotonic()
         artifact = create_progress_artifact(progress=0.0, description=title)
         self.artifact: UUID = artifact  # type: ignore[assignment]  # declared as a union with a coroutine
 
     def progress(self, done: int, total: int, note: str) -> None:
-        board.progress(self.label, done, total, note)
+        board.current.progress(self.label, done, total, note)
+        if time.monotonic() - self.said >= LINES_EVERY.total_seconds():
+            self.said = time.monotonic()
+            self.logger.info("%s: %s", self.label, board.current.words(self.label))
         if time.monotonic() - self.shown >= EVERY.total_seconds():
             self.shown = time.monotonic()
             with suppress(httpx.HTTPError):  # a server that is away for a moment must not end hours of training
@@ -132,7 +162,7 @@ def step_result(step: str, run: Run, *after: StageResult) -> StageResult:
         )
         raise
     if whole:
-        board.skip(run.label(step))
+        board.current.skip(run.label(step), run.spec(step).note(StageResult.model_validate(result).numbers))
         publish_missed(run, step)  # the run may have been killed after the stage was done and before that
     return StageResult.model_validate(result)
 
@@ -147,6 +177,8 @@ def run_steps(run: Run) -> dict[str, StageResult]:
     for name, step in run.graph.items():
         if run.runs(name):
             done[name] = step_result(name, run, *(done[other] for other in step.needs.values() if other in done))
+        else:
+            board.current.leave_out(run.label(name))
     report(run, done[COMPARE])
     return done
 

@@ -1,7 +1,6 @@
 """Runs a flow from the terminal: reads options, shows a live table, prints the scores and the report's path."""
 
 import argparse
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,7 +21,7 @@ from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.pipeline.run import discard as discard_step
 from stonk_pipeline.runs import interrupt
-from tasks import begin, board, server
+from tasks import begin, live, server
 
 Flows = Mapping[str, Callable[[Any], str]]
 """Contract -> the flow that trains for it; takes the settings and returns the run's directory."""
@@ -112,9 +111,8 @@ def _chosen(config: RunConfig, stages: str) -> list[str]:
 
 def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int:
     begun = time.monotonic()
-    _quiet(console)
     try:
-        with server.for_this_run(partial(console.print, style="dim")), board.shown(console, config):
+        with server.for_this_run(partial(console.print, style="dim")), live.shown(console, config):
             directory = Path(flow(config))
     except KeyboardInterrupt:
         _say_how_to_go_on(console)
@@ -128,13 +126,6 @@ def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int
     finish(open_run(directory), console)
     console.print(f"{minutes:.0f} min {seconds:.0f} s", style="dim")
     return 0
-
-
-def _quiet(console: Console) -> None:
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler) and console.is_terminal:
-                handler.setLevel(logging.ERROR)  # the table says it; pipeline.log has all of it
 
 
 def _say_how_to_go_on(console: Console) -> None:

@@ -5,12 +5,12 @@ A file that says anything else is somebody's, and is neither held nor written to
 """
 
 import fcntl
+import logging
 import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,8 +37,8 @@ def _silent(message: str) -> None:
 
 
 def on_stderr(message: str) -> None:
-    """Says what a process waits for on standard error."""
-    sys.stderr.write(f"{message}\n")
+    """Says what a process waits for: on standard error, or where the process has its warnings go."""
+    logging.getLogger(__name__).warning("%s", message)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from stonk_pipeline.config.base import Settings
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.pipeline import notes
 from stonk_pipeline.runs.manifest import Stage
 
 
@@ -47,6 +48,15 @@ class Step:
     """What to do where its memory runs out, for the message."""
     start_seconds: float = 15
     """What imports and engine starts take, for the estimate of a dry run."""
+    wording: notes.Wording = notes.nothing
+    """What a person reads of its numbers when it is done."""
+
+    def note(self, numbers: Mapping[str, Any]) -> notes.Note:
+        """Words its numbers for a person, the most important first; none where they are of another version's stage."""
+        try:
+            return self.wording(numbers)
+        except (KeyError, TypeError, ValueError):
+            return ()
 
     def load(self) -> Stage:
         """Imports the stage."""
@@ -90,6 +100,7 @@ PREPROCESS = Step(
     loads_model=False,
     smaller="take fewer stocks (data.stocks), or a larger data.stride",
     start_seconds=5,
+    wording=notes.windows,
 )
 """Bars to windows, with which every graph on bars begins."""
 COMPARE = "compare"

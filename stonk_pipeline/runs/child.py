@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.runs.capacity import killed_hint
 from stonk_pipeline.runs.manifest import Progress
 
-PROGRESS, ERROR = "@progress ", "@error "
+PROGRESS, WARNING, ERROR = "@progress ", "@warning ", "@error "
 PARENT = "STONK_PARENT_PID"
 GRACE_SECONDS = 4
 """Between asking a child to stop and killing it."""
@@ -30,6 +31,7 @@ def run_child(
     progress: Progress,
     line: Callable[[str], None],
     *,
+    warn: Callable[[str], None] | None = None,
     locks: tuple[int, ...] = (),
     smaller: str = "use a smaller model",
 ) -> None:
@@ -41,6 +43,7 @@ def run_child(
         log: file that receives all that the child prints.
         progress: receives the child's progress.
         line: receives each other line.
+        warn: receives each warning of the project's own code; not given: `line` does.
         locks: descriptors of locks that the child holds as well, so that they are not free before it has ended.
         smaller: what makes the command need less memory, for the message where it was killed.
 
@@ -48,12 +51,12 @@ def run_child(
         PipelineError: of the class that the child raised, with its message.
         StageError: the child ended otherwise; names the log.
     """
-    environment = os.environ | {PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    settings = environment()
     if config.cuda_devices is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = config.cuda_devices
+        settings["CUDA_VISIBLE_DEVICES"] = config.cuda_devices
     child = subprocess.Popen(
         [sys.executable, "-m", "stonk_pipeline", *arguments],
-        env=environment,
+        env=settings,
         cwd=Path.cwd(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -65,7 +68,7 @@ def run_child(
     )
     threading.Thread(target=_end_group, args=(child,), daemon=True).start()
     try:
-        error, tail = _listen(child, log, progress, line)
+        error, tail = _listen(child, log, progress, line, warn or line)
         code = child.wait()
     finally:
         _end(child)
@@ -75,6 +78,11 @@ def run_child(
         raise errors.StageError(_obituary(arguments[0], code, tail, log, smaller))
 
 
+def environment() -> dict[str, str]:
+    """Returns the environment of a child, which ends when this process does."""
+    return os.environ | {PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
 def _obituary(step: str, code: int, tail: list[str], log: Path, smaller: str) -> str:
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     hint = f"\n{killed_hint(smaller)}" if code == -signal.SIGKILL else ""
@@ -82,7 +90,11 @@ def _obituary(step: str, code: int, tail: list[str], log: Path, smaller: str) ->
 
 
 def _listen(
-    child: "subprocess.Popen[str]", log: Path, progress: Progress, line: Callable[[str], None]
+    child: "subprocess.Popen[str]",
+    log: Path,
+    progress: Progress,
+    line: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> tuple[errors.PipelineError | None, list[str]]:
     """Reads what the child prints until it ends: (the error it reported, its last lines)."""
     error: errors.PipelineError | None = None
@@ -94,6 +106,9 @@ def _listen(
             text = raw.rstrip("\n")
             if text.startswith(PROGRESS):
                 progress(*json.loads(text[len(PROGRESS) :]))
+                continue
+            if text.startswith(WARNING):
+                warn(json.loads(text[len(WARNING) :]))
                 continue
             with suppress(OSError):  # a full disk: what the child says about it counts more than its log
                 stream.write(raw.encode())
@@ -157,6 +172,21 @@ def report_progress(done: int, total: int, note: str) -> None:
     text = f"{PROGRESS}{json.dumps([done, total, note])}" if has_parent() else f"{done}/{total} {note}"
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+class _Warnings(logging.Handler):
+    """Prints the warnings of a child in the form that its parent reads."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stdout.write(f"{WARNING}{json.dumps(record.getMessage())}\n")
+        sys.stdout.flush()
+
+
+def report_warnings() -> None:
+    """Has what the project's own code warns of reach the process that started this one as a child, if it is a child."""
+    for package in (__name__.partition(".")[0], "preprocessing") if has_parent() else ():
+        logging.getLogger(package).addHandler(_Warnings(logging.WARNING))
+        logging.getLogger(package).propagate = False
 
 
 def report_error(error: errors.PipelineError) -> None:

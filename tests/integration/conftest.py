@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.files import locks
 from stonk_pipeline.pipeline.run import Run
-from tests.served import TINY, Served, digests, serving
+from tests.pseudo_terminal import Terminal
+from tests.served import TINY, Served, digests, environment, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,18 +43,24 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_run(scratch: Path) -> Iterator[Run]:
+def watched(scratch: Path) -> Terminal:
+    """The terminal, 80 columns wide, in which `--recipe small` ran, and waited for an accelerator at first."""
+    terminal, home = Terminal(80), scratch / "watched"
+    places = ["--results-dir", str(scratch / "results"), "--models-dir", str(scratch / "models")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STONK_LOCKS", environment(home)["STONK_LOCKS"])
+        with locks.accelerator(locks.accelerators(None), "another run"):
+            command = [sys.executable, "-m", "flows.train_flow", "--recipe", "small", *places]
+            terminal.run(command, ROOT, environment(home))
+            terminal.until(lambda text: "waits" in text, 300)
+    code = terminal.wait(800)
+    assert code == 0, "\n".join(terminal.screen.lines)
+    return terminal
+
+
+@pytest.fixture(scope="session")
+def small_run(watched: Terminal, scratch: Path) -> Iterator[Run]:
     """A finished run of `--recipe small`."""
-    arguments = [
-        "--recipe",
-        "small",
-        "--results-dir",
-        str(scratch / "results"),
-        "--models-dir",
-        str(scratch / "models"),
-    ]
-    done = run_flow(arguments, scratch / "prefect")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (directory,) = (scratch / "results").iterdir()
     yield open_run(directory)
 

@@ -1,17 +1,18 @@
 """A command that ends, however it ends, says what to do last and gives the prompt back at once."""
 
-import signal
-import subprocess
+import re
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from stonk_pipeline.contracts.forecast.steps import STEPS
+from tests.pseudo_terminal import CTRL_C, Screen, Terminal
 from tests.served import ROOT, environment, of_home
 
 PROMPT_SECONDS = 3
+TITLES = [*(step.title for step in STEPS.values()), "Whole run"]
 COUNTING = """
 import sys
 from pathlib import Path
@@ -31,38 +32,25 @@ class End:
     """How a command ended."""
 
     code: int
-    lines: list[str]
+    screen: Screen
     silent: float
-    """Seconds between its last line and the end of process and pipe."""
+    """Seconds between its last line and the end of the process."""
     awaited: int
     """Senders of log lines and events that were still at work after it."""
 
 
 def command(home: Path, *options: str, interrupt: str | None = None) -> End:
-    """Runs the pipeline and stamps its lines; a line with the words of `interrupt` is answered by Ctrl-C."""
-    count = home / "awaited"
-    settings = environment(home, PYTHONUNBUFFERED="1", COLUMNS="500", HF_HUB_OFFLINE="1")
+    """Runs the pipeline in a terminal; where its screen shows the words of `interrupt`, Ctrl-C is pressed."""
+    count, terminal = home / "awaited", Terminal(80)
     own = ["--results-dir", str(home / "results"), "--models-dir", str(home / "models")]
-    with subprocess.Popen(
-        [sys.executable, "-c", COUNTING, str(count), "--recipe", "small", *own, *options],
-        cwd=ROOT,
-        env=settings,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        lines, last = [], time.monotonic()
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            last = time.monotonic()
-            if interrupt is not None and interrupt in line:
-                process.send_signal(signal.SIGINT)
-                interrupt = None
-        code = process.wait(60)
-    end = End(code, lines, time.monotonic() - last, int(count.read_text()))
-    sys.stdout.write(f"{end.silent:.2f} s after the last line, {end.awaited} awaited:\n" + "\n".join(end.lines))
+    arguments = [sys.executable, "-c", COUNTING, str(count), "--recipe", "small", *own, *options]
+    terminal.run(arguments, ROOT, environment(home, HF_HUB_OFFLINE="1"))
+    if interrupt is not None:
+        terminal.until(lambda text: re.search(interrupt, text) is not None, 120)
+        terminal.press(CTRL_C)
+    code = terminal.wait(120)
+    end = End(code, terminal.screen, terminal.ended - terminal.last, int(count.read_text()))
+    sys.stdout.write(f"{end.silent:.2f} s after the last line, {end.awaited} awaited:\n" + "\n".join(end.screen.lines))
     return end
 
 
@@ -70,8 +58,7 @@ def test_wrong_model_name_is_said_before_a_server_is_started(tmp_path: Path) -> 
     end = command(tmp_path, "--model", "nosuch/model")
     assert (end.code, end.awaited) == (1, 0)
     assert end.silent < PROMPT_SECONDS
-    assert len(end.lines) == 1
-    assert end.lines[0].startswith("error: model.name: nosuch/model: not on this machine")
+    assert end.screen.text.startswith("error: model.name: nosuch/model: not on this machine")
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["failed", "interrupted"])
@@ -80,10 +67,20 @@ def test_ended_run_says_last_how_to_go_on(tmp_path: Path, stopped: bool) -> None
     bars.mkdir()
     (bars / "AAA.csv").write_text("date,open,high,low,close,volume\n2020-01-02,1,2,0.5,nonsense,10\n")
     options = ["--data-dir", str(bars), "--stock", "AAA"] if not stopped else []
-    end = command(tmp_path, *options, interrupt="preprocess: done" if stopped else None)
+    end = command(tmp_path, *options, interrupt=r"First GRPO +runs" if stopped else None)
     assert end.code == (130 if stopped else 1)
     assert end.awaited == 0
     assert end.silent < PROMPT_SECONDS
-    assert "--- Error logging to API ---" not in "\n".join(end.lines)
-    assert end.lines[-1].startswith(f"./run_pipeline.sh --continue {tmp_path}")
+    lines, text = end.screen.lines, end.screen.text
+    assert (
+        text.rstrip().partition("to go on from here:")[2].strip().startswith(f"./run_pipeline.sh --continue {tmp_path}")
+    )
+    how = "stopped" if stopped else "failed"
+    state = {title: [line for line in lines if line.startswith(title)] for title in TITLES}
+    assert all(len(found) == 1 for found in state.values()), "\n".join(lines)
+    assert how in state["First GRPO" if stopped else "Preprocessing"][0]
+    assert how in state["Whole run"][0]
+    assert ("error: " in text) is not stopped
+    assert not {word for word in ("Traceback", "Error logging", "Exception", "Crash", "^C") if word in text}
+    assert not end.screen.screen.cursor.hidden
     assert of_home(str(tmp_path / "prefect")) == {}

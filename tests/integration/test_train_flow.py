@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from stonk_pipeline.pipeline import run
 from stonk_pipeline.registry.contest import read_trial
 from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.runs.manifest import read_manifest, verify
+from tasks.table import MARGIN
+from tests.pseudo_terminal import Terminal
 
 RunFlow = Callable[[list[str], Path], "subprocess.CompletedProcess[str]"]
 
@@ -111,6 +114,23 @@ def test_stage_that_is_done_is_not_run_again(small_run: run.Run) -> None:
     before = read_manifest(small_run.stage_dir("sft")).finished
     small_run.execute("sft", lambda *_: pytest.fail("trained again"))
     assert read_manifest(small_run.stage_dir("sft")).finished == before
+
+
+def test_terminal_shows_one_table_and_warnings_above_it(small_run: run.Run, watched: Terminal) -> None:
+    lines, text = watched.screen.lines, watched.screen.text
+    titles = [step.title for step in small_run.graph.values()]
+    table = [line for line in lines if line.startswith((*titles, "Whole run"))]
+    assert [line.split(" done ")[0].rstrip() for line in table] == [*titles, "Whole run"]
+    first, last = lines.index(table[0]), lines.index(table[-1])
+    assert lines[first : last + 1] == table
+    assert max(map(len, table)) <= 80 - MARGIN
+    warned = "grpo-first: waiting for accelerator "
+    assert 0 < text.index(warned) < 80 * first
+    assert text.count("changes that)") == 1  # how the warning ends
+    assert "{" not in text
+    assert not watched.screen.screen.cursor.hidden
+    assert re.search(r"\d (s|min) left", watched.recorded.decode())
+    assert re.fullmatch(r"\d+ min \d+ s", lines[-1])
 
 
 def test_flow_fails_with_a_nonzero_code_and_a_remedy(run_flow: RunFlow, tmp_path: Path) -> None:

@@ -1,21 +1,27 @@
-"""Counts the tokens of a direction run's prompts, for a dry run."""
+"""Estimates the work of a direction run from its settings, its examples, and the tokens of its prompts."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from stonk_pipeline.contract import Plan
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import read_decisions
-from stonk_pipeline.contracts.direction.settings import DirectionConfig
+from stonk_pipeline.contracts.direction.settings import CallPolicyConfig, DirectionConfig
 from stonk_pipeline.contracts.direction.steps import EXAMPLES
 from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.prompts import check_lengths, render
+from stonk_pipeline.training import effort
 
 PROMPTS = 500
 """Of the training examples, whose tokens are counted."""
+MODELS = 3
+"""That are compared: the base model, and those of both stages."""
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
-    """Measures the longest prompt of a run, once its examples are made.
+    """Estimates what a run would do, once its examples are made.
 
     Raises:
         PromptError: a prompt does not fit.
@@ -27,4 +33,39 @@ def plan(run: Run, tokenizer: Any) -> Plan:
     room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
     limit = config.model.max_seq_length
     prompts = render(tokenizer, asked, room=room, limit=limit, shorter=question.SHORTER)
-    return Plan(check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=question.SHORTER), {})
+    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=question.SHORTER)
+    sides = read_manifest(run.stage_dir(EXAMPLES)).numbers["examples"]
+    examples = {name: sum(counts.values()) for name, counts in sides.items()}
+    at_once = config.stage_one.micro_batch * config.stage_one.max_completion_length
+    return Plan(longest, work(config, longest, examples), at_once)
+
+
+def work(config: DirectionConfig, prompt: int, examples: Mapping[str, int]) -> dict[str, tuple[str, float]]:
+    """Estimates the work of each step: (what it does, operations a parameter).
+
+    Args:
+        config: settings.
+        prompt: tokens of the longest prompt.
+        examples: set -> its examples.
+    """
+
+    def stage(grpo: CallPolicyConfig, name: str) -> tuple[str, float]:
+        steps = grpo.steps
+        if grpo.epochs is not None:
+            steps = math.ceil(grpo.epochs * examples[name] / grpo.prompts_per_step)
+        return effort.of_policy(grpo.model_copy(update={"steps": steps}), prompt, "decisions")
+
+    def asked(name: str, models: int) -> tuple[str, float]:
+        comparison = config.comparison
+        answers = models * min(comparison.windows, examples[name]) * comparison.samples
+        said = f"{answers} answers of {'three models' if models > 1 else 'the model'}"
+        return said, 6 * answers * (prompt + comparison.max_tokens)
+
+    return {
+        **({} if config.records is not None else {"preprocess": ("indicators and windows", 0.0)}),
+        EXAMPLES: ("labels and headlines", 0.0),
+        "stage-one": stage(config.stage_one, "balanced"),
+        "gate": asked("val", 1),
+        "stage-two": stage(config.stage_two, "natural"),
+        "compare": asked("test", MODELS),
+    }

@@ -3,13 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+from stonk_pipeline.contracts.direction import notes as own
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
+from stonk_pipeline.pipeline import notes
 from stonk_pipeline.pipeline.graph import PREPROCESS, Step, Steps, graph
 
 EXAMPLES = "examples"
 _EXAMPLES = {"examples": EXAMPLES}
 _FEWER_ANSWERS = "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples"
 _SMALLER_PASSES = "lower {}.micro_batch (answers in one pass), or model.max_seq_length"
+_REWARD = notes.trained("reward", "reward", ".2f")
 
 
 def _files(config: DirectionConfig) -> dict[str, Path]:
@@ -39,6 +42,8 @@ STEPS = graph(
         {"dataset": PREPROCESS.name},
         files=_files,
         loads_model=False,
+        start_seconds=5,
+        wording=own.examples,
     ),
     Step(
         "stage-one",
@@ -49,6 +54,7 @@ STEPS = graph(
         _EXAMPLES,
         "direction_lora_1st",
         smaller=_SMALLER_PASSES.format("stage_one"),
+        wording=_REWARD,
     ),
     Step(
         "gate",
@@ -58,6 +64,7 @@ STEPS = graph(
         lambda config: config.calls_stage("one"),
         _EXAMPLES | {"stage_one": "stage-one"},
         smaller=_FEWER_ANSWERS,
+        wording=own.gate,
     ),
     Step(
         "stage-two",
@@ -69,6 +76,7 @@ STEPS = graph(
         "direction_lora_2nd",
         gate="gate",
         smaller=_SMALLER_PASSES.format("stage_two"),
+        wording=_REWARD,
     ),
     Step(
         "compare",
@@ -78,6 +86,7 @@ STEPS = graph(
         lambda config: config.calls_stage("two"),
         _EXAMPLES | {"stage_one": "stage-one", "gate": "gate", "stage_two": "stage-two"},
         smaller=_FEWER_ANSWERS,
+        wording=notes.judged("decisions"),
     ),
 )
 

@@ -12,6 +12,7 @@ from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.prompts import check_lengths
+from stonk_pipeline.training import effort
 
 PROMPTS = 500
 """Of the training windows, whose tokens are counted."""
@@ -44,13 +45,6 @@ def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[s
         prompt: tokens of the longest prompt.
         windows: part of the split -> its windows.
     """
-
-    def grpo(which: str) -> tuple[str, float]:
-        part = getattr(config, which)
-        answers = part.steps * part.prompts_per_step * part.group_size
-        tokens = answers * (prompt + part.max_completion_length)
-        return f"{part.steps} steps of {part.prompts_per_step} windows x {part.group_size} answers", 10 * tokens
-
     sampled = min(config.sampling.windows, windows["train"])
     answers = sampled * config.sampling.samples
     kept = min(config.sampling.max_examples, sampled * config.sampling.keep_per_window)
@@ -59,9 +53,9 @@ def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[s
     length = prompt + config.sampling.max_tokens
     return {
         "preprocess": ("indicators and windows", 0.0),
-        "grpo-first": grpo("grpo_first"),
+        "grpo-first": effort.of_policy(config.grpo_first, prompt, "windows"),
         "sample": (f"{answers} answers", 6 * answers * length),
         "sft": (f"at most {steps} steps of {config.sft.batch_size}", 6 * config.sft.epochs * kept * length),
-        "grpo-second": grpo("grpo_second"),
+        "grpo-second": effort.of_policy(config.grpo_second, prompt, "windows"),
         "compare": (f"{compared} answers of four models", 6 * compared * length),
     }

@@ -1,11 +1,13 @@
 """Defines the steps of a forecast run: GRPO, rejection sampling, fine-tuning, GRPO again, a comparison."""
 
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.pipeline import notes
 from stonk_pipeline.pipeline.graph import PREPROCESS, Step, graph
 
 _DATASET = {"dataset": PREPROCESS.name}
 _FEWER_ANSWERS = "lower model.gpu_memory_utilization, model.max_seq_length or {}"
 _SMALLER_PASSES = "lower {}.micro_batch (answers in one pass), or model.max_seq_length"
+_SKILL = notes.trained("skill_median", "skill", "+.1%")
 
 STEPS = graph(
     PREPROCESS,
@@ -18,6 +20,7 @@ STEPS = graph(
         _DATASET,
         "grpo_lora_1st",
         smaller=_SMALLER_PASSES.format("grpo_first"),
+        wording=_SKILL,
     ),
     Step(
         "sample",
@@ -28,6 +31,7 @@ STEPS = graph(
         _DATASET | {"policy": "grpo-first"},
         smaller=_FEWER_ANSWERS.format("sampling.samples"),
         start_seconds=30,
+        wording=notes.kept,
     ),
     Step(
         "sft",
@@ -38,6 +42,7 @@ STEPS = graph(
         {"examples": "sample"},
         "sft_lora",
         smaller="lower sft.micro_batch, or model.max_seq_length",
+        wording=notes.fine_tuned,
     ),
     Step(
         "grpo-second",
@@ -48,6 +53,7 @@ STEPS = graph(
         _DATASET | {"start": "sft"},
         "grpo_lora_2nd",
         smaller=_SMALLER_PASSES.format("grpo_second"),
+        wording=_SKILL,
     ),
     Step(
         "compare",
@@ -57,6 +63,7 @@ STEPS = graph(
         PipelineConfig.comparison_stage,
         _DATASET | {"grpo_1st": "grpo-first", "sft": "sft", "grpo_2nd": "grpo-second"},
         smaller=_FEWER_ANSWERS.format("comparison.samples"),
+        wording=notes.judged("windows"),
     ),
 )
 
@@ -67,5 +74,7 @@ POOLED = Step(
     "model_comparison",
     PipelineConfig.comparison_stage,
     loads_model=False,
+    start_seconds=5,
+    wording=notes.judged("windows"),
 )
 """The comparison of a walk-forward: over the windows of all its folds."""
