@@ -25,7 +25,7 @@ STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "bo
 def shown(console: Console, config: RunConfig) -> Iterator[None]:
     """Draws the table of a run's steps while the block runs; on something that is no terminal, nothing is drawn."""
     board.current = Board.of(config)
-    if not console.is_interactive:
+    if not (console.is_interactive and console.file.isatty()):  # FORCE_COLOR makes a file interactive, but no terminal
         yield
         return
     with above(console), RunProgress(board.current, console), _estimated(board.current):

@@ -18,7 +18,7 @@ from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.runs.capacity import killed_hint
 from stonk_pipeline.runs.manifest import Progress
 
-PROGRESS, WARNING, ERROR = "@progress ", "@warning ", "@error "
+PROGRESS, ERROR, WARNING = "@progress ", "@error ", "@warning "
 PARENT = "STONK_PARENT_PID"
 GRACE_SECONDS = 4
 """Between asking a child to stop and killing it."""
@@ -43,7 +43,7 @@ def run_child(
         log: file that receives all that the child prints.
         progress: receives the child's progress.
         line: receives each other line.
-        warn: receives each warning of the project's own code; not given: `line` does.
+        warn: receives what the child warns of; without it, `line` does.
         locks: descriptors of locks that the child holds as well, so that they are not free before it has ended.
         smaller: what makes the command need less memory, for the message where it was killed.
 
@@ -174,22 +174,30 @@ def report_progress(done: int, total: int, note: str) -> None:
     sys.stdout.flush()
 
 
-class _Warnings(logging.Handler):
-    """Prints the warnings of a child in the form that its parent reads."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sys.stdout.write(f"{WARNING}{json.dumps(record.getMessage())}\n")
+def report_warning(text: str) -> None:
+    """Prints a warning, in the form that a parent reads where there is one, and else on standard error."""
+    if has_parent():
+        sys.stdout.write(f"{WARNING}{json.dumps(text)}\n")
         sys.stdout.flush()
-
-
-def report_warnings() -> None:
-    """Has what the project's own code warns of reach the process that started this one as a child, if it is a child."""
-    for package in (__name__.partition(".")[0], "preprocessing") if has_parent() else ():
-        logging.getLogger(package).addHandler(_Warnings(logging.WARNING))
-        logging.getLogger(package).propagate = False
+    else:
+        sys.stderr.write(f"warning: {text}\n")
 
 
 def report_error(error: errors.PipelineError) -> None:
     """Prints an error in the form that a parent reads."""
     sys.stdout.write(f"{ERROR}{json.dumps([type(error).__name__, str(error)])}\n")
     sys.stdout.flush()
+
+
+class _Warnings(logging.Handler):
+    """Hands on to a parent what is logged as a warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        report_warning(record.getMessage())
+
+
+def hand_on_warnings() -> None:
+    """Has the warnings that the project's own code logs reach the parent, where this process is somebody's child."""
+    for package in (__name__.partition(".")[0], "preprocessing") if has_parent() else ():
+        logging.getLogger(package).addHandler(_Warnings(logging.WARNING))
+        logging.getLogger(package).propagate = False
