@@ -128,6 +128,7 @@ class Board:
         self.ended = time.monotonic()
         for row in self.rows.values():
             if row.state in (RUNS, WAITS):
+                row.note = () if row.state == WAITS else row.note
                 row.seconds, row.state = row.elapsed(), state
 
     def words(self, label: str) -> str:

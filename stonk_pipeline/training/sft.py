@@ -24,7 +24,7 @@ from stonk_pipeline.training.checkpoints import (
     step_of,
 )
 from stonk_pipeline.training.kept_answers import IGNORED, lessons, read_examples, split_examples
-from stonk_pipeline.training.telemetry import CsvLog, usual_speed
+from stonk_pipeline.training.telemetry import CsvLog
 
 COLUMNS = ("step", "loss", "val_loss", "perplexity", "val_perplexity", "learning_rate", "tokens_per_second")
 
@@ -205,7 +205,7 @@ def _watch(
                 "train_loss": losses[-1] if losses else None,
                 "val_loss": best,
                 "val_perplexity": round(math.exp(best), 4),
-                "tokens_per_second": usual_speed(speeds),
+                "tokens_per_second": round(max(speeds, default=0.0)),
             }
 
     return Watch()

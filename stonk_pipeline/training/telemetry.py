@@ -2,7 +2,7 @@
 
 import csv
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +57,6 @@ def means_and_spreads(scores: Mapping[str, list[float]], group_size: int) -> dic
         last[f"reward_{name}"] = statistics.fmean(values)
         last[f"spread_{name}"] = statistics.fmean(statistics.pstdev(group) for group in groups)
     return last
-
-
-def usual_speed(speeds: Sequence[float]) -> int:
-    """Computes the tokens a second of a training, as its numbers and the report state them: the median of its log.
-
-    The first steps are slower, as kernels are compiled, and single ones are disturbed.
-
-    >>> usual_speed([4000.0, 9000.0, 9100.0, 9050.0, 20000.0])
-    9050
-    """
-    return round(statistics.median(speeds)) if len(speeds) else 0
 
 
 def policy_log(log: CsvLog, last: Callable[[], Mapping[str, float]], progress: Progress, steps: int) -> Any:

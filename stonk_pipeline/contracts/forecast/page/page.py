@@ -16,7 +16,6 @@ from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import Chapter, number
 from stonk_pipeline.report.style import Picture, percent
-from stonk_pipeline.training.telemetry import usual_speed
 
 TITLES = {"reasons": "Why answers were put aside"}
 """Better words for keys of `selection.json`."""
@@ -65,7 +64,7 @@ def chapters(files: RunFiles) -> list[Chapter]:
     losses = files.table("stage2_sft_training", "training_log.csv")
     numbers, bars = selection(files.record("sft_data_generation", "selection.json"))
     speed = losses["tokens_per_second"].dropna() if losses is not None and "tokens_per_second" in losses else None
-    told = [("tokens a second", number(usual_speed(speed.tolist())))] if speed is not None and len(speed) else []
+    told = [("tokens a second", number(float(speed.iloc[-1])))] if speed is not None and len(speed) else []
     found = [
         Chapter(
             "First GRPO",

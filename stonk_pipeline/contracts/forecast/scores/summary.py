@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table
 
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 
 HEADINGS = ("forecaster", "MAE, % of price", "skill over persistence", "interval", "one answer", "of attainable")
-INTERVAL = len("-0.123 to +0.123")
-"""Columns that it takes on one line."""
 
 
 def show(directory: Path, console: Console) -> None:
@@ -22,8 +20,8 @@ def show(directory: Path, console: Console) -> None:
     comparison = read_comparison(directory)
     table = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
-        justify: JustifyMethod = "left" if heading == "forecaster" else "right"
-        table.add_column(heading, justify=justify, min_width=INTERVAL if heading == "interval" else None)
+        table.add_column(heading, justify="left" if heading == "forecaster" else "right")
+    table.columns[HEADINGS.index("interval")].min_width = len("-0.123 to +0.123")  # headings wrap before it does
     for row in comparison.rows:
         table.add_row(
             row.name,
@@ -34,6 +32,4 @@ def show(directory: Path, console: Console) -> None:
             "" if row.attained is None else f"{row.attained:.0%}",
         )
     console.print(table)
-    finding, sentence = comparison.verdict.finding, comparison.verdict.sentence
-    said = sentence if sentence.lower().startswith(finding) else f"{finding.capitalize()}: {sentence}"
-    console.print(f"\n{said}", style="bold", highlight=False)
+    console.print(f"\n{comparison.verdict.finding}: {comparison.verdict.sentence}", style="bold", highlight=False)
