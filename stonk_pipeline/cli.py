@@ -82,8 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; the exit code is 0, or 1 with a message on standard error."""
-    child.die_with_parent()
     child.hand_on_warnings()
+    child.die_with_parent()
     args = build_parser().parse_args(argv)
     interrupt.raise_again()
     try:

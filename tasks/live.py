@@ -28,16 +28,19 @@ def shown(console: Console, config: RunConfig) -> Iterator[None]:
     if not (console.is_interactive and console.file.isatty()):  # FORCE_COLOR makes a file interactive, but no terminal
         yield
         return
-    with above(console), RunProgress(board.current, console), _estimated(board.current):
-        try:
-            yield
-            board.current.end()
-        except KeyboardInterrupt:
-            board.current.end(STOPPED)
-            raise
-        except BaseException:
-            board.current.end(FAILED)
-            raise
+    try:
+        with above(console), RunProgress(board.current, console), _estimated(board.current):
+            try:
+                yield
+                board.current.end()
+            except KeyboardInterrupt:
+                board.current.end(STOPPED)
+                raise
+            except BaseException:
+                board.current.end(FAILED)
+                raise
+    finally:
+        console.line()
 
 
 @contextmanager

@@ -121,17 +121,6 @@ def test_run_child_tells_progress_from_other_lines(scripted, heard):
     assert Path("pipeline.log").read_text() == "a line\nto stderr\n\nanother step\n"
 
 
-def test_run_child_hears_what_the_projects_own_code_warns_of(scripted):
-    lines, warned = [], []
-    code = (
-        "import logging; child.hand_on_warnings()\n"
-        "from stonk_pipeline.files import locks; locks.on_stderr('waiting for a lock')\n"
-        "logging.getLogger('transformers').warning('of others'); logging.getLogger('preprocessing.x').info('small')"
-    )
-    child.run_child(["sft", code], PipelineConfig(), Path("pipeline.log"), print, lines.append, warn=warned.append)
-    assert (warned, lines) == (["waiting for a lock"], ["of others"])
-
-
 def test_run_child_names_the_log_and_the_last_words_of_a_crash(scripted, heard):
     code = "for n in range(50): print('line', n)\nraise RuntimeError('boom')"
     with pytest.raises(StageError) as caught:
@@ -269,3 +258,14 @@ def test_report_progress_has_a_form_for_parents_and_one_for_people(monkeypatch, 
     monkeypatch.setenv(child.PARENT, "1")
     child.report_progress(3, 10, "loss 0.5")
     assert capsys.readouterr().out == '@progress [3, 10, "loss 0.5"]\n'
+
+
+def test_run_child_hears_what_the_projects_own_code_warns_of(scripted):
+    lines, warned = [], []
+    code = (
+        "import logging; child.hand_on_warnings()\n"
+        "from stonk_pipeline.files import locks; locks.on_stderr('waiting for a lock')\n"
+        "logging.getLogger('transformers').warning('of others'); logging.getLogger('preprocessing.x').info('small')"
+    )
+    child.run_child(["sft", code], PipelineConfig(), Path("pipeline.log"), print, lines.append, warn=warned.append)
+    assert (warned, lines) == (["waiting for a lock"], ["of others"])

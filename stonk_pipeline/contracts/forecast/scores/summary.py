@@ -21,7 +21,8 @@ def show(directory: Path, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "forecaster" else "right")
-    table.columns[HEADINGS.index("interval")].no_wrap = True
+    for name in ("forecaster", "interval"):
+        table.columns[HEADINGS.index(name)].no_wrap = True
     table.padding = (0, 1, 0, 0)  # so that 80 columns do
     for row in comparison.rows:
         table.add_row(
