@@ -21,7 +21,7 @@ def walk(run_flow: Callable[[list[str], Path], "CompletedProcess[str]"], tmp_pat
     options = ["--recipe", "small", "--folds", "2", "--results-dir", str(home / "r"), "--models-dir", str(home / "m")]
     done = run_flow([*options, *[part for text in SHORT for part in ("--set", text)]], home)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "sft-2: done in " in done.stderr
+    assert all(f"sft-2: {what}" in done.stderr for what in ("starts", "done in "))
     assert not set("\x1b{") & set(done.stdout + done.stderr)  # neither colours where nobody sees them nor Python
     (directory,) = (home / "r").iterdir()
     return open_run(directory)

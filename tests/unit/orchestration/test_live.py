@@ -11,7 +11,7 @@ from rich.console import Console
 
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import run_at
-from tasks import board
+from tasks import board, live
 from tasks.board import Board
 from tasks.table import MARGIN, RunProgress
 from tests.pseudo_terminal import Terminal
@@ -183,3 +183,11 @@ def test_end_says_what_became_of_the_step_that_ran(now):
     now.seconds += 60
     assert drawn(seen, 80)[3].split() == ["Supervised", "fine-tuning", "stopped", "1:00"]
     assert drawn(seen, 80)[-1].split() == ["Whole", "run", "stopped", "1:00"]
+
+
+def test_nothing_is_drawn_where_colours_are_forced_on_a_file(now):
+    console = Console(file=StringIO(), force_terminal=True, force_interactive=True)
+    with live.shown(console, settings("forecast")):
+        board.current.start("sft")
+    assert console.file.getvalue() == ""
+    assert board.current.row("sft").state == board.RUNS  # and the log can say how far it is
