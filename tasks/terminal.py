@@ -18,7 +18,7 @@ from stonk_pipeline.contracts.runs import open_run, run_at
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
-from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.pipeline.run import discard as discard_step
 from stonk_pipeline.runs import interrupt
 from tasks import begin, live, server
@@ -120,6 +120,8 @@ def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int
     except Exception as error:
         said = of_system(error) if isinstance(error, OSError) else error
         console.print(f"error: {said}", style="red", markup=False, highlight=False)
+        if begin.opened is not None and not isinstance(error, PipelineError | OSError):  # nobody has foreseen it
+            console.print(f"{type(error).__name__}; the traceback is in {begin.opened / LOG}", soft_wrap=True)
         _say_how_to_go_on(console)
         return 1
     minutes, seconds = divmod(time.monotonic() - begun, 60)

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
 from prefect import task
 from prefect.utilities.importtools import import_object
+from rich.console import Console
 
 from flows import serve
 from stonk_pipeline.contracts.recipes import load_config
@@ -126,6 +129,22 @@ def test_continue_keeps_the_settings_of_the_run_and_changes_single_ones(run, mon
     assert seen[0].run_dir == str(run.directory)
     assert seen[0].sampling == run.config.sampling
     assert terminal.main({"forecast": lambda config: ""}, [*options, "--recipe", "small"]) == 1
+
+
+@pytest.mark.parametrize("error", [DataError("bad bars"), ZeroDivisionError("division by zero")])
+def test_run_says_where_the_traceback_is_of_what_nobody_foresaw(run, monkeypatch, error):
+    def flow(config):
+        raise error
+
+    monkeypatch.setattr(server, "for_this_run", lambda say: nullcontext())
+    monkeypatch.setattr(begin, "opened", run.directory)
+    console = Console(file=StringIO(), width=200)
+    assert terminal._run(flow, run.config, console) == 1
+    said = console.file.getvalue()
+    assert f"error: {error}" in said
+    assert (f"ZeroDivisionError; the traceback is in {run.directory}/pipeline.log" in said) is (
+        not isinstance(error, DataError)
+    )
 
 
 def test_changed_code_names_the_files(run):
