@@ -135,7 +135,8 @@ class Board:
         """Words a running step's progress and the time that it still takes, where that is known."""
         row = self.row(label)
         left = self.left(row)
-        return ", ".join([*row.note, *([f"about {duration(left)} left"] if left else [])])
+        left_words = f"about {duration(left)} left" if left else ""
+        return ", ".join(filter(None, (" ".join(row.note), left_words)))
 
     def left(self, row: Row) -> float | None:
         """Estimates the seconds that a step still takes; None where nothing is known."""

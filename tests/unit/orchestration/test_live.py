@@ -152,7 +152,9 @@ def test_time_left_begins_with_the_estimate_and_follows_what_is_measured(now):
     seen.finish("grpo-first", ())
     assert seen.left(seen.row("grpo-first")) == 0
     assert seen.left(seen.row("sft")) == pytest.approx(40 * 200 / 100)
-    assert seen.words("sft") == "about 1 min left"
+    seen.start("sft")
+    seen.progress("sft", 10, 500, "loss 0.687")
+    assert seen.words("sft") == "10/500 loss 0.687, about 1 min left"
 
 
 def test_time_left_of_a_fold_is_that_of_the_fold_before(now):
