@@ -129,6 +129,8 @@ class Contract:
     """The HTML report of a compared run, with a remark on the comparison's standing."""
     show: Callable[[Path, "Console"], None]
     """Prints scores and verdict from the directory of a comparison."""
+    kept: Callable[["Run"], dict[str, Any]] = lambda run: {}
+    """What a registered model of a run needs in use besides its adapter, as JSON; read from the run's comparison."""
     build_tiny: Callable[..., float] | None = None
     """Trains its embedded tiny model from nothing; returns the last loss in nats a token."""
     commands: tuple[Command, ...] = ()

@@ -31,8 +31,8 @@ class ComparisonConfig(Settings):
     """Fewer distinct test dates than this are too little data for a verdict."""
     cost_bps: Annotated[float, Field(ge=0)] = 5.0
     """Cost of one trade in basis points, in the back-test."""
-    conformal: bool = False
-    """Calibrate the forecast intervals on as many validation windows, and show their coverage before and after."""
+    conformal: bool = True
+    """Calibrate forecast intervals on as many validation windows, and show their coverage before and after."""
     chronos: PathOrName | None = None
     """A Chronos-Bolt model as one more baseline: a local directory or a Hugging Face name (extra `chronos`)."""
     slippage_bps: Annotated[float, Field(ge=0)] = 5.0

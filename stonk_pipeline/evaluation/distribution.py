@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stonk_pipeline.evaluation.metrics import Floats
 
-LEVELS = (0.5, 0.8, 0.95)
+LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Nominal coverages that are reported."""
 
 
@@ -28,6 +28,39 @@ def crps(samples: Floats, truth: Floats) -> Floats:
     weights = 2 * np.arange(count) - count + 1
     pairs = 2 * np.einsum("nsh,s->nh", np.sort(samples, axis=1), weights) / (count * (count - 1))
     return np.asarray((error - pairs / 2).mean(axis=1))
+
+
+def walk_deviation(volatility: Floats, horizon: int) -> Floats:
+    """Computes the standard deviation of a random walk on each day ahead, (N, H): volatility * sqrt(day).
+
+    Args:
+        volatility: (N,) of one day.
+        horizon: days ahead.
+    """
+    return np.asarray(volatility[:, None] * np.sqrt(np.arange(1, horizon + 1)))
+
+
+def crps_normal(mean: Floats, deviation: Floats, truth: Floats) -> Floats:
+    """Computes the CRPS of normal distributions, mean over the days of each window, (N,).
+
+    The closed form (Gneiting and Raftery 2007, equation 21), with z = (y - mean) / deviation: deviation *
+    (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)).
+
+    Args:
+        mean, deviation, truth: (N, H), in one unit.
+    """
+    from scipy.stats import norm
+
+    z = (truth - mean) / deviation
+    score = deviation * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / np.sqrt(np.pi))
+    return np.asarray(score.mean(axis=1))
+
+
+def coverage_normal(mean: Floats, deviation: Floats, truth: Floats, level: float) -> float:
+    """Computes the share of closes within the central interval of normal distributions (N, H)."""
+    from scipy.stats import norm
+
+    return float((np.abs(truth - mean) <= deviation * norm.ppf((1 + level) / 2)).mean())
 
 
 def central_interval(samples: Floats, level: float) -> tuple[Floats, Floats]:

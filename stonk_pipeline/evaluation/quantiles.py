@@ -16,6 +16,13 @@ def quantiles_of(samples: Floats) -> Floats:
     return np.asarray(np.quantile(samples, LEVELS, axis=0, method="weibull"))
 
 
+def normal_quantiles(mean: float, deviation: float) -> Floats:
+    """Computes the quantiles at `LEVELS` of a normal distribution, (L,)."""
+    from scipy.stats import norm
+
+    return np.asarray(mean + deviation * norm.ppf(LEVELS))
+
+
 def crps_of(quantiles: Floats, truth: float) -> float:
     """Computes the CRPS of one close from its quantiles (L,), in the unit of both.
 
@@ -25,6 +32,13 @@ def crps_of(quantiles: Floats, truth: float) -> float:
     2.0
     """
     levels = np.asarray(LEVELS)
+    error = truth - quantiles
+    return float(2.0 * np.mean(np.maximum(levels * error, (levels - 1.0) * error)))
+
+
+def crps_of_all(quantiles: Floats, truth: Floats) -> float:
+    """Computes the mean CRPS of many closes from their quantiles, (L, ...) at `LEVELS`, as `crps_of` does for one."""
+    levels = np.reshape(LEVELS, (-1,) + (1,) * truth.ndim)
     error = truth - quantiles
     return float(2.0 * np.mean(np.maximum(levels * error, (levels - 1.0) * error)))
 

@@ -53,6 +53,13 @@ class Forecasted(BaseModel):
     levels: tuple[float, ...]
     quantiles: tuple[tuple[float, ...], ...]
     """(L, H) prices."""
+    volatility: float | None = None
+    """Of one day, in percent of the last close: the spread of the random walk that its CRPS is compared with."""
+    coverage: dict[str, float] | None = None
+    """Nominal coverage -> share of closes that the calibrated bands of this model held on test windows; None: the
+    quantiles are those of its answers, not calibrated."""
+    tested: int | None = None
+    """How many test windows that were."""
 
 
 class LogEntry(Forecasted):

@@ -3,6 +3,7 @@
 A name that can be written in two ways would be two names, and leave room for a second forecast from the same bar.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -42,6 +43,10 @@ def _reasons(made: "Forecasted") -> Iterator[str]:
         yield f"{shown(wrong[0], 40)!r} is no day such as 2026-03-02"
     if made.levels != LEVELS:
         yield f"its quantiles are not those at {len(LEVELS)} levels from {LEVELS[0]:.0%} to {LEVELS[-1]:.0%}"
+    if made.volatility is not None and not 0 <= made.volatility < math.inf:
+        yield f"its volatility is {made.volatility:g} %, which none is"
+    if made.coverage is not None and not all(0 <= share <= 1 for share in made.coverage.values()):
+        yield "its measured coverage is not between 0 and 1"
     if not made.targets or [len(row) for row in made.quantiles] != [len(made.targets)] * len(made.levels):
         yield "it has not one price for each of its targets and levels"
         return

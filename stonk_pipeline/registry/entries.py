@@ -53,6 +53,9 @@ class Entry(BaseModel):
     seed: int
     verdict: Verdict | None
     """Of the run's own comparison."""
+    kept: dict[str, Any] = {}
+    """What its contract needs in use besides the adapter, such as the calibration of its intervals; empty in entries of
+    earlier versions."""
     pruned: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\dT")
     """When its adapter was deleted (UTC)."""
     seal: str = ""
@@ -67,7 +70,8 @@ class Entry(BaseModel):
 
     def sealed(self) -> "Entry":
         """Returns the entry with its seal: the digest of all its other fields."""
-        return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude={"seal"}))})
+        left_out = {"seal"} if self.kept else {"seal", "kept"}  # entries of earlier versions had none
+        return self.model_copy(update={"seal": json_digest(self.model_dump(mode="json", exclude=left_out))})
 
     @property
     def stocks(self) -> list[str]:
@@ -90,6 +94,7 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
     if data.digest not in training.inputs.values():
         raise StageError(f"{run.directory}: {step} was trained on another dataset than lies there; run it again")
     files = output_files(run.stage_dir(step) / ADAPTER)
+    verdict = verdict_of(run, training)
     config = run.config.model_dump(mode="json")
     return Entry(
         id=json_digest([files, data.digest, {name: config[name] for name in run.contract.distinguishing}])[:ID_LENGTH],
@@ -108,7 +113,8 @@ def describe(run: Run, parents_seen: str = "") -> Entry:
         versions=training.versions,
         git_commit=training.git_commit,
         seed=run.config.seed,
-        verdict=verdict_of(run, training),
+        verdict=verdict,
+        kept=run.contract.kept(run) if verdict is not None else {},
     ).sealed()
 
 

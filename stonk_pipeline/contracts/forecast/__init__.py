@@ -22,6 +22,7 @@ FORECAST = Contract(
     distinguishing=("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft", "grpo_second", "seed"),
     suffix="",
     losses=Later(f"{__name__}.contest:losses"),
+    kept=Later(f"{__name__}.scores.calibrate:kept"),
     page=Later(f"{__name__}.page.page:render"),
     show=Later(f"{__name__}.scores.summary:show"),
     build_tiny=Later(f"{__name__}.tiny:rebuild"),

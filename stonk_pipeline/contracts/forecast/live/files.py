@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stonk_pipeline.contracts.forecast.live.make import Made
+from stonk_pipeline.contracts.forecast.live.words import bands_in_words, shortest
 from stonk_pipeline.records.forward_log import LogEntry, append
 from stonk_pipeline.report.style import LIGHT, Draw, png
 from stonk_pipeline.runs.manifest import write_atomic
@@ -53,7 +54,8 @@ def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     same = made.forecast.quantiles == entry.quantiles
     answers = {"samples": made.samples.round(6).tolist(), "texts": made.texts} if same else {}
-    write_atomic(numbers, json.dumps({"entry": entry.model_dump(mode="json"), **answers}, indent=1))
+    content = {"entry": entry.model_dump(mode="json"), "bands": bands_in_words(entry), **answers}
+    write_atomic(numbers, json.dumps(content, indent=1))
     write_atomic(table, table_text(entry))
     write_atomic(picture, png(draw(made, entry), 640, 340))
     return numbers
@@ -91,6 +93,9 @@ def draw(made: Made, entry: LogEntry) -> Draw:
             [str(made.closes.index[-len(past)]), entry.last_bar, entry.targets[-1]],
         )
         late = ", written down late" if entry.late else ""
-        axes.set_title(f"{entry.stock}: median, 50 %, 80 % and 90 % of {entry.answers} answers{late}", loc="left")
+        kind = "spread of" if entry.coverage is None else "calibrated bands around"
+        axes.set_title(
+            f"{entry.stock}: 50 %, 80 % and 90 %, {kind} {entry.answers} answers{late}\n{shortest(entry)}", loc="left"
+        )
 
     return fill

@@ -7,8 +7,10 @@ from typing import Any
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.validation import validated
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
+from stonk_pipeline.contracts.forecast.scores.calibrate import Calibration
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.errors import ConfigError, RegistryError
+from stonk_pipeline.files.untrusted import reason, shown
 from stonk_pipeline.models.adapters import identity, require_adapter
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.store import Registry
@@ -25,6 +27,8 @@ class Forecaster:
     adapter: Path | None
     scales: dict[str, Any]
     """Stock -> scale of the training."""
+    calibration: Calibration | None = None
+    """Of its intervals, by the comparison of its run; None: its bands are the spread of its answers."""
 
     @property
     def adapter_digest(self) -> str | None:
@@ -78,7 +82,27 @@ def _of_entry(registry: Registry, entry: Entry, stocks: list[str], request: Fore
         stocks = config.data.stocks
     change = {"stocks": stocks} | ({"data_dir": request.data_dir} if request.data_dir else {})
     scales = {stock: about["scale"] for stock, about in entry.data["stocks"].items()}
-    return Forecaster(entry.id, config.with_data(**change), registry.adapter(entry), scales)
+    calibration = calibration_of(entry, config.data.horizon)
+    return Forecaster(entry.id, config.with_data(**change), registry.adapter(entry), scales, calibration)
+
+
+def calibration_of(entry: Entry, horizon: int) -> Calibration | None:
+    """Reads the calibration that was registered with a model; None where there is none.
+
+    Raises:
+        RegistryError: it is not one, or is for another horizon.
+    """
+    content = entry.kept.get("calibration")
+    if content is None:
+        return None
+    remedy = f"register {shown(entry.run)} again"
+    try:
+        found = Calibration.model_validate(content)
+    except ValueError as error:
+        raise RegistryError(f"entry {entry.id}: its calibration cannot be read ({reason(error)}); {remedy}") from error
+    if any(len(wide) != horizon for wide in found.radii.values()):
+        raise RegistryError(f"entry {entry.id}: its calibration is not for {horizon} days ahead; {remedy}")
+    return found
 
 
 def of_adapter(config: PipelineConfig, adapter: Path | None) -> Forecaster:

@@ -1,9 +1,10 @@
-"""Makes live forecasts: cuts each stock's last window, samples answers, and takes quantiles of them."""
+"""Makes live forecasts: cuts each stock's last window, samples answers, and takes calibrated quantiles of them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from preprocessing.latest import latest_windows
@@ -11,7 +12,9 @@ from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.live.calendar import WEEKDAYS, sessions_from, usual_calendar, weeks_from
 from stonk_pipeline.contracts.forecast.live.forecaster import Forecaster, generated
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
+from stonk_pipeline.contracts.forecast.scores.calibrate import Calibration
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.evaluation import conformal
 from stonk_pipeline.evaluation.baselines import persistence
 from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
 from stonk_pipeline.evaluation.quantiles import LEVELS, quantiles_of
@@ -71,6 +74,7 @@ def make(
     for place, each in enumerate(latest):
         window = each.window
         prices = window.price_offset + window.price_unit * values[place]
+        size = float(window.price_unit * window.volatility)
         dates = each.bars[DATE].dt.strftime("%Y-%m-%d")
         closes = pd.Series(each.bars[CLOSE].to_numpy(), index=dates.to_numpy())
         dated, first_close = days[place]
@@ -88,10 +92,27 @@ def make(
             answers=values.shape[1],
             readable=float(readable[place].mean()),
             levels=LEVELS,
-            quantiles=tuple(tuple(row) for row in quantiles_of(prices).round(6).tolist()),
+            quantiles=tuple(tuple(row) for row in _quantiles(prices, size, forecaster.calibration).round(6).tolist()),
+            volatility=round(100 * size / float(closes.iloc[-1]), 6),
+            coverage=None if forecaster.calibration is None else forecaster.calibration.coverage,
+            tested=None if forecaster.calibration is None else forecaster.calibration.tested,
         )
         made.append(Made(content, closes, prices, texts[place]))
     return made, left_out
+
+
+def _quantiles(prices: Floats, size: float, calibration: Calibration | None) -> Floats:
+    """The quantiles of (S, H) answers, (L, H): calibrated around their median, or their own.
+
+    Args:
+        prices: the answers.
+        size: daily volatility in the unit of prices.
+        calibration: of the model, or None.
+    """
+    if calibration is None:
+        return quantiles_of(prices)
+    ends = calibration.intervals(np.median(prices, axis=0)[None], np.array([size]))
+    return np.maximum(conformal.quantiles(ends)[:, 0], 0.0)  # no price is below nothing
 
 
 def bars_digest(bars: pd.DataFrame) -> str:

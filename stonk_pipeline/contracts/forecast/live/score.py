@@ -22,7 +22,7 @@ from stonk_pipeline.config.data import DataConfig
 from stonk_pipeline.contracts.forecast.evaluate import ANY_JUMP, read_closes
 from stonk_pipeline.contracts.forecast.live.calendar import in_weeks
 from stonk_pipeline.errors import LogError
-from stonk_pipeline.evaluation.quantiles import MEDIAN, crps_of, inside
+from stonk_pipeline.evaluation.quantiles import MEDIAN, crps_of, inside, normal_quantiles
 from stonk_pipeline.files import journal
 from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.records.forward_log import LogEntry, read
@@ -53,6 +53,8 @@ class Mark(BaseModel):
     """|100 - outcome|."""
     crps: float
     """In percent; of persistence it is `error_persistence`."""
+    crps_random_walk: float | None = None
+    """Of a random walk with the volatility of the entry, from the same quantiles; None where the entry has none."""
     inside: dict[str, bool]
     """Nominal coverage -> whether the close lies within that interval."""
     late: bool
@@ -71,12 +73,19 @@ class Record(NamedTuple):
     mae: float
     mae_persistence: float
     crps: float
+    crps_random_walk: float | None
+    """None where not every forecast says what the volatility was."""
     coverage: dict[str, float]
 
     @property
     def skill(self) -> float:
         """Computes 1 - MAE / MAE of persistence."""
         return 1.0 - self.mae / self.mae_persistence if self.mae_persistence > 0 else 0.0
+
+    @property
+    def crps_skill(self) -> float | None:
+        """Computes 1 - CRPS / CRPS of the random walk with volatility."""
+        return 1.0 - self.crps / self.crps_random_walk if self.crps_random_walk else None
 
 
 def read_marks(directory: Path, entries: Sequence[LogEntry]) -> list[Mark]:
@@ -204,6 +213,9 @@ def _mark(entry: LogEntry, day: int, outcome: float, stamp: str) -> Mark:
         error=abs(float(quantiles[MEDIAN]) - outcome),
         error_persistence=abs(100.0 - outcome),
         crps=crps_of(quantiles, outcome),
+        crps_random_walk=None
+        if entry.volatility is None
+        else crps_of(normal_quantiles(100.0, entry.volatility * math.sqrt(day)), outcome),
         inside=inside(quantiles, outcome),
         late=entry.late,
         stamp=stamp,
@@ -215,16 +227,19 @@ def records(marks: list[Mark]) -> list[Record]:
     groups: dict[tuple[str, bool], list[Mark]] = defaultdict(list)
     for mark in marks:
         groups[mark.model, mark.late].append(mark)
-    return [
-        Record(
-            model=model,
-            late=late,
-            forecasts=len({mark.entry for mark in of}),
-            days=len(of),
-            mae=float(np.mean([mark.error for mark in of])),
-            mae_persistence=float(np.mean([mark.error_persistence for mark in of])),
-            crps=float(np.mean([mark.crps for mark in of])),
-            coverage={name: float(np.mean([mark.inside[name] for mark in of])) for name in of[0].inside},
-        )
-        for (model, late), of in groups.items()
-    ]
+    return [_record(model, late, of) for (model, late), of in groups.items()]
+
+
+def _record(model: str, late: bool, of: list[Mark]) -> Record:
+    walks = [mark.crps_random_walk for mark in of if mark.crps_random_walk is not None]
+    return Record(
+        model=model,
+        late=late,
+        forecasts=len({mark.entry for mark in of}),
+        days=len(of),
+        mae=float(np.mean([mark.error for mark in of])),
+        mae_persistence=float(np.mean([mark.error_persistence for mark in of])),
+        crps=float(np.mean([mark.crps for mark in of])),
+        crps_random_walk=float(np.mean(walks)) if len(walks) == len(of) else None,
+        coverage={name: float(np.mean([mark.inside[name] for mark in of])) for name in of[0].inside},
+    )

@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from stonk_pipeline.contracts.forecast.live.score import Record
+from stonk_pipeline.contracts.forecast.live.words import bands_in_words
 from stonk_pipeline.records.forward_log import LogEntry
 
 SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -13,7 +14,8 @@ def forecast_table(entry: LogEntry) -> Table:
     late = ", late: its first session had closed" if entry.late else ""
     table = Table(
         title=f"{entry.stock} from {entry.last_close:.2f} on {entry.last_bar}, by {entry.model}, "
-        f"{entry.answers} answers ({entry.readable:.0%} readable){late}"
+        f"{entry.answers} answers ({entry.readable:.0%} readable){late}",
+        caption=bands_in_words(entry),
     )
     table.add_column("session")
     for level in SHOWN:
@@ -28,8 +30,22 @@ def forecast_table(entry: LogEntry) -> Table:
 
 def records_table(found: list[Record]) -> Table:
     """Builds a table of each model's mean scores."""
-    table = Table(title="errors in percent of the last close; late forecasts do not count")
-    for heading in ("model", "counts", "forecasts", "days", "MAE", "persistence", "skill", "CRPS", "within"):
+    table = Table(
+        title="errors in percent of the last close; late forecasts do not count",
+        caption="skill: over persistence; CRPS skill: over a random walk with volatility",
+    )
+    for heading in (
+        "model",
+        "counts",
+        "forecasts",
+        "days",
+        "MAE",
+        "persistence",
+        "skill",
+        "CRPS",
+        "CRPS skill",
+        "within",
+    ):
         table.add_column(heading, justify="left" if heading in ("model", "counts", "within") else "right")
     for record in sorted(found, key=lambda record: (record.late, record.model)):
         table.add_row(
@@ -41,6 +57,7 @@ def records_table(found: list[Record]) -> Table:
             f"{record.mae_persistence:.3f}",
             f"{record.skill:+.3f}",
             f"{record.crps:.3f}",
+            "" if record.crps_skill is None else f"{record.crps_skill:+.3f}",
             ", ".join(f"{float(name):.0%}: {share:.0%}" for name, share in record.coverage.items()),
         )
     return table

@@ -8,6 +8,7 @@ LABELS = {
     "sft": "SFT",
     "grpo_2nd": "Second GRPO",
     "persistence": "Persistence",
+    "random_walk": "Random walk with volatility",
     "drift": "Drift so far",
     "mean_return": "Mean training return",
     "exp_smoothing": "Exponential smoothing",

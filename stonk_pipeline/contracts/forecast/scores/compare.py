@@ -14,7 +14,14 @@ from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.scores.breakdown import by_group, by_horizon, by_month, window_records
 from stonk_pipeline.contracts.forecast.scores.examples import pick_examples
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, Kind
-from stonk_pipeline.contracts.forecast.scores.scores import BEST, PERSISTENCE, Forecaster, Setting, score_rows
+from stonk_pipeline.contracts.forecast.scores.scores import (
+    BEST,
+    PERSISTENCE,
+    Forecaster,
+    Setting,
+    random_walk,
+    score_rows,
+)
 from stonk_pipeline.contracts.forecast.scores.trades import trade_all
 from stonk_pipeline.contracts.forecast.scores.verdict import give_verdict
 from stonk_pipeline.errors import StageError
@@ -54,8 +61,8 @@ def compare(
         seed: of the bootstrap.
         decimals: of the numbers in the models' answers, to tell straight lines.
         ahead: dates of each window's target (ISO), for the back-test; None leaves it out.
-        intervals: model -> level -> calibrated intervals (N, 2, H) on each window's prompt scale, whose coverage is
-            shown beside that of the answers.
+        intervals: model, and the random walk -> level -> calibrated intervals (N, 2, H) on each window's prompt scale,
+            whose coverage is shown beside that of the answers.
 
     Raises:
         StageError: there are no windows or models, or the answers do not fit the windows.
@@ -97,6 +104,7 @@ def compare(
         by_horizon=tuple(by_horizon([f for f in forecasters if f.name != PERSISTENCE], setting)),
         by_month=tuple(by_month([f for f in forecasters if f.name != PERSISTENCE], setting)),
         by_group=tuple(by_group([f for f in forecasters if f.name != PERSISTENCE], setting)),
+        random_walk=random_walk(setting),
         ranks={model.name: tuple(distribution.ranks(model.samples, setting.truth).tolist()) for model in models},
         trading=trading,
         trials=setting.config.trials or len(models),

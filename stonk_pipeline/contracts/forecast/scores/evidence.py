@@ -3,7 +3,7 @@
     windows.parquet              what each window showed and what came after it
     forecasts/{model}.parquet    every answer of a model, readable or not
     baselines.parquet            the forecasts of baselines and the best possible ones
-    intervals.parquet            calibrated intervals, where `comparison.conformal` asks for them
+    intervals.parquet            calibrated intervals, unless `comparison.conformal` is off
 
 Numbers lie on each window's prompt scale. All rows are in the order of the windows.
 """
@@ -70,7 +70,7 @@ class Evidence:
     """Baseline -> (N, H)."""
     best_possible: Mapping[tuple[str, str], Sequence[float]] | None
     intervals: dict[str, dict[float, Floats]] = field(default_factory=dict)
-    """Model -> level -> (N, 2, H), calibrated."""
+    """Model, and the random walk -> level -> (N, 2, H), calibrated."""
 
     def compare(self, config: ComparisonStage) -> Comparison:
         """Scores all answers, also on windows later than the base model's knowledge cutoff where it has one."""

@@ -11,6 +11,8 @@ from stonk_pipeline.evaluation.verdict import Finding, Verdict
 from stonk_pipeline.periods import TRADING_DAY
 
 Kind = Literal["model", "baseline", "best possible"]
+RANDOM_WALK = "random_walk"
+"""Name of the random walk with volatility in tables of distributions."""
 
 
 class Row(Result):
@@ -49,11 +51,15 @@ class Row(Result):
     crps: float
     """Continuous ranked probability score of the answers, in percent; of a single forecast its MAE."""
     crps_skill: float
-    """1 - CRPS / MAE of persistence."""
+    """1 - CRPS / CRPS of the random walk with volatility (`Distribution`), which has no skill but knows its spread."""
     coverage: dict[str, float] | None
     """Nominal coverage (`0.8`) -> share of closes within the central interval of the answers; None for one answer."""
     calibrated_coverage: dict[str, float] | None = None
-    """The same for intervals calibrated on validation windows (`evaluation.conformal`); None where they are not."""
+    """The same for intervals calibrated on earlier outcomes (`evaluation.conformal`); None where they are not."""
+    calibrated_crps: float | None = None
+    """CRPS of the quantiles of the calibrated forecast (`quantiles.crps_of`), in percent."""
+    calibrated_crps_skill: float | None = None
+    """1 - `calibrated_crps` / that of the random walk, calibrated in the same way."""
     ic: float | None = None
     """Mean over dates of the correlation of forecast and realised moves across tickers; None where too few tickers
     share a date."""
@@ -77,6 +83,22 @@ class Row(Result):
     windows: int
     dates: int
     stocks: int
+
+
+class Distribution(Result):
+    """Scores of the random walk with volatility, which has no skill but knows its spread.
+
+    Normal around the last close; its deviation on day h is the window's daily volatility times the square root of h.
+    """
+
+    crps: float
+    """In percent."""
+    coverage: dict[str, float]
+    """Nominal coverage -> share of closes within the central interval."""
+    calibrated_coverage: dict[str, float] | None = None
+    """The same for intervals around the last close, calibrated as those of the models."""
+    calibrated_crps: float | None = None
+    """Of the calibrated quantiles, in percent."""
 
 
 class DaySkill(Result):
@@ -174,6 +196,9 @@ class Comparison(Result):
     by_group: tuple[GroupSkill, ...] = ()
     folds: tuple[FoldSkill, ...] = ()
     """Of a walk-forward, in the order of time; all other numbers are then over all folds together."""
+    random_walk: Distribution | None = None
+    """What every CRPS is compared with; None in comparisons of earlier versions, whose CRPS skill is against the MAE of
+    persistence."""
     ranks: dict[str, tuple[float, ...]] = Field({})
     """Model -> shares of the places that the truth takes among its answers, lowest first (`distribution.ranks`)."""
     trading: tuple[TradingRow, ...] = ()
@@ -215,19 +240,31 @@ class Comparison(Result):
     def frame(self) -> pd.DataFrame:
         """Returns the rows as a frame, one column a field and one for each nominal coverage, raw and calibrated."""
         return pd.DataFrame(
-            [
-                row.model_dump(exclude={"coverage", "calibrated_coverage"})
-                | {f"coverage_{level}": share for level, share in (row.coverage or {}).items()}
-                | {f"calibrated_{level}": share for level, share in (row.calibrated_coverage or {}).items()}
-                for row in self.rows
-            ]
+            [row.model_dump(exclude={"coverage", "calibrated_coverage"}) | _coverages(row) for row in self.rows]
         )
+
+    def distributions(self) -> list[dict[str, str | float | None]]:
+        """Returns CRPS and coverage of every model with several answers or calibrated intervals, and of the walk."""
+        names = ("crps", "crps_skill", "calibrated_crps", "calibrated_crps_skill")
+        several = [row for row in self.rows if row.coverage or row.calibrated_coverage]
+        found = [{"name": row.name} | {name: getattr(row, name) for name in names} | _coverages(row) for row in several]
+        if self.random_walk is not None:
+            own = {"crps": self.random_walk.crps, "calibrated_crps": self.random_walk.calibrated_crps}
+            found.append({"name": RANDOM_WALK} | own | _coverages(self.random_walk))
+        return found
+
+
+def _coverages(of: Row | Distribution) -> dict[str, float]:
+    return {f"coverage_{level}": share for level, share in (of.coverage or {}).items()} | {
+        f"calibrated_{level}": share for level, share in (of.calibrated_coverage or {}).items()
+    }
 
 
 def write_comparison(comparison: Comparison, directory: Path) -> None:
     """Writes `comparison.json` with all numbers, `verdict.json`, and each table as a CSV file.
 
-    The tables: `comparison.csv` (the rows), `by_horizon.csv`, `by_month.csv`, `by_group.csv`, `folds.csv`, `ranks.csv`,
+    The tables: `comparison.csv` (the rows), `distributions.csv`, `by_horizon.csv`, `by_month.csv`, `by_group.csv`,
+    `folds.csv`, `ranks.csv`,
     `trading.csv`, `windows.csv` and `equity.csv`; those that a comparison does not have are left out.
     """
     ranks = [
@@ -236,6 +273,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> None:
         for place, share in enumerate(shares)
     ]
     tables: dict[str, Table] = {"comparison": comparison.frame(), "windows": comparison.windows, "ranks": ranks}
+    tables["distributions"] = comparison.distributions()
     for name in ("by_horizon", "by_month", "by_group", "folds", "trading"):
         tables |= {name: records} if (records := [item.model_dump() for item in getattr(comparison, name)]) else {}
     if comparison.equity:

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.contracts.forecast.scores.results import Kind, Row
+from stonk_pipeline.contracts.forecast.scores.results import RANDOM_WALK, Distribution, Kind, Row
 from stonk_pipeline.evaluation import conformal, distribution, metrics
 from stonk_pipeline.evaluation.losses import Losses
 from stonk_pipeline.evaluation.metrics import Bools, Floats
+from stonk_pipeline.evaluation.quantiles import crps_of_all
 from stonk_pipeline.evaluation.significance import Clusters, confidence_set
 from stonk_pipeline.evaluation.verdict import gain
 from stonk_pipeline.schema import Window
@@ -52,7 +53,7 @@ class Setting(NamedTuple):
     config: ComparisonConfig
     seed: int
     intervals_of: Mapping[str, Mapping[float, Floats]] = MappingProxyType({})
-    """Model -> level -> calibrated intervals (N, 2, H), percent of the last close."""
+    """Model, and the random walk -> level -> calibrated intervals (N, 2, H), percent of the last close."""
 
     @property
     def volatility(self) -> Floats:
@@ -78,6 +79,7 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     gains = gain(own, setting.losses(medians[:, :1]), setting.config, setting.seed)
     count = len(forecasters)
     best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)
+    walk = random_walk(setting)
     strongest = max(float(estimates[i]) for i, f in enumerate(forecasters) if f.kind == "baseline")
     by_date = np.column_stack([setting.clusters.shares(column) for column in medians.T])
     block = setting.clusters.block
@@ -91,7 +93,7 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
                 name=forecaster.name,
                 kind=forecaster.kind,
                 mae=medians[:, i].mean(),
-                **_errors(forecaster, setting, float(own.baseline.mean())),
+                **_errors(forecaster, setting, float(own.baseline.mean()), walk),
                 confidence_p=float(surviving[i]),
                 skill=estimates[i],
                 skill_low=low[i],
@@ -111,31 +113,59 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     return rows
 
 
-def _errors(forecaster: Forecaster, setting: Setting, flat: float) -> dict[str, Any]:
+def random_walk(setting: Setting) -> Distribution:
+    """Scores the random walk with volatility, which every CRPS is compared with."""
+    flat, truth = setting.flat, setting.truth
+    deviation = distribution.walk_deviation(setting.volatility, truth.shape[1])
+    return Distribution(
+        crps=float(distribution.crps_normal(flat, deviation, truth).mean()),
+        coverage={
+            str(level): distribution.coverage_normal(flat, deviation, truth, level) for level in distribution.LEVELS
+        },
+        **_calibrated(setting.intervals_of.get(RANDOM_WALK, {}), truth),
+    )
+
+
+def _calibrated(intervals: Mapping[float, Floats], truth: Floats) -> dict[str, Any]:
+    """Scores calibrated intervals, level -> (N, 2, H); None for each score where there are none."""
+    covered = {
+        str(level): conformal.coverage(intervals[level], truth) for level in distribution.LEVELS if level in intervals
+    }
+    whole = set(conformal.NOMINAL) <= intervals.keys()  # an earlier version calibrated three levels alone
+    return {
+        "calibrated_coverage": covered or None,
+        "calibrated_crps": crps_of_all(conformal.quantiles(intervals), truth) if whole else None,
+    }
+
+
+def _errors(forecaster: Forecaster, setting: Setting, flat: float, walk: Distribution) -> dict[str, Any]:
     """Other errors of a forecaster.
 
     Args:
         forecaster: whose.
         setting: what all share.
         flat: MAE of persistence, in percent.
+        walk: the random walk's scores.
     """
     median, samples, truth = forecaster.median, forecaster.samples, setting.truth
     mse = float(metrics.mse(median, truth).mean())
     crps = float(distribution.crps(samples, truth).mean())
     several = samples.shape[1] > 1
     information = distribution.information(median, truth, setting.clusters.places)
-    own = setting.intervals_of.get(forecaster.name, {})
+    own = _calibrated(setting.intervals_of.get(forecaster.name, {}), truth)
+    both = own["calibrated_crps"] is not None and walk.calibrated_crps is not None
     swapped = distribution.swapped(samples, setting.volatility, max(1, len(truth) // 2))
     return {
         "mse": mse,
         "rmse": mse**0.5,
         "mape": float((100 * np.abs(median - truth) / truth).mean()),
         "crps": crps,
-        "crps_skill": 1 - crps / max(flat, metrics.TINY),
+        "crps_skill": 1 - crps / max(walk.crps, metrics.TINY),
         "coverage": {str(level): distribution.coverage(samples, truth, level) for level in distribution.LEVELS}
         if several
         else None,
-        "calibrated_coverage": {str(level): conformal.coverage(ends, truth) for level, ends in own.items()} or None,
+        **own,
+        "calibrated_crps_skill": 1 - own["calibrated_crps"] / max(walk.calibrated_crps, metrics.TINY) if both else None,
         "ic": information.ic,
         "rank_ic": information.rank_ic,
         "swapped_skill": 1

@@ -1,21 +1,18 @@
 """Runs the comparison stage: asks every model about the same test windows, scores the answers, writes all files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from preprocessing import reading
 from stonk_pipeline.contracts.forecast import question
 from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.scores import chronos, evidence
+from stonk_pipeline.contracts.forecast.scores.calibrate import calibrate_answers, write_calibrated
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, write_comparison
 from stonk_pipeline.contracts.forecast.sections import ComparisonStage
-from stonk_pipeline.evaluation import conformal
-from stonk_pipeline.evaluation.baselines import all_baselines, persistence
-from stonk_pipeline.evaluation.metrics import Floats, fill_unreadable
+from stonk_pipeline.evaluation.baselines import all_baselines
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage
 from stonk_pipeline.sampling.ask import alone, draw, part
@@ -42,7 +39,7 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     calibration = _some(config, inputs["dataset"], "val") if config.comparison.conformal else ([], [])
     horizon = len(targets[0].values)
     roles = [role for role in evidence.MODELS if role == "base" or role in inputs]
-    intervals = {}
+    read = {}
     for place, role in enumerate(roles):
         adapter = inputs[role] / load.ADAPTER if role in inputs else None
         asked = [*windows, *calibration[0]]
@@ -50,10 +47,9 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
         answers = question.read_all(texts, asked, horizon)
         count = len(windows)
         evidence.write_answers(out, role, windows, texts[:count], answers[:count])
-        if calibration[0]:
-            intervals[role] = calibrate(calibration, answers[count:], windows, answers[:count])
-    if intervals:
-        evidence.write_intervals(out, windows, intervals)
+        read[role] = answers[count:], answers[:count]
+    if calibration[0]:
+        write_calibrated(out, windows, calibrate_answers(calibration, (windows, targets), read))
     write_references(config, inputs["dataset"], out, (windows, targets), extra)
     return finish(evidence.read_evidence(out).compare(config), out)
 
@@ -65,32 +61,6 @@ def finish(comparison: Comparison, out: Path) -> dict[str, Any]:
     return {"verdict": comparison.verdict.finding, "windows": comparison.rows[0].windows} | {
         f"skill_{row.name}": row.skill for row in comparison.rows
     }
-
-
-def calibrate(
-    calibration: Part, known: evidence.Answers, windows: Sequence[Window], answers: evidence.Answers
-) -> dict[float, Floats]:
-    """Calibrates a model's test intervals on validation windows alone (`evaluation.conformal`).
-
-    Args:
-        calibration: validation windows and their targets.
-        known: answers to them.
-        windows: to be forecast.
-        answers: to these.
-
-    Returns:
-        Level -> (N, 2, H), on each window's prompt scale.
-    """
-    truth = np.array([target.values for target in calibration[1]], dtype=np.float64)
-    horizon = truth.shape[1]
-    samples, _ = fill_unreadable(known, persistence(calibration[0], horizon))
-    by_level = conformal.margins(samples, truth, _volatility(calibration[0]))
-    samples, _ = fill_unreadable(answers, persistence(windows, horizon))
-    return conformal.calibrated(samples, _volatility(windows), by_level)
-
-
-def _volatility(windows: Sequence[Window]) -> Floats:
-    return np.array([max(window.volatility, 1e-9) for window in windows])
 
 
 def _some(config: ComparisonStage, directory: Path, split: str) -> Part:
