@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stonk_pipeline.contracts.forecast.live.forecaster import calibration_of
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.models.chat import Chat
@@ -104,6 +105,11 @@ def test_flow_registers_its_model_and_says_why_it_is_not_champion(small_run: run
     (entry,) = registry.entries()
     assert entry.run == str(small_run.directory)
     assert entry.verdict is not None
+    measured = read_comparison(small_run.stage_dir("compare")).row("grpo_2nd").calibrated_coverage
+    assert measured is not None
+    kept = calibration_of(entry, small_run.config.data.horizon)
+    assert kept is not None
+    assert kept.coverage == measured  # what `forecast` says of its bands
     trial = read_trial(small_run)
     assert trial is not None
     assert (trial.model, trial.decision.outcome) == (entry.id, "too little data")  # 500 days are few

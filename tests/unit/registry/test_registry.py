@@ -10,6 +10,7 @@ import pytest
 from preprocessing import reading
 from stonk_pipeline.cli import main
 from stonk_pipeline.contracts.forecast import contest as contests
+from stonk_pipeline.contracts.forecast.live.forecaster import calibration_of
 from stonk_pipeline.contracts.forecast.sections import GRPOStage
 from stonk_pipeline.contracts.recipes import load_config, make_config
 from stonk_pipeline.contracts.runs import write_run
@@ -22,7 +23,7 @@ from stonk_pipeline.registry.contest import contest, read_trial
 from stonk_pipeline.registry.promotion import Decision
 from stonk_pipeline.registry.store import Registry, strategies_tried
 from stonk_pipeline.registry.trials import TRIALS
-from stonk_pipeline.runs.manifest import Stage, execute, read_manifest
+from stonk_pipeline.runs.manifest import Stage, execute, json_digest, read_manifest
 from stonk_pipeline.schema import Forecast
 from tests.sealing import seal
 
@@ -111,6 +112,28 @@ def test_register_writes_down_what_the_model_is(tmp_path):
     assert registry.adapter(entry).joinpath("adapter_config.json").is_file()
     assert registry.find(entry.id[:4]) == entry
     assert registry.known_keys() == [entry.key]
+
+
+def test_seal_of_an_entry_without_calibration_is_that_of_earlier_versions(tmp_path):
+    run = trained_run(tmp_path, "a", 0.5)
+    entry = Registry(run.config.models_dir).register(run)
+    before = {name: value for name, value in entry.model_dump(mode="json").items() if name not in ("seal", "kept")}
+    assert entry.seal == json_digest(before)
+    more = entry.model_copy(update={"kept": {"calibration": {}}})
+    assert more.sealed().seal != entry.seal
+
+
+@pytest.mark.parametrize(
+    ("calibration", "why"),
+    [({}, "its calibration cannot be read"), ({"radii": {"0.5": [1.0]}}, "is not for 10 days ahead")],
+)
+def test_a_calibration_that_does_not_fit_the_model_is_refused(tmp_path, calibration, why):
+    run = trained_run(tmp_path, "a", 0.5)
+    whole = {"radii": {}, "coverage": {}, "windows": 1, "tested": 1, "until": "2024-01-02"}
+    kept = {"calibration": whole | calibration if calibration else calibration}
+    entry = Registry(run.config.models_dir).register(run).model_copy(update={"kept": kept})
+    with pytest.raises(RegistryError, match=why):
+        calibration_of(entry, 10)
 
 
 def test_register_registers_the_same_training_once(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -15,8 +16,11 @@ from stonk_pipeline.contracts.forecast.live.files import keep, write_files
 from stonk_pipeline.contracts.forecast.live.forecaster import Forecaster
 from stonk_pipeline.contracts.forecast.live.make import make
 from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
+from stonk_pipeline.contracts.forecast.live.tables import forecast_table
+from stonk_pipeline.contracts.forecast.scores.calibrate import Calibration
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.errors import DataError
+from stonk_pipeline.evaluation.conformal import NOMINAL
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.records.forward_log import append
 from stonk_pipeline.schema import DATE
@@ -67,6 +71,41 @@ def test_make_forecasts_the_next_sessions_of_the_exchange(forecaster, tmp_path):
     assert [row["date"] for row in rows] == list(entry.targets)
     assert float(rows[0]["q50"]) == pytest.approx(entry.quantiles[9][0], rel=1e-5)
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+CALIBRATION = Calibration(
+    radii={str(level): tuple(round(4 * level, 2) for _ in range(10)) for level in NOMINAL},
+    coverage={"0.5": 0.49, "0.8": 0.81, "0.9": 0.88, "0.95": 0.96},
+    windows=700,
+    tested=1400,
+    until="2025-11-01",
+)
+
+
+def test_make_calibrates_the_bands_around_the_median_and_says_what_they_held(forecaster, tmp_path):
+    (plain,), _ = make(forecaster, ForecastRequest(samples=20), lambda *_: None, AFTER)
+    (made,), _ = make(replace(forecaster, calibration=CALIBRATION), ForecastRequest(samples=20), lambda *_: None, AFTER)
+    size = made.forecast.volatility / 100 * made.forecast.last_close
+    middle = plain.forecast.quantiles[9][0]
+    assert made.forecast.quantiles[9][0] == pytest.approx(middle, rel=1e-6)
+    assert made.forecast.quantiles[0][0] == pytest.approx(middle - 3.6 * size, rel=1e-5)
+    assert made.forecast.quantiles[14][0] == pytest.approx(middle + 2.0 * size, rel=1e-5)
+    assert (plain.forecast.coverage, made.forecast.coverage) == (None, CALIBRATION.coverage)
+    entry, _ = append(tmp_path / "f", made.forecast, AFTER)
+    said = json.loads(write_files(made, entry, tmp_path / "f").read_text())["bands"]
+    assert said == (
+        "Calibrated; on 1,400 test windows, its 50% band held 49%, its 80% band held 81% and its 90% band held 88% of "
+        "what came."
+    )
+    shown, _ = append(tmp_path / "g", plain.forecast, AFTER)
+    assert "not calibrated" in forecast_table(shown).caption
+    assert "90% band held 88%" in forecast_table(entry).caption
+
+
+def test_calibrated_bands_never_reach_below_nothing(forecaster):
+    wide = CALIBRATION.model_copy(update={"radii": {level: (1e4,) * 10 for level in CALIBRATION.radii}})
+    (made,), _ = make(replace(forecaster, calibration=wide), ForecastRequest(samples=20), lambda *_: None, AFTER)
+    assert made.forecast.quantiles[0] == (0.0,) * 10
 
 
 @pytest.mark.parametrize("drawn_again", ["the same answers", "other answers"])

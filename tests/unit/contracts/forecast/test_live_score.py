@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 import pytest
+import scoringrules
 
 from stonk_pipeline.cli import main
 from stonk_pipeline.contracts.forecast.live.calendar import WEEKDAYS, sessions_from
@@ -13,6 +14,7 @@ from stonk_pipeline.contracts.forecast.live.score import SCORES, read_marks, rec
 from stonk_pipeline.errors import ConfigError, DataError
 from stonk_pipeline.evaluation.quantiles import LEVELS, crps_of, inside, quantiles_of
 from stonk_pipeline.records.forward_log import LOG, Forecasted, append, read
+from stonk_pipeline.runs.manifest import json_digest
 
 DAYS = ["2026-03-02", "2026-03-03", "2026-03-04", "2026-03-05"]
 BEFORE = datetime(2026, 3, 2, 22, tzinfo=UTC)
@@ -36,6 +38,32 @@ def forecast(stock="AAPL", first_close="2026-03-03T21:00:00+00:00"):
         levels=LEVELS,
         quantiles=tuple(tuple(path) for path in paths),
     )
+
+
+def test_marks_compare_crps_with_a_random_walk_of_the_same_volatility(tmp_path):
+    made = forecast().model_copy(update={"volatility": 1.5})
+    append(tmp_path, made, BEFORE)
+    marks = score(tmp_path, closes(100.0, 103.0, 99.0))
+    for day, mark in enumerate(marks, start=1):
+        exact = scoringrules.crps_normal(mark.outcome, 100.0, 1.5 * day**0.5)
+        assert mark.crps_random_walk == pytest.approx(exact, rel=0.06)  # from 19 quantiles
+    (record,) = records(marks)
+    assert record.crps_skill == pytest.approx(
+        1 - np.mean([mark.crps for mark in marks]) / np.mean([mark.crps_random_walk for mark in marks])
+    )
+    assert read_marks(tmp_path, read(tmp_path)) == marks
+
+
+def test_a_log_of_an_earlier_version_has_no_random_walk_and_stays_whole(tmp_path):
+    append(tmp_path, forecast(), BEFORE)
+    path = tmp_path / LOG
+    line = json.loads(path.read_text())
+    old = {name: value for name, value in line.items() if name not in ("volatility", "coverage", "tested", "digest")}
+    path.write_text(json.dumps(old | {"digest": json_digest(old)}) + "\n")
+    (entry,) = read(tmp_path)
+    assert (entry.volatility, entry.coverage) == (None, None)
+    (record,) = records(score(tmp_path, closes(100.0, 103.0)))
+    assert record.crps_skill is None
 
 
 def closes(*values):
