@@ -153,7 +153,7 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float, walk: Distrib
     several = samples.shape[1] > 1
     information = distribution.information(median, truth, setting.clusters.places)
     own = _calibrated(setting.intervals_of.get(forecaster.name, {}), truth)
-    both = own["calibrated_crps"] is not None and walk.calibrated_crps is not None
+    reference, bands = walk.calibrated_crps, own["calibrated_crps"]
     swapped = distribution.swapped(samples, setting.volatility, max(1, len(truth) // 2))
     return {
         "mse": mse,
@@ -165,7 +165,9 @@ def _errors(forecaster: Forecaster, setting: Setting, flat: float, walk: Distrib
         if several
         else None,
         **own,
-        "calibrated_crps_skill": 1 - own["calibrated_crps"] / max(walk.calibrated_crps, metrics.TINY) if both else None,
+        "calibrated_crps_skill": None
+        if reference is None or bands is None
+        else 1 - bands / max(reference, metrics.TINY),
         "ic": information.ic,
         "rank_ic": information.rank_ic,
         "swapped_skill": 1
