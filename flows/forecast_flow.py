@@ -34,8 +34,11 @@ def mark_outcomes(request: ForecastRequest) -> None:
 
 @task
 def log_forecasts(request: ForecastRequest) -> str:
-    """Forecasts and logs; a retry adds nothing twice, for the log takes one forecast of a stock from the same bar."""
-    said = _run(["forecast", *request.arguments()], Path(request.forecasts_dir))
+    """Forecasts, logs, and writes the page of the log, `index.html` beside it.
+
+    A retry adds nothing twice, for the log takes one forecast of a stock from the same bar.
+    """
+    said = _run(["forecast", "--page", *request.arguments()], Path(request.forecasts_dir))
     create_markdown_artifact(key="forecast", markdown=_quoted(said), description="The next sessions")
     return request.forecasts_dir
 

@@ -10,7 +10,7 @@ from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from stonk_pipeline.evaluation.quantiles import LEVELS
+from stonk_pipeline.evaluation.quantiles import INTERVALS, LEVELS
 from stonk_pipeline.files.untrusted import shown
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 STOCK = re.compile(r"[A-Z0-9^][A-Z0-9.=^&_-]*")
 """A symbol as files of bars name it."""
 MODEL = re.compile(r"(?:adapter:|base:)?[A-Za-z0-9._-]+")
+LARGEST_PRICE = 1e100
+"""A last close; pictures have no axis for prices near the largest float."""
 LARGEST_RATIO = 1e100
 """A price as a multiple of the last close; errors of larger ones are no numbers any more."""
 
@@ -47,10 +49,12 @@ def _reasons(made: "Forecasted") -> Iterator[str]:
         yield f"its volatility is {made.volatility:g} %, which none is"
     if made.coverage is not None and not all(0 <= share <= 1 for share in made.coverage.values()):
         yield "its measured coverage is not between 0 and 1"
+    if made.coverage is not None and not (INTERVALS.keys() <= made.coverage.keys() and (made.tested or 0) > 0):
+        yield "its bands are said to be calibrated, but not what each of them held and in how many test windows"
     if not made.targets or [len(row) for row in made.quantiles] != [len(made.targets)] * len(made.levels):
         yield "it has not one price for each of its targets and levels"
         return
-    if not made.last_close > 0:
+    if not 0 < made.last_close <= LARGEST_PRICE:
         yield f"its last close is {made.last_close:g}, which is no price"
         return
     largest = LARGEST_RATIO * made.last_close

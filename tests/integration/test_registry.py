@@ -98,7 +98,7 @@ def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[R
 
     forecasts = first.directory.parent / "forecasts"
     options = ["--stock", "SIM01", "--samples", "8", "--forecasts-dir", str(forecasts)]
-    command("forecast", *where, *options)
+    command("forecast", *where, *options, "--page")
     (entry,) = read(forecasts)
     assert entry.model == trial.model
     assert entry.late  # the generated market lies in the past
@@ -107,6 +107,8 @@ def test_models_are_registered_compared_refused_promoted_and_asked(runs: tuple[R
     assert {path.name for path in forecasts.iterdir()} >= {f"{stem}.json", f"{stem}.csv", f"{stem}.png", "log.jsonl"}
     content = json.loads((forecasts / f"{stem}.json").read_text(encoding="utf-8"))
     assert len(content["samples"]) == 8
+    page = (forecasts / "index.html").read_text(encoding="utf-8")
+    assert "In the model's own words" in page and entry.digest[:16] in page
     assert "1 entries, unbroken, 1 of them late" in command("verify", "--forecasts-dir", str(forecasts))
 
 

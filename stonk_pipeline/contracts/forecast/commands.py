@@ -53,6 +53,9 @@ def _forecast(made: argparse.ArgumentParser, add_settings: AddSettings) -> None:
     made.add_argument("--calendar", help="exchange calendar, ISO 10383 (default: XNYS, or 24/7 for bars of all days)")
     made.add_argument("--samples", type=int, default=64, help="answers for the quantiles (default: 64)")
     made.add_argument("--forecasts-dir", default="forecasts", help="where forecasts and the log lie")
+    page = made.add_mutually_exclusive_group()
+    page.add_argument("--page", action="store_true", help="then write index.html beside the log: fans and the record")
+    page.add_argument("--page-only", action="store_true", help="write that page from the log alone; no model is asked")
     add_settings(made)
 
 

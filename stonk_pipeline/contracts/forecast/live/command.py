@@ -24,18 +24,23 @@ CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "w
 
 
 def forecast(args: argparse.Namespace, resolve: Resolve) -> int:
-    """Forecasts the next sessions, logs each forecast, and prints it."""
+    """Forecasts the next sessions, logs each forecast, prints it, and writes the page of the log where asked to."""
     import os
 
     from stonk_pipeline.contracts.forecast.live.files import keep
     from stonk_pipeline.contracts.forecast.live.forecaster import champions_for, of_adapter
     from stonk_pipeline.contracts.forecast.live.make import make
+    from stonk_pipeline.contracts.forecast.live.page import write_page
     from stonk_pipeline.contracts.forecast.live.request import ForecastRequest
     from stonk_pipeline.contracts.forecast.live.tables import forecast_table
     from stonk_pipeline.pipeline.base_model import asked
     from stonk_pipeline.report.terminal import print_table
 
     request = _request(args, ForecastRequest)
+    directory = Path(request.forecasts_dir)
+    if args.page_only:
+        sys.stdout.write(f"{write_page(directory)}\n")
+        return 0
     if args.adapter is not None or args.base:
         named = of_adapter(of_forecasts(resolve(args), "forecast"), args.adapter)
         forecasters = [replace(named, config=asked(named.config, args.adapter))]
@@ -44,7 +49,6 @@ def forecast(args: argparse.Namespace, resolve: Resolve) -> int:
         forecasters = [replace(each, config=with_wait(each.config, args.set)) for each in found_ones]
     if args.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = args.cuda_devices
-    directory = Path(request.forecasts_dir)
     directory.mkdir(parents=True, exist_ok=True)  # where it cannot be made, no model is asked
     for forecaster in forecasters:
         found, left_out = make(forecaster, request, report_progress)
@@ -64,6 +68,8 @@ def forecast(args: argparse.Namespace, resolve: Resolve) -> int:
                 sys.stdout.write(f"{path} (with .csv and .png); entry {entry.n} of {directory / 'log.jsonl'}\n")
             if added:
                 sys.stdout.write(f"head of the log: {entry.digest}\n")
+    if args.page:
+        sys.stdout.write(f"{write_page(directory)}\n")
     return 0
 
 

@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from stonk_pipeline.contracts.forecast.live.make import Made
 from stonk_pipeline.contracts.forecast.live.words import bands_in_words, shortest
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 PAST = 40
 """Closes before the forecast in the picture."""
+KEPT_CLOSES = 120
+"""Closes up to the last bar in the JSON, for the page."""
 BANDS = ((0.05, 0.95, 0.12), (0.1, 0.9, 0.14), (0.25, 0.75, 0.22))
 """Quantiles at the ends of a band, and how dark it is."""
 
@@ -54,7 +58,12 @@ def write_files(made: Made, entry: LogEntry, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     same = made.forecast.quantiles == entry.quantiles
     answers = {"samples": made.samples.round(6).tolist(), "texts": made.texts} if same else {}
-    content = {"entry": entry.model_dump(mode="json"), "bands": bands_in_words(entry), **answers}
+    content = {
+        "entry": entry.model_dump(mode="json"),
+        "bands": bands_in_words(entry),
+        "closes": {str(day): float(close) for day, close in made.closes.tail(KEPT_CLOSES).items()},
+        **answers,
+    }
     write_atomic(numbers, json.dumps(content, indent=1))
     write_atomic(table, table_text(entry))
     write_atomic(picture, png(draw(made, entry), 640, 340))
@@ -72,11 +81,31 @@ def table_text(entry: LogEntry) -> str:
 
 
 def draw(made: Made, entry: LogEntry) -> Draw:
-    """Draws the last closes, and ahead of them the forecast's median within its bands."""
+    """Draws the forecast's fan with what it is and how far its bands can be believed above it."""
+
+    def fill(figure: "Figure") -> None:
+        draw_fan(made.closes, entry, {})(figure)
+        late = ", written down late" if entry.late else ""
+        kind = "spread of" if entry.coverage is None else "calibrated bands around"
+        figure.axes[0].set_title(
+            f"{entry.stock}: 50 %, 80 % and 90 %, {kind} {entry.answers} answers{late}\n{shortest(entry)}", loc="left"
+        )
+
+    return fill
+
+
+def draw_fan(closes: pd.Series, entry: LogEntry, came: Mapping[int, float]) -> Draw:
+    """Draws the last closes, and ahead of them the forecast's median within its bands, with what came as dots.
+
+    Args:
+        closes: up to the last bar, by ISO date; at least that one.
+        entry: the forecast.
+        came: closes that came, by days ahead.
+    """
 
     def fill(figure: "Figure") -> None:
         axes = figure.subplots()
-        past = made.closes.tail(PAST).to_numpy()
+        past = closes.tail(PAST).to_numpy()
         steps = np.arange(len(entry.targets) + 1)
         paths = np.column_stack([np.full(len(entry.levels), entry.last_close), np.array(entry.quantiles)])
         row = {level: path for level, path in zip(entry.levels, paths, strict=True)}
@@ -87,15 +116,9 @@ def draw(made: Made, entry: LogEntry) -> Draw:
             steps, np.full(len(steps), entry.last_close), color=LIGHT["muted"], linewidth=1, linestyle=(0, (2, 2))
         )
         axes.plot(steps, row[0.5], color=LIGHT["accent"], linewidth=2.2)
+        axes.plot(list(came), list(came.values()), color=LIGHT["ink"], linewidth=0, marker="o", ms=3.6, mec="none")
         axes.axvline(0, color=LIGHT["rule"], linewidth=1)
-        axes.set_xticks(
-            [1 - len(past), 0, len(entry.targets)],
-            [str(made.closes.index[-len(past)]), entry.last_bar, entry.targets[-1]],
-        )
-        late = ", written down late" if entry.late else ""
-        kind = "spread of" if entry.coverage is None else "calibrated bands around"
-        axes.set_title(
-            f"{entry.stock}: 50 %, 80 % and 90 %, {kind} {entry.answers} answers{late}\n{shortest(entry)}", loc="left"
-        )
+        ticks = {1 - len(past): str(closes.index[-len(past)]), 0: entry.last_bar, len(entry.targets): entry.targets[-1]}
+        axes.set_xticks(list(ticks), list(ticks.values()))
 
     return fill

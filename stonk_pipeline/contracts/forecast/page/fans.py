@@ -8,6 +8,7 @@ import pandas as pd
 
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, Example
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.files.untrusted import UNPRINTED
 from stonk_pipeline.periods import noun
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import LIGHT, Draw, Picture
@@ -70,10 +71,8 @@ def fans(files: RunFiles, comparison: Comparison) -> list[Fan]:
                 240,
             )
             first = own.sort_values("sample").iloc[0]
-            text = str(first["completion"])
             reason = None if pd.isna(first["reason"]) else str(first["reason"])
-            words, rest = _cut(thinking(text)), _cut(text.partition("</think>")[2].strip())
-            found.append(Fan(example.kind, example, drawn, words, rest, reason))
+            found.append(Fan(example.kind, example, drawn, *quoted(str(first["completion"])), reason))
     return found
 
 
@@ -103,6 +102,15 @@ def draw_fan(scene: Scene, period: str) -> Draw:
         axes.yaxis.set_major_locator(_few_ticks())
 
     return draw
+
+
+def quoted(answer: str) -> tuple[str, str]:
+    """Prepares an answer to be shown: (its thinking, the rest of it), each cut where it is long. Unescaped.
+
+    Control characters and marks that turn the reading direction are replaced: they would garble what stands around.
+    """
+    text = UNPRINTED.sub("\ufffd", answer)
+    return _cut(thinking(text)), _cut(text.partition("</think>")[2].strip())
 
 
 def _cut(text: str) -> str:

@@ -17,15 +17,15 @@ from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.pipeline.places import require_outside
 from stonk_pipeline.report.frame import duration, environment, flat, stylesheet
+from stonk_pipeline.report.own import GENERATOR, require_own
 from stonk_pipeline.runs.manifest import write_atomic
 
 SHOWN_SETTINGS = 8
 """Differing settings named for a run; of more, the number is given."""
 
 REMEDY = "move it away, or give --out another name"
-GENERATOR = '<meta name="generator" content="Stonk Pipeline">'
 CSV, JSON = "run,control,folds,finding,", '[\n  {\n    "run": '
-"""What an earlier page, and the files of its numbers, have near their beginning."""
+"""What earlier files of the page's numbers have near their beginning."""
 
 PLACES = ("results_dir", "models_dir", "run_dir")
 
@@ -120,8 +120,7 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     """
     require_outside(path, StageError, REMEDY, runs=False)
     for file, own in ((path, GENERATOR), (path.with_suffix(".csv"), CSV), (path.with_suffix(".json"), JSON)):
-        if file.is_symlink() or (file.exists() and not (file.is_file() and own in _beginning(file))):
-            raise StageError(f"{file}: not made by this command, which would write over it; {REMEDY}")
+        require_own(file, own, StageError, REMEDY)
     runs = read_runs(directories)
     rows = list(zip(runs, differences(runs), strict=True))
     page = (
@@ -146,8 +145,3 @@ def command(args: argparse.Namespace, resolve: Resolve) -> int:
     """Runs `runs`, and prints where the page is."""
     sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
     return 0
-
-
-def _beginning(file: Path) -> str:
-    with file.open("rb") as stream:
-        return stream.read(1000).decode(errors="replace")
