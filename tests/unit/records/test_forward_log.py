@@ -75,6 +75,19 @@ def test_append_takes_one_forecast_of_a_stock_from_a_bar(tmp_path):
     assert append(tmp_path, forecast(last="2026-03-03"), EARLY)[1]
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"coverage": {"0.5": 0.5, "0.9": 0.9}, "tested": 100}, "not what each of them held"),
+        ({"coverage": {"0.5": 0.5, "0.8": 0.8, "0.9": 0.9}}, "in how many test windows"),
+        ({"last_close": 1e200}, "which is no price"),
+    ],
+)
+def test_append_refuses_what_no_sentence_or_picture_can_show(tmp_path, changes, why):
+    with pytest.raises(LogError, match=why):
+        append(tmp_path, forecast().model_copy(update=changes))
+
+
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_verify_names_an_altered_entry(log, place):
     content = lines(log)

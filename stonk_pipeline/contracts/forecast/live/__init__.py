@@ -3,4 +3,5 @@
 {forecasts_dir}/{STOCK}_{date}_{model}.{json,csv,png}   one forecast
 {forecasts_dir}/log.jsonl                               every forecast, stamped and chained by digest; only grows
 {forecasts_dir}/scores.jsonl                            what came, day by day; only grows
+{forecasts_dir}/index.html                              the page of all this, written anew from it
 """

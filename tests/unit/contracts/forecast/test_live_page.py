@@ -220,19 +220,6 @@ def test_no_page_where_there_is_nothing_or_somebody_elses(tmp_path, log, capsys)
     assert (log / PAGE).read_text() == "<title>mine</title>"
 
 
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"coverage": {"0.5": 0.5, "0.9": 0.9}, "tested": 100}, "not what each of them held"),
-        ({"coverage": COVERAGE}, "in how many test windows"),
-        ({"last_close": 1e200}, "which is no price"),
-    ],
-)
-def test_append_refuses_what_no_page_can_say(tmp_path, changes, why):
-    with pytest.raises(LogError, match=why):
-        logged(tmp_path, 0, **changes)
-
-
 def test_prices_of_a_cheap_coin_keep_their_digits(tmp_path):
     rows = tuple((0.0000123 * (0.9 + level / 5),) * 2 for level in LEVELS)
     entry = logged(tmp_path, 0, last_close=0.0000123, quantiles=rows)
