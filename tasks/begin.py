@@ -17,6 +17,7 @@ from stonk_pipeline.pipeline.base_model import settled
 from stonk_pipeline.pipeline.publishing import require_publishable
 from stonk_pipeline.pipeline.run import LOG, Run, alone_in, new_directory
 from stonk_pipeline.runs import child
+from stonk_pipeline.training.tracking import require_tracker
 from tasks import guard, server
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -39,10 +40,12 @@ def begin_run(config: RunConfig) -> Run:
     Raises:
         BusyError: another process works on this run.
         ConfigError: there is no such model, it cannot be trained, or a path lies outside of the served folders.
+        EngineError: the tracker that trainings are to report to is not installed.
         DownloadError: the model is not on this machine, and its hub cannot be asked.
         StageError: something else lies there, or where an adapter is published.
     """
     roots.check(config)
+    require_tracker(config.report_to)
     start = flow_run.scheduled_start_time
     new = new_directory(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
     directory = Path(config.run_dir) if config.run_dir else new

@@ -21,6 +21,7 @@ from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.pipeline.run import discard as discard_step
 from stonk_pipeline.runs import interrupt
+from stonk_pipeline.training.tracking import require_tracker
 from tasks import begin, live, server
 
 Flows = Mapping[str, Callable[[Any], str]]
@@ -50,6 +51,7 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         contract = contract_of(config).name
         if contract not in flows:
             raise ConfigError(f"contract: {contract}: this flow is for another; use ./run_pipeline.sh")
+        require_tracker(config.report_to)
         config = resettled(
             config, args.run_dir and Path(args.run_dir)
         )  # this, a wrong folder or symbol: said before a server is started

@@ -35,6 +35,11 @@ COMMON = (
     _of_all("--horizon", "data.horizon", "closes to forecast (default: 10)", int),
     _of_all("--window", "data.window", "closes of context (default: 10)", int),
     _of_all("--seed", "seed", None, int),
+    Option(
+        "--report-to",
+        ("report_to",),
+        {"choices": ["trackio", "wandb", "mlflow", "tensorboard"], "help": "tracker that trainings report to as well"},
+    ),
 )
 """Options that change settings of any run."""
 

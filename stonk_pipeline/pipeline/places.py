@@ -26,7 +26,9 @@ FOLDS = "folds"
 LOG = "pipeline.log"
 OWN = (LOCK, LOG)
 """Files in a run's directory besides its stages and its settings, made before those."""
-MORE = ("promotion", "report.html", "test")
+TRACKING = "tracking"
+"""What an experiment tracker keeps of a run's trainings, below the run's."""
+MORE = ("promotion", "report.html", "test", TRACKING)
 """What a run with stages may have besides, made after those."""
 REMEDY = "give the run a directory of its own"
 PUBLICATION = ("run", "step", "digest", "finished")

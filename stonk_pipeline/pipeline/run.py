@@ -18,6 +18,7 @@ from stonk_pipeline.pipeline.graph import COMPARE, Step, Steps
 from stonk_pipeline.pipeline.places import CONFIG as CONFIG
 from stonk_pipeline.pipeline.places import FOLDS as FOLDS
 from stonk_pipeline.pipeline.places import LOG as LOG
+from stonk_pipeline.pipeline.places import TRACKING, walk_of
 from stonk_pipeline.pipeline.places import require_run_dir as require_run_dir
 from stonk_pipeline.pipeline.publishing import ADAPTER as ADAPTER
 from stonk_pipeline.pipeline.publishing import publish, require_publishable
@@ -37,6 +38,7 @@ from stonk_pipeline.runs.manifest import (
     require_stage_dir,
     verify,
 )
+from stonk_pipeline.training import tracking
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,12 @@ class Run:
         The steps before it must be done, its windows be of these very settings, and its adapters of this base model.
 
         Raises:
+            EngineError: the tracker that a training is to report to is not installed.
             StageError: names the step that has to run first, and why; or what lies where its adapter is published.
         """
         require_publishable(self, step)
+        if self.spec(step).publishes:
+            tracking.require_tracker(self.config.report_to)
         needed = [] if self.spec(step) is self.contract.pooled else earlier_steps(self.graph, step)
         model = self._model_digest() if self.loads_model(step) else None
         for other in filter(self.runs, needed):
@@ -190,10 +195,18 @@ class Run:
         if self.loads_model(step):
             base_location(self.config.model)  # fetched and looked at before it is an input
         spec = self.spec(step)
-        result = execute(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step), progress)
+        with tracking.tracked(self._tracked(step)):
+            result = execute(spec.load(), spec.settings(self.config), self.inputs(step), self.stage_dir(step), progress)
         if spec.publishes:
             publish(self, step)
         return result
+
+    def _tracked(self, step: str) -> tracking.Tracked | None:
+        """Where a training reports to: one project a run, with one run in it for each training of each fold."""
+        if self.config.report_to is None or not self.spec(step).publishes:
+            return None
+        whole = next(iter(walk_of(self.directory)), self.directory)
+        return tracking.Tracked(self.config.report_to, whole.name, self.label(step), whole / TRACKING)
 
     @property
     def digest(self) -> str:

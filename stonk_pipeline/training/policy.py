@@ -14,6 +14,7 @@ from stonk_pipeline.models import load
 from stonk_pipeline.models.layers import layers_as_named
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress
 from stonk_pipeline.sampling.engines import Draws
+from stonk_pipeline.training import tracking
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
     open_state,
@@ -127,7 +128,7 @@ def _trainer(
         save_steps=grpo.save_steps,
         save_total_limit=2,
         logging_steps=1,
-        report_to=[],
+        **tracking.arguments(),
         disable_tqdm=True,
         seed=seed,
         data_seed=seed,

@@ -15,6 +15,7 @@ from typing import Any
 from stonk_pipeline.config.training import SFTConfig, SFTStage
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
+from stonk_pipeline.training import tracking
 from stonk_pipeline.training.checkpoints import (
     last_whole_checkpoint,
     open_state,
@@ -123,7 +124,7 @@ def _trainer(
         save_steps=every,
         save_total_limit=2,
         logging_steps=max(1, every // 5),
-        report_to=[],
+        **tracking.arguments(),
         disable_tqdm=True,
         seed=config.seed,
         data_seed=config.seed,

@@ -1,6 +1,13 @@
 """Interrupted training: continued from a checkpoint, it ends with the same weights, bit for bit."""
 
+import csv
+import json
+import os
 import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +19,24 @@ from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult, file_digest
 from stonk_pipeline.training.checkpoints import last_whole_checkpoint
 
+ROOT = Path(__file__).parents[2]
+TRACKED = """
+from pathlib import Path
+from stonk_pipeline.contracts.runs import open_run
+
+class PulledPlugError(Exception):
+    pass
+
+def progress(done, total, note):
+    if done >= {stop_at}:
+        raise PulledPlugError
+
+run = open_run(Path({directory!r}))
+try:
+    run.execute("sft", progress)
+except PulledPlugError:
+    run.execute("sft", lambda *_: None)
+"""
 SETTINGS = {"model": {"backend": "peft"}, "sft": {"evaluations": 4}, "grpo_second": {"beta": 0.05}}
 
 
@@ -52,6 +77,33 @@ def test_resumed_training_gives_the_same_adapter(whole: Run, small_run: Run, tmp
     assert_resumed_is_whole(whole, broken, step)
 
 
+def test_tracked_training_gives_the_same_adapter_and_is_one_run_of_the_tracker(
+    whole: Run, small_run: Run, tmp_path: Path
+) -> None:
+    """In a process of its own, as steps are: trackio reads where to write when it is imported, and TRL imports it."""
+    expected = train(whole, "sft")
+    broken = copy_of(small_run, tmp_path)
+    shutil.rmtree(broken.stage_dir("sft"))
+    tracked = write_run(broken.directory, broken.config.model_copy(update={"report_to": "trackio"}))
+    last = expected.numbers["steps"]
+    code = TRACKED.format(directory=str(tracked.directory), stop_at=last - 1)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKIO_")}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, timeout=600)
+    assert_same_adapter(whole, tracked, "sft")
+    assert broken.finished("sft") is not None  # without a tracker it is no other training
+    database = tracked.directory / "tracking" / f"{tracked.directory.name}.db"
+    with closing(sqlite3.connect(database)) as reading:
+        rows = reading.execute("select run_name, run_id, metrics from metrics").fetchall()
+    assert {name for name, *_ in rows} == {"sft"}
+    assert len({number for _, number, _ in rows}) == 1
+    told = [json.loads(metrics) for *_, metrics in rows]
+    assert max(figures["train/global_step"] for figures in told) == last
+    with (tracked.stage_dir("sft") / "training_log.csv").open(encoding="utf-8") as stream:
+        logged = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(stream) if row["loss"]}
+    losses = {figures["train/global_step"]: figures["train/loss"] for figures in told if "train/loss" in figures}
+    assert losses == pytest.approx(logged, rel=1e-4)
+
+
 def test_resumed_stage_two_gives_the_same_adapter(tmp_path: Path) -> None:
     """With a KL divergence from stage I, and the running share of rises, which a penalty depends on."""
     brief = {"steps": 4, "save_steps": 2, "prompts_per_step": 4, "micro_batch": 32, "validation_windows": 8}
@@ -80,10 +132,14 @@ def assert_resumed_is_whole(whole: Run, broken: Run, step: str) -> None:
     assert last_whole_checkpoint(broken.stage_dir(step) / "checkpoints") is not None
     assert broken.finished(step) is None
     resumed = train(broken, step)
-    adapter = "adapter/adapter_model.safetensors"
-    assert file_digest(broken.stage_dir(step) / adapter) == file_digest(whole.stage_dir(step) / adapter)
+    assert_same_adapter(whole, broken, step)
     timeless = {name: value for name, value in resumed.numbers.items() if name != "tokens_per_second"}
     assert timeless == {name: value for name, value in expected.numbers.items() if name != "tokens_per_second"}
+
+
+def assert_same_adapter(one: Run, other: Run, step: str) -> None:
+    adapter = "adapter/adapter_model.safetensors"
+    assert file_digest(one.stage_dir(step) / adapter) == file_digest(other.stage_dir(step) / adapter)
 
 
 def test_damaged_input_is_named_before_training(whole: Run) -> None:

@@ -19,7 +19,7 @@ from stonk_pipeline.runs.child import report_progress
 if TYPE_CHECKING:
     from stonk_pipeline.records.forward_log import LogEntry
 
-CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "window", "results_dir")
+CHAMPIONS_OWN = ("recipe", "model", "max_seq_length", "lora_rank", "horizon", "window", "results_dir", "report_to")
 """Options that a registered champion answers by itself."""
 
 
