@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from stonk_pipeline import __version__
-from stonk_pipeline.commands import models
+from stonk_pipeline.commands import export, models
 from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config
 from stonk_pipeline.config.validation import merge
 from stonk_pipeline.contract import Command
@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     build.add_argument("--start", type=Path, help="a tiny model that was built before, to train further")
     build.add_argument("--steps", type=int, default=1500)
     build.add_argument("--seed", type=int, default=0)
+    export.add_command(commands)
     models.add_command(commands)
     return parser
 

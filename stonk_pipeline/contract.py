@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stonk_pipeline.registry.store import Registry
     from stonk_pipeline.report.files import RunFiles
     from stonk_pipeline.runs.manifest import Progress
+    from stonk_pipeline.text.form import Messages
 
 Resolve = Callable[["argparse.Namespace"], "RunConfig"]
 """Turns parsed options into settings: `commands.options.resolve_config`."""
@@ -94,6 +95,27 @@ class Plan(NamedTuple):
     """Tokens of the answers in one pass of the trainings, for the memory of their logits; prompts need none."""
 
 
+class Card(NamedTuple):
+    """What the model card of an exported model says that only its contract knows."""
+
+    does: str
+    """What it is asked and what it answers; a paragraph."""
+    data: str
+    """The bars that it was trained and tested on: generated, or real ones of which stocks."""
+    answer: str
+    """An answer in the form that it is read in."""
+    use: str
+    """What is made of its answers; a paragraph."""
+    limits: tuple[str, ...]
+    """What it cannot do, a sentence each."""
+    tested: str = ""
+    """On how many questions of which days; empty where its comparison is not at hand, as what follows."""
+    scores: tuple[tuple[str, str], ...] = ()
+    """Forecaster -> its score on the same questions: the model, the best baseline, and what bounds both."""
+    messages: "Messages | None" = None
+    """One question of the test part, word for word."""
+
+
 @dataclass(frozen=True)
 class Contract:
     """What a model is asked, and everything that follows from it."""
@@ -135,5 +157,7 @@ class Contract:
     """Trains its embedded tiny model from nothing; returns the last loss in nats a token."""
     commands: tuple[Command, ...] = ()
     """Subcommands of its own."""
+    card: Callable[[Any, "Run | None", list[str]], Card] | None = None
+    """What is told of an exported model: its settings, its run if that has a comparison of it, and its stocks."""
     pooled: "Step | None" = None
     """The comparison of a walk-forward over all its folds; None where there is no walk-forward."""

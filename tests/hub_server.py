@@ -1,5 +1,6 @@
 """A small server of the Hugging Face hub's protocol: commits of models, their files, and what was asked of it."""
 
+import base64
 import hashlib
 import json
 import threading
@@ -19,6 +20,9 @@ class Hub:
         self.branches: dict[tuple[str, str], str] = {}
         """(model, branch) -> commit."""
         self.asked: list[str] = []
+        self.public: set[str] = set()
+        self.writer = ""
+        """The token that may write; without one, nobody may."""
         self.address = ""
 
     def push(self, name: str, files: Files, branch: str = "main") -> str:
@@ -43,7 +47,8 @@ class Hub:
                     for name, data in files.items()
                 ]
             else:
-                found = {"id": name, "sha": commit, "siblings": [{"rfilename": name} for name in files]}
+                known = [{"rfilename": name} for name in files]
+                found = {"id": name, "sha": commit, "private": name not in self.public, "siblings": known}
             return 200, {"Content-Type": "application/json"}, json.dumps(found).encode()
         if "/".join(parts[:2]) in names and parts[2] == "resolve":
             data = self.commits.get(parts[3], {}).get("/".join(parts[4:]))
@@ -51,6 +56,35 @@ class Hub:
                 return 200, {"ETag": f'"{_digest(data)}"', "X-Repo-Commit": parts[3]}, data
             return 404, {"X-Error-Code": "EntryNotFound"}, b""
         return 401, {"X-Error-Code": "RepoNotFound"}, b""
+
+    def take(self, path: str, token: str, body: bytes) -> tuple[int, Any]:
+        """(status, answer) of what is sent: a new model, what its files will be, and a commit of them."""
+        if not self.writer or token != f"Bearer {self.writer}":
+            return 403, {"error": "this token may not write"}
+        parts = path.partition("?")[0].strip("/").split("/")
+        if parts == ["api", "validate-yaml"]:  # of a model card
+            return 200, {"errors": [], "warnings": []}
+        if parts == ["api", "repos", "create"]:
+            wanted = json.loads(body)
+            name = f"{wanted['organization']}/{wanted['name']}"
+            if any(name == known for known, _ in self.branches):
+                return 409, {"url": f"{self.address}/{name}"}
+            self.push(name, {})
+            self.public |= {name} if wanted.get("visibility") == "public" else set()
+            return 200, {"url": f"{self.address}/{name}"}
+        name, kind = "/".join(parts[2:4]), parts[4]
+        if kind == "preupload":  # nothing is so large that it has to be sent by another way
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
+            return 200, {"files": files}
+        sent = [json.loads(line) for line in body.splitlines()]
+        files = {
+            line["value"]["path"]: base64.b64decode(line["value"]["content"]) for line in sent if line["key"] == "file"
+        }
+        commit = self.push(name, self.commits[self.branches[name, "main"]] | files)
+        return 200, {"commitUrl": f"{self.address}/{name}/commit/{commit}", "commitOid": commit}
 
 
 def _digest(data: bytes) -> str:
@@ -74,6 +108,17 @@ def serving() -> Iterator[Hub]:
                 self.wfile.write(body)
 
         do_HEAD = do_GET
+
+        def do_POST(self) -> None:
+            hub.asked.append(f"{self.command} {self.path}")
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, said = hub.take(self.path, self.headers.get("Authorization", ""), body)
+            answer = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, *args: Any) -> None:
             pass

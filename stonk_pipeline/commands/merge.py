@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from stonk_pipeline.config.training import ModelConfig
@@ -17,26 +18,30 @@ ENDINGS = (".json", ".jinja", ".model", ".safetensors", ".tiktoken", "merges.txt
 """Of the files that a merge writes; an earlier version did not note their names."""
 
 
-def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
+def _nothing(directory: Path) -> None:
+    """What is added to a merged model that is only merged."""
+
+
+def merge(model: ModelConfig, adapter: Path, out: Path, add: Callable[[Path], None] = _nothing) -> None:
     """Writes a merged model as a directory, whole or not at all, with a note of what it was made from.
 
     Args:
         model: the adapter's base.
         adapter: directory of the adapter.
         out: directory to write; an earlier merge there is replaced.
+        add: adds files to the merged model before it stands in its place; it is given where that is written.
 
     Raises:
         ConfigError: there is a folder that no merge has made; or it is, holds or lies in what is merged, or lies in a
             stage, another model or a run.
     """
-    out = Path(os.path.abspath(out))  # `..` has no name to put a new folder beside
-    _require_own(out)
-    _require_apart(out, [adapter, base_directory(model)])
+    out = require_mergeable(model, adapter, out)
     base = of_adapter(model, adapter)
     _require_apart(out, [base_directory(base)])
     folders.sweep(out.parent, out.name)
     with folders.scratch(out) as scratch:
         save_merged(model, adapter, scratch)
+        add(scratch)
         origin = {
             "base": base.name,
             "revision": base.revision,
@@ -47,6 +52,14 @@ def merge(model: ModelConfig, adapter: Path, out: Path) -> None:
         write_atomic(scratch / ORIGIN, json.dumps(origin, indent=2))
         _require_own(out)  # it took a while
         folders.replace(scratch, out)
+
+
+def require_mergeable(model: ModelConfig, adapter: Path, out: Path) -> Path:
+    """Refuses a directory that a merge may not write, and returns it as an absolute path; errors as of `merge`."""
+    out = Path(os.path.abspath(out))  # `..` has no name to put a new folder beside
+    _require_own(out)
+    _require_apart(out, [adapter, base_directory(model)])
+    return out
 
 
 def _require_own(out: Path) -> None:

@@ -1,11 +1,13 @@
-"""What the saved adapters are worth without this project: plain PEFT and vLLM, on the unmodified base model."""
+"""What saved adapters and exported models are worth without this project, to plain PEFT, transformers and vLLM."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from preprocessing import reading
+from stonk_pipeline.cli import main
 from stonk_pipeline.commands import plan
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast import question, tiny
@@ -66,7 +68,62 @@ def test_transformers_engine_answers_as_plain_generate_does(small_run: Run) -> N
         assert texts == [alone, alone]
 
 
-def test_vllm_with_the_adapter_agrees_with_peft(small_run: Run, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def exported(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fine-tuned model of the small run, by the adapter that it published."""
+    out = tmp_path_factory.mktemp("exported") / "sft"
+    assert main(["export", "--adapter", str(small_run.models_dir / "sft_lora"), "--out", str(out)]) == 0
+    return out
+
+
+def test_exported_model_answers_as_base_and_adapter(small_run: Run, exported: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained(tiny.DIRECTORY, dtype="float32")
+    adapted = PeftModel.from_pretrained(base, str(small_run.models_dir / "sft_lora"))
+    own = AutoModelForCausalLM.from_pretrained(exported, dtype="auto")
+    tokenizers = [AutoTokenizer.from_pretrained(place) for place in (tiny.DIRECTORY, exported)]
+    for prompt in prompts_of(small_run, tokenizers[0])[:4]:
+        said = []
+        for network, tokenizer in zip((adapted, own), tokenizers, strict=True):
+            ids = tokenizer(prompt, return_tensors="pt")
+            whole = network.generate(**ids, max_new_tokens=56, do_sample=False)
+            said.append(tokenizer.decode(whole[0, ids["input_ids"].shape[1] :]))
+        assert said[0] == said[1]
+    comparison = small_run.config.comparison
+    assert (own.generation_config.temperature, own.generation_config.max_new_tokens) == (
+        comparison.temperature,
+        comparison.max_tokens,
+    )
+    assert "the verdict of its run is on a later one" in (exported / "README.md").read_text(encoding="utf-8")
+
+
+def test_export_of_a_run_says_how_well_its_last_model_did_and_how_to_ask_it(
+    small_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "last"
+    assert main(["export", "--run-dir", str(small_run.directory), "--out", str(out)]) == 0
+    limit = small_run.config.model.max_seq_length
+    assert capsys.readouterr().out.endswith(f"    vllm serve {out} --max-model-len {limit} --dtype float32\n")
+    card = (out / "README.md").read_text(encoding="utf-8")
+    verdict = json.loads((small_run.stage_dir("compare") / "verdict.json").read_text(encoding="utf-8"))
+    assert f"**{verdict['sentence']}**" in card
+    assert "the best numeric baseline | skill" in card
+    assert "Generated bars (predictable market" in card
+    windows, _ = reading.read_split(small_run.stage_dir("preprocess"), "test")
+    asked = question.messages(windows[0], small_run.config.prompt, small_run.config.data.horizon)
+    assert all(f"```text\n{message['content']}\n```" in card for message in asked)
+    assert "| `lora.rank` | 8 |" in card
+    assert str(small_run.directory) not in card  # a card is published, and paths of this machine are nobody's
+    kept = out / "mine.txt"
+    kept.write_text("x")
+    assert main(["export", "--run-dir", str(small_run.directory), "--out", str(out)]) == 1
+    assert "not made by a merge; move it away" in capsys.readouterr().err
+    assert kept.read_text() == "x"
+
+
+def test_vllm_with_the_adapter_agrees_with_peft(small_run: Run, exported: Path, tmp_path: Path) -> None:
     import vllm
     from vllm import SamplingParams
     from vllm.lora.request import LoRARequest
@@ -77,7 +134,9 @@ def test_vllm_with_the_adapter_agrees_with_peft(small_run: Run, tmp_path: Path) 
     prompts = prompts_of(small_run, engine.tokenizer)[:24]
     expected = [texts[0] for texts in engine.sample(prompts, greedy(1))]
 
-    merged = VllmEngine(model, adapter, seed=0, scratch=tmp_path)
+    own = ModelConfig(name=str(exported), max_seq_length=model.max_seq_length)
+    merged = VllmEngine(own, None, seed=0, scratch=tmp_path)
+    assert merged._llm.get_default_sampling_params().temperature == small_run.config.comparison.temperature
     by_merged = [texts[0] for texts in merged.sample(prompts, greedy(1))]
     # The arithmetic of the two engines differs in the last bits, which can tip one token between two equals.
     assert sum(a == b for a, b in zip(expected, by_merged, strict=True)) >= 22

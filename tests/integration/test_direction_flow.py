@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stonk_pipeline.cli import main
 from stonk_pipeline.contracts.direction.scores.results import read_calls, read_transition
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.pipeline.run import Run
@@ -73,7 +74,7 @@ def test_direction_flow_leaves_what_the_documents_name(finished: Run) -> None:
     assert about["r"] == finished.config.stage_one.lora.rank + finished.config.stage_two.lora.rank
 
 
-def test_direction_flow_registers_its_model_and_judges_it(finished: Run) -> None:
+def test_direction_flow_registers_its_model_which_is_judged_and_exported(finished: Run, tmp_path: Path) -> None:
     trial = read_trial(finished)
     assert trial is not None
     entry = Registry(finished.config.models_dir).find(trial.model)
@@ -81,6 +82,13 @@ def test_direction_flow_registers_its_model_and_judges_it(finished: Run) -> None
     assert entry.key.endswith("-direction")
     assert entry.verdict is not None
     assert trial.decision.outcome in ("refused", "too little data", "promoted")
+    models = ["--models-dir", str(finished.config.models_dir)]
+    assert main(["export", entry.id[:6], *models, "--out", str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"**{entry.verdict.sentence}**" in card
+    assert "the better baseline | accuracy" in card
+    assert "News, oldest first" in card
+    assert "<answer>up 2.5% confidence 75%</answer>" in card
 
 
 def test_strict_gate_ends_the_run_with_stage_one(finished: Run, tmp_path: Path) -> None:

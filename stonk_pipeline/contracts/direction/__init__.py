@@ -24,5 +24,6 @@ DIRECTION = Contract(
     page=Later(f"{__name__}.page.page:render"),
     show=Later(f"{__name__}.scores.summary:show"),
     build_tiny=Later(f"{__name__}.tiny:rebuild_calls"),
+    card=Later(f"{__name__}.card:card"),
     commands=COMMANDS,
 )

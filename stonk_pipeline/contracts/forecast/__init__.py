@@ -26,5 +26,6 @@ FORECAST = Contract(
     page=Later(f"{__name__}.page.page:render"),
     show=Later(f"{__name__}.scores.summary:show"),
     build_tiny=Later(f"{__name__}.tiny:rebuild"),
+    card=Later(f"{__name__}.card:card"),
     commands=COMMANDS,
 )
