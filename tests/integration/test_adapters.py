@@ -105,7 +105,7 @@ def test_export_of_a_run_says_how_well_its_last_model_did_and_how_to_ask_it(
     out = tmp_path / "last"
     assert main(["export", "--run-dir", str(small_run.directory), "--out", str(out)]) == 0
     limit = small_run.config.model.max_seq_length
-    assert capsys.readouterr().out.endswith(f"    vllm serve {out} --max-model-len {limit} --dtype float32\n")
+    assert f"to serve it:\n    vllm serve {out} --max-model-len {limit} --dtype float32\n" in capsys.readouterr().out
     card = (out / "README.md").read_text(encoding="utf-8")
     verdict = json.loads((small_run.stage_dir("compare") / "verdict.json").read_text(encoding="utf-8"))
     assert f"**{verdict['sentence']}**" in card
