@@ -4,9 +4,9 @@ python -m flows                         # forecasts
 python -m flows --recipe direction      # calls of directions
 """
 
-from flows.direction_flow import direction_flow
-from flows.train_flow import train_flow
-from tasks.terminal import main
+import sys
+
+from flows.command import run
 
 if __name__ == "__main__":
-    raise SystemExit(main({"forecast": train_flow, "direction": direction_flow}))
+    raise SystemExit(run(sys.argv[1:]))

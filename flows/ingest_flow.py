@@ -29,7 +29,12 @@ def ingest_flow(config: IngestConfig = DEFAULT) -> State[None]:
     return final_state(done)
 
 
-if __name__ == "__main__":
-    from tasks.operations_terminal import main
+def main(argv: list[str] | None = None) -> int:
+    """Brings new bars with the settings of a command line."""
+    from tasks import operations_terminal
 
-    raise SystemExit(main(ingest_flow, IngestConfig, "New bars into the folder that a training reads."))
+    return operations_terminal.main(ingest_flow, IngestConfig, "New bars into the folder that a training reads.", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -48,7 +48,12 @@ def retrain_flow(config: RetrainConfig = DEFAULT) -> str | State[None]:
     return directory
 
 
-if __name__ == "__main__":
-    from tasks.operations_terminal import main
+def main(argv: list[str] | None = None) -> int:
+    """Trains again with the settings of a command line, if there is a reason to."""
+    from tasks import operations_terminal
 
-    raise SystemExit(main(retrain_flow, RetrainConfig, "The pipeline again, if there is a reason to."))
+    return operations_terminal.main(retrain_flow, RetrainConfig, "The pipeline again, if there is a reason to.", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

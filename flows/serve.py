@@ -37,13 +37,13 @@ from stonk_pipeline.commands import options
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.recipes import load_config
-from stonk_pipeline.errors import PipelineError, StartError, of_system
+from stonk_pipeline.errors import ConfigError, PipelineError, StartError, of_system
 from stonk_pipeline.files import locks, roots
+from stonk_pipeline.runs import program
 from tasks import access, contact, guard, server, slots
 from tasks.automations import ensure_retrain_automation
 
 PORT = 4200
-CHECKOUT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] 
 
 def main(argv: list[str] | None = None) -> int:
     """Serves until it is ended."""
-    parser = argparse.ArgumentParser(prog="./run_pipeline.sh serve", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog=program.serve(), description=__doc__.split("\n")[0])
     parser.add_argument("--host", default=access.LOOPBACK, help="interface of the server (default: loopback alone)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the server (default: {PORT})")
     parser.add_argument(
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="DIR",
-        help="a folder that runs may read and write; repeatable (default: the checkout and what the options name)",
+        help="a folder that runs may read and write; repeatable (default: this folder and what the options name)",
     )
     parser.add_argument(
         "--private-addresses", action="store_true", help="let ingests fetch bars from private networks and this machine"
@@ -160,11 +160,23 @@ def _confine(config: RunConfig, chosen: list[str], *, private: bool) -> None:
     """Confines the paths and the addresses of all runs that are started from here; see `stonk_pipeline.files.roots`.
 
     Raises:
-        ConfigError: the settings of the form themselves lead elsewhere.
+        ConfigError: the settings of the form themselves lead elsewhere, or no folder is named and the current one is
+            too much.
     """
-    os.environ[roots.VARIABLE] = roots.named(chosen or [CHECKOUT, *roots.folders(config)])
+    os.environ[roots.VARIABLE] = roots.named(chosen or [_here(), *roots.folders(config)])
     os.environ[roots.PRIVATE] = str(int(private))
     roots.check(config)
+
+
+def _here() -> Path:
+    """The current folder, unless all that a user has lies below it."""
+    here = Path.cwd()
+    if Path.home().is_relative_to(here):
+        raise ConfigError(
+            f"{here}: runs that are started from here would read and write all that lies below it; go to a folder of "
+            "their own, or name one with --root"
+        )
+    return here
 
 
 def _alone(url: str) -> AbstractContextManager[int]:

@@ -24,7 +24,7 @@ from stonk_pipeline.contract import Command
 from stonk_pipeline.contracts import CONTRACTS, contract_of
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run, run_at, write_run
-from stonk_pipeline.errors import ConfigError, PipelineError, StageError, of_system
+from stonk_pipeline.errors import ConfigError, PipelineError, StageError, of_import, of_system
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import brief
 from stonk_pipeline.files.untrusted import read_table
@@ -33,17 +33,21 @@ from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.pipeline.run import CONFIG, LOG, Run, alone_in, require_run_dir
-from stonk_pipeline.runs import capacity, child, interrupt
+from stonk_pipeline.runs import capacity, child, interrupt, program
 from stonk_pipeline.runs.manifest import StageResult
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of `python -m stonk_pipeline`; each command stores the function that runs it as `run`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stonk_pipeline", description="Stages of the pipeline, one at a time."
-    )
+def build_parser(flows: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+    """Builds the parser of all commands; each stores the function that runs it as `run`.
+
+    Args:
+        flows: commands that the installed program runs itself, to be listed: name -> what it does.
+    """
+    parser = argparse.ArgumentParser(prog=program.stages(), description="Stages of the pipeline, one at a time.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
+    for name, about in (flows or {}).items():
+        commands.add_parser(name, help=about)
     steps = {step.name: step for contract in CONTRACTS for step in contract.graph.values()}
     for step in steps.values():
         command = commands.add_parser(step.name, help=step.title)
@@ -81,11 +85,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, flows: Mapping[str, str] | None = None) -> int:
     """Runs a command; the exit code is 0, or 1 with a message on standard error."""
     child.hand_on_warnings()
     child.die_with_parent()
-    args = build_parser().parse_args(argv)
+    args = build_parser(flows).parse_args(argv)
     interrupt.raise_again()
     try:
         code: int = args.run(args)
@@ -94,6 +98,11 @@ def main(argv: list[str] | None = None) -> int:
         return interrupt.INTERRUPTED
     except PipelineError as error:
         return _report(error)
+    except ModuleNotFoundError as error:
+        missing = of_import(error)
+        if missing is None:
+            raise
+        return _report(missing)
     except OSError as error:
         if child.has_parent():
             traceback.print_exc()  # for the run's log

@@ -77,6 +77,25 @@ def of_system(error: OSError) -> StageError:
     return StageError(f"{path}: {error.strerror.lower()}; check this path, and who may read and write there")
 
 
+EXTRAS = {
+    "cpu": ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors", "tokenizers"),
+    "gpu": ("vllm", "unsloth", "bitsandbytes"),
+}
+"""Extra of the package -> the libraries that only it brings."""
+
+
+def of_import(error: ModuleNotFoundError) -> EngineError | None:
+    """Words the lack of a library that a light install leaves out, with the remedy; None for any other module."""
+    library = (error.name or "").partition(".")[0]
+    for extra, libraries in EXTRAS.items():
+        if library in libraries:
+            return EngineError(
+                f"{library} is not installed, and asking or training a model needs it; install the package with its "
+                f"extra {extra}: pip install 'PACKAGE[{extra}]', where PACKAGE is the wheel or the folder of the code"
+            )
+    return None
+
+
 class CapacityError(StageError):
     """Memory or disk is used up."""
 

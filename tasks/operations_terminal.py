@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 
 from stonk_pipeline.config.base import Settings
 from stonk_pipeline.files.yaml import parse_yaml
-from stonk_pipeline.runs import interrupt
+from stonk_pipeline.runs import interrupt, program
 from tasks import server
 
 LISTS = {"symbols", "stocks"}
@@ -18,7 +18,11 @@ LISTS = {"symbols", "stocks"}
 
 def main(flow: Callable[..., Any], settings: type[Settings], description: str, argv: list[str] | None = None) -> int:
     """Runs a flow with the settings of a command line; the exit code is 0 only if it ends as completed."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=program.flow(flow.__name__),
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     for name, field in settings.model_fields.items():
         text = " ".join((field.description or "").split()).replace("%", "%%")
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{text} (default: {field.default!r})")

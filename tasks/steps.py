@@ -22,7 +22,7 @@ from stonk_pipeline.files.provenance import changed_code
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
 from stonk_pipeline.pipeline.run import LOG, Run
-from stonk_pipeline.runs import child
+from stonk_pipeline.runs import child, program
 from stonk_pipeline.runs.manifest import StageResult, read_manifest
 from tasks import begin, board, slots
 from tasks.summaries import summary
@@ -156,9 +156,9 @@ def step_result(step: str, run: Run, *after: StageResult) -> StageResult:
         result = renamed(step, str(run.directory), run.digest, {earlier.directory: earlier.digest for earlier in after})
     except Exception:
         get_run_logger().error(
-            "%s failed; to go on from there: Retry on this run's page, or ./run_pipeline.sh --continue %s",
+            "%s failed; to go on from there: Retry on this run's page, or %s",
             run.label(step),
-            begin.opened or run.directory,
+            program.pipeline(f"--continue {begin.opened or run.directory}"),
         )
         raise
     if whole:
@@ -195,12 +195,10 @@ def _say_if_code_changed(step: str, run: Run) -> None:
     changed = changed_code(read_manifest(run.stage_dir(step)).code)
     if changed:
         get_run_logger().warning(
-            "%s: kept, though it was computed with other code (changed since: %s); to run it again: "
-            "./run_pipeline.sh --continue %s --force %s",
+            "%s: kept, though it was computed with other code (changed since: %s); to run it again: %s",
             step,
             ", ".join(changed),
-            run.directory,
-            step,
+            program.pipeline(f"--continue {run.directory} --force {step}"),
         )
 
 

@@ -16,11 +16,12 @@ from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run, run_at
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
+from stonk_pipeline.models.readiness import require_libraries
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.pipeline.run import discard as discard_step
-from stonk_pipeline.runs import interrupt
+from stonk_pipeline.runs import interrupt, program
 from stonk_pipeline.training.tracking import require_tracker
 from tasks import begin, live, server
 
@@ -31,7 +32,7 @@ Flows = Mapping[str, Callable[[Any], str]]
 def main(flows: Flows, argv: list[str] | None = None) -> int:
     """Runs the flow that a command line asks for; the exit code is 0 only if every stage is done."""
     parser = argparse.ArgumentParser(
-        prog="./run_pipeline.sh", description="Daily bars in, trained forecasters and a verdict out."
+        prog=program.pipeline(), description="Daily bars in, trained forecasters and a verdict out."
     )
     options.add_config_options(parser)
     parser.add_argument(
@@ -46,11 +47,12 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
     try:
         if args.run_dir is not None and not args.dry_run:
             open_run(Path(args.run_dir))
-            begin.take(Path(args.run_dir), "./run_pipeline.sh")  # before its settings are read, or stages removed
+            begin.take(Path(args.run_dir), program.pipeline())  # before its settings are read, or stages removed
         config = _config(args)
         contract = contract_of(config).name
         if contract not in flows:
-            raise ConfigError(f"contract: {contract}: this flow is for another; use ./run_pipeline.sh")
+            raise ConfigError(f"contract: {contract}: this flow is for another; use {program.pipeline()}")
+        require_libraries()
         require_tracker(config.report_to)
         config = resettled(
             config, args.run_dir and Path(args.run_dir)
@@ -135,7 +137,7 @@ def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int
 def _say_how_to_go_on(console: Console) -> None:
     if begin.opened is not None:
         console.print("stages that are done stay done; to go on from here:", style="dim")
-        console.print(f"./run_pipeline.sh --continue {begin.opened}", markup=False, highlight=False, soft_wrap=True)
+        console.print(program.pipeline(f"--continue {begin.opened}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def finish(run: Run, console: Console) -> None:

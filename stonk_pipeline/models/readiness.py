@@ -3,11 +3,12 @@
 No weights are loaded. What is refused here would otherwise be refused by an engine, hours and three stages later.
 """
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.config.training import ModelConfig
-from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.errors import EXTRAS, ConfigError, of_import
 from stonk_pipeline.files.model_settings import check_config, of_text
 from stonk_pipeline.files.untrusted import finite, read_json, shown
 from stonk_pipeline.files.weights import check_model
@@ -48,6 +49,18 @@ def require_model(model: ModelConfig) -> ModelConfig:
     _check_ends(directory, config)
     _check_tokenizer(directory, config)
     return model
+
+
+def require_libraries() -> None:
+    """Checks that what asks and trains models is installed, without importing it.
+
+    Raises:
+        EngineError: it is not, as a light install leaves it out.
+    """
+    for library in EXTRAS["cpu"]:
+        missing = of_import(ModuleNotFoundError(name=library))
+        if missing is not None and importlib.util.find_spec(library) is None:
+            raise missing
 
 
 def _check_length(path: Path, config: dict[str, Any], wanted: int) -> None:

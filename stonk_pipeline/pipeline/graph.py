@@ -63,7 +63,7 @@ class Step:
         try:
             stage = resolve_name(self.entry)
         except ModuleNotFoundError as error:
-            raise StageError(f"{self.entry} is not importable; run from the root of a checkout") from error
+            raise StageError(f"{self.entry} cannot be imported ({error}); install the package anew") from error
         assert isinstance(stage, Stage)
         return stage
 

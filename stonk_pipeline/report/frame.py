@@ -10,6 +10,7 @@ import pandas as pd
 from stonk_pipeline.pipeline.graph import Steps
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import DARK, LIGHT, Picture, percent
+from stonk_pipeline.runs import program
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -58,6 +59,7 @@ def render(
         "tone": "bad" if alarm else tone(comparison.verdict.finding),
         "alarm": alarm,
         "css": stylesheet(),
+        "command": program.pipeline(),
         "dataset": files.record("preprocessing", "dataset.json"),
         "settings": settings(files.record("config.json")),
         **provenance(files, {step.directory: step.title for step in steps.values()}),

@@ -78,7 +78,7 @@ def choose_engine(wanted: str, *, prefer_vllm: bool) -> str:
     """
     installed = importlib.util.find_spec("vllm") is not None
     if wanted == "vllm" and not installed:
-        raise EngineError("engine is 'vllm', but vLLM is not installed; run setup.sh, or set it to 'transformers'")
+        raise EngineError("engine is 'vllm', but vLLM is not installed; install it, or set it to 'transformers'")
     if wanted == "auto":
         return "vllm" if installed and prefer_vllm else "transformers"
     return wanted

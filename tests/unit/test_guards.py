@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("flows", "tasks", "preprocessing", "stonk_pipeline")
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "unsloth", "vllm")
-OTHER_FLOW_FILES = {"__init__.py", "__main__.py", "serve.py"}
+OTHER_FLOW_FILES = {"__init__.py", "__main__.py", "command.py", "serve.py"}
 """Files in `flows/` that hold no DAG and so need not end in `_flow.py`."""
 
 
@@ -245,14 +245,20 @@ def wheel(tmp_path_factory) -> list[str]:
         return archive.namelist()
 
 
-def test_wheel_holds_the_package_and_the_library_below_it(wheel):
-    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"preprocessing", "stonk_pipeline"}
+def test_wheel_holds_the_packages_and_nothing_else(wheel):
+    beside = (".dist-info/", ".data/data/share/stonk-pipeline/")
+    assert {name.split("/")[0] for name in wheel if not any(part in name for part in beside)} == set(PACKAGES)
 
 
-def test_wheel_holds_every_file_of_the_package(wheel):
+def test_wheel_holds_what_a_worker_needs(wheel):
+    shared = {name.rpartition("/share/stonk-pipeline/")[2] for name in wheel if "/share/" in name}
+    assert shared == {"prefect.yaml", "work-pool.json"}
+
+
+def test_wheel_holds_every_file_of_the_packages(wheel):
     files = {
         path.relative_to(ROOT).as_posix()
-        for package in ("preprocessing", "stonk_pipeline")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
