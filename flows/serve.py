@@ -137,6 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     options.add_config_options(parser)
     args = parser.parse_args(argv)
     try:
+        program.require_no_namesake(Path.cwd())
         config = options.resolve_config(args)
         _confine(config, args.root, private=args.private_addresses)
         chosen = bool(args.recipe or options.overrides(args, contract_of(config)))

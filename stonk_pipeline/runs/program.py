@@ -1,7 +1,12 @@
 """Names the commands that a message tells a person to enter: those of a checkout, or those of the installed program."""
 
 import os
+from pathlib import Path
 
+from stonk_pipeline import PACKAGE
+from stonk_pipeline.errors import StartError
+
+PACKAGES = ("flows", "tasks", "preprocessing", "stonk_pipeline")
 INSTALLED = "STONK_INSTALLED"
 """1 in the processes of the installed program, which is called `stonk-pipeline` wherever it is started."""
 
@@ -33,6 +38,25 @@ def become_installed() -> None:
     user's own `tasks.py` or `random.py` would be taken for the package's.
     """
     os.environ |= {INSTALLED: "1", "PYTHONSAFEPATH": "1"}
+
+
+def require_no_namesake(folder: Path) -> None:
+    """Checks that a folder has no module of the name of a package of this project, which Prefect would load instead.
+
+    Prefect looks for a flow in the current folder first, however Python was started.
+
+    Raises:
+        StartError: names the module.
+    """
+    if folder.resolve() == PACKAGE.parent.resolve():
+        return
+    for package in PACKAGES:
+        for path in (folder / f"{package}.py", folder / package / "__init__.py"):
+            if path.exists():
+                raise StartError(
+                    f"{path}: runs that are served from here would take it for the project's own package {package}; "
+                    "rename it, or serve from another folder"
+                )
 
 
 def _installed() -> bool:

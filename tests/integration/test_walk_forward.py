@@ -1,6 +1,9 @@
-"""A walk-forward through the real flow: two folds, their tasks, their adapters and the comparison over both."""
+"""A walk-forward through the real flow: two folds, their tasks, their adapters and the comparison over both.
 
-from collections.abc import Callable
+It is run as a user of the wheel may: in a folder with bars, and a recipe of one's own.
+"""
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -8,23 +11,34 @@ import pytest
 
 from stonk_pipeline.contracts.forecast.page.runs import read_runs
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run
+from stonk_pipeline.market.bars import generate
 from stonk_pipeline.pipeline.run import Run
+from tests.installed import Installed
 
-SHORT = ["grpo_first.steps=2", "grpo_second.steps=2", "model.backend=peft", "comparison.conformal=true"]
-SHORT += ["sampling.engine=transformers", "comparison.engine=transformers"]
+RECIPE = """
+base: small
+grpo_first: {steps: 2}
+grpo_second: {steps: 2}
+model: {backend: peft}
+sampling: {engine: transformers}
+comparison: {engine: transformers, conformal: true}
+"""
 
 
 @pytest.fixture(scope="module")
-def walk(run_flow: Callable[[list[str], Path], "CompletedProcess[str]"], tmp_path_factory) -> Run:
+def walk(run_flow: Callable[[list[str], Path], "CompletedProcess[str]"], tmp_path_factory) -> Iterator[Run]:
     home = tmp_path_factory.mktemp("walk")
-    options = ["--recipe", "small", "--folds", "2", "--results-dir", str(home / "r"), "--models-dir", str(home / "m")]
-    done = run_flow([*options, *[part for text in SHORT for part in ("--set", text)]], home)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert all(f"sft-2: {what}" in done.stderr for what in ("starts", "done in "))
-    assert not set("\x1b{") & set(done.stdout + done.stderr)  # neither colours where nobody sees them nor Python
-    (directory,) = (home / "r").iterdir()
-    return open_run(directory)
+    (home / "mine.yaml").write_text(RECIPE, encoding="utf-8")
+    for name, bars in generate(load_config("small").data.market).items():
+        bars.to_csv(home / f"{name}.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)  # paths in the run's settings count from here
+        done = run_flow(["--recipe", "mine.yaml", "--data-dir", ".", "--folds", "2"], home)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        (directory,) = (home / "results").iterdir()
+        yield open_run(directory)
 
 
 def test_walk_forward_finishes_every_step_of_every_fold(walk: Run) -> None:
@@ -39,6 +53,11 @@ def test_walk_forward_pools_all_test_windows(walk: Run) -> None:
     assert [row.name for row in whole.rows] == [row.name for row in parts[0].rows]
     assert whole.row("grpo_2nd").calibrated_coverage is not None
     assert len(read_runs([walk.directory])[0].comparison.folds) == 2
+
+
+def test_walk_forward_runs_without_the_checkout(walk: Run, installed: Installed) -> None:
+    assert walk.config.data.data_dir == "."
+    assert installed.opened() == set()
 
 
 def test_walk_forward_publishes_the_last_fold(walk: Run) -> None:

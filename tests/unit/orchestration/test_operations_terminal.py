@@ -23,6 +23,7 @@ class Seen:
     """Stands where a flow is called, and keeps what it was called with."""
 
     def __init__(self, state: Any) -> None:
+        self.__name__ = "ingest_flow"
         self.state = state
         self.config: Any = None
 
