@@ -148,6 +148,37 @@ def test_setup_asks_for_the_pinned_files(checkout, device):
     assert unpinned == (["torch==2.13.0+cpu"] if device == "cpu" else []) + ["."]
 
 
+UV = """#!/usr/bin/env bash
+echo "uv ${*: -1}" >>calls
+[[ $1 == pip && $2 == install && $3 == --python && $4 == .venv/bin/python ]] && eval "${FAKE_UV:-}"
+"""
+
+
+def test_setup_asks_uv_for_the_same_files(checkout):
+    checkout.put("uv", UV)
+    assert checkout.run(UV="1", FAKE_UV="[[ $* != *+cpu ]] || exit 1").returncode == 0
+    pinned = ["constraints/torch.hashes.txt", "constraints/cpu.hashes.txt"]
+    tried = ["torch==2.13.0+cpu"] * 2  # from the user's index, and from where uv knows it
+    assert checkout.calls == ["venv", *[f"uv {name}" for name in (".venv/setup.tools", *tried, *pinned, ".")]]
+    log = (checkout.path / ".venv" / "setup.log").read_text()
+    assert log.count("--no-deps --no-build-isolation --require-hashes -r") == 3
+
+
+def test_setup_explains_why_uv_failed(checkout):
+    assert "there is no uv here; install it" in checkout.run(UV="1").stderr
+    checkout.put("uv", UV)
+    done = checkout.run(UV="1", FAKE_UV="echo '  cause: Hash mismatch for `six==1.17.0`'; exit 1")
+    assert done.stderr.splitlines()[-1].startswith("setup: six==1.17.0: what uv was given is not the file that is pin")
+    done = checkout.run(UV="1", FAKE_UV="echo '  cause: client error (Connect)'; exit 1")
+    assert "uv cannot reach its package index" in done.stderr
+
+
+def test_setup_starts_anew_after_uv_failed_while_it_wrote(checkout):
+    checkout.put("uv", UV)
+    assert checkout.run(UV="1", FAKE_UV="echo 'Prepared 2 packages in 1s'; exit 1").returncode == 1
+    assert "replacing" in checkout.run(UV="1").stderr
+
+
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_setup_installs_first_what_builds_the_others(checkout, device):
     checkout.run(STONK_DEVICE=device, FAKE_PIP="cp .venv/setup.tools tools")
