@@ -4,7 +4,7 @@
 #   ./setup.sh
 #   PYTHON=/path/to/python ./setup.sh     with that Python (3.11 to 3.14)
 #   STONK_DEVICE=cpu|gpu ./setup.sh       instead of looking for an NVIDIA GPU
-#   UV=1 ./setup.sh                       with uv instead of pip: the same files in a fraction of the time
+#   UV=1 ./setup.sh                       with uv instead of pip: the same files, faster
 #
 # What comes from a package index is the file whose hash stands in constraints/*.hashes.txt, or is not installed; torch's
 # build for the CPU is the one exception (constraints/torch.txt says why).
