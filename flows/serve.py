@@ -33,6 +33,7 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
+from stonk_pipeline import PACKAGE
 from stonk_pipeline.commands import options
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contracts import contract_of
@@ -170,9 +171,9 @@ def _confine(config: RunConfig, chosen: list[str], *, private: bool) -> None:
 
 
 def _here() -> Path:
-    """The current folder, unless all that a user has lies below it."""
+    """The current folder, unless all that a user has lies below it; the checkout always."""
     here = Path.cwd()
-    if Path.home().is_relative_to(here):
+    if Path.home().is_relative_to(here) and here != PACKAGE.parent:
         raise ConfigError(
             f"{here}: runs that are started from here would read and write all that lies below it; go to a folder of "
             "their own, or name one with --root"
