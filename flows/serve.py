@@ -33,12 +33,11 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
-from stonk_pipeline import PACKAGE
 from stonk_pipeline.commands import options
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.recipes import load_config
-from stonk_pipeline.errors import ConfigError, PipelineError, StartError, of_system
+from stonk_pipeline.errors import PipelineError, StartError, of_system
 from stonk_pipeline.files import locks, roots
 from stonk_pipeline.runs import program
 from tasks import access, contact, guard, server, slots
@@ -165,20 +164,9 @@ def _confine(config: RunConfig, chosen: list[str], *, private: bool) -> None:
         ConfigError: the settings of the form themselves lead elsewhere, or no folder is named and the current one is
             too much.
     """
-    os.environ[roots.VARIABLE] = roots.named(chosen or [_here(), *roots.folders(config)])
+    os.environ[roots.VARIABLE] = roots.named(chosen or [roots.here(), *roots.folders(config)])
     os.environ[roots.PRIVATE] = str(int(private))
     roots.check(config)
-
-
-def _here() -> Path:
-    """The current folder, unless all that a user has lies below it; the checkout always."""
-    here = Path.cwd()
-    if Path.home().is_relative_to(here) and here != PACKAGE.parent:
-        raise ConfigError(
-            f"{here}: runs that are started from here would read and write all that lies below it; go to a folder of "
-            "their own, or name one with --root"
-        )
-    return here
 
 
 def _alone(url: str) -> AbstractContextManager[int]:

@@ -99,10 +99,7 @@ def main(argv: list[str] | None = None, flows: Mapping[str, str] | None = None) 
     except PipelineError as error:
         return _report(error)
     except ModuleNotFoundError as error:
-        missing = of_import(error)
-        if missing is None:
-            raise
-        return _report(missing)
+        return _report(of_import(error))
     except OSError as error:
         if child.has_parent():
             traceback.print_exc()  # for the run's log

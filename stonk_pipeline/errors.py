@@ -84,8 +84,12 @@ EXTRAS = {
 """Extra of the package -> the libraries that only it brings."""
 
 
-def of_import(error: ModuleNotFoundError) -> EngineError | None:
-    """Words the lack of a library that a light install leaves out, with the remedy; None for any other module."""
+def of_import(error: ModuleNotFoundError) -> EngineError:
+    """Words the lack of a library that a light install leaves out, with the remedy.
+
+    Raises:
+        ModuleNotFoundError: the one that is given, if it is of any other module.
+    """
     library = (error.name or "").partition(".")[0]
     for extra, libraries in EXTRAS.items():
         if library in libraries:
@@ -93,7 +97,7 @@ def of_import(error: ModuleNotFoundError) -> EngineError | None:
                 f"{library} is not installed, and asking or training a model needs it; install the package with its "
                 f"extra {extra}: pip install 'PACKAGE[{extra}]', where PACKAGE is the wheel or the folder of the code"
             )
-    return None
+    raise error
 
 
 class CapacityError(StageError):

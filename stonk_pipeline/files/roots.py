@@ -14,6 +14,7 @@ from typing import Annotated, get_args
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
+from stonk_pipeline import PACKAGE
 from stonk_pipeline.errors import ConfigError
 
 VARIABLE = "STONK_ROOTS"
@@ -35,6 +36,21 @@ def private_addresses() -> bool:
 def named(folders: Iterable[str | Path]) -> str:
     """Builds the value of `STONK_ROOTS` for these folders, links resolved."""
     return os.pathsep.join(dict.fromkeys(str(Path(folder).expanduser().resolve()) for folder in folders))
+
+
+def here() -> Path:
+    """Returns the current folder, unless all that a user has lies below it; the checkout always.
+
+    Raises:
+        ConfigError: it is the home folder, or one above it.
+    """
+    folder = Path.cwd()
+    if Path.home().is_relative_to(folder) and folder != PACKAGE.parent:
+        raise ConfigError(
+            f"{folder}: runs that are served from here would read and write all that lies below it; go to a folder of "
+            "their own, or name one with --root"
+        )
+    return folder
 
 
 def confined(path: str | Path) -> str:

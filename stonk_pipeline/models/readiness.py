@@ -58,9 +58,8 @@ def require_libraries() -> None:
         EngineError: it is not, as a light install leaves it out.
     """
     for library in EXTRAS["cpu"]:
-        missing = of_import(ModuleNotFoundError(name=library))
-        if missing is not None and importlib.util.find_spec(library) is None:
-            raise missing
+        if importlib.util.find_spec(library) is None:
+            raise of_import(ModuleNotFoundError(name=library))
 
 
 def _check_length(path: Path, config: dict[str, Any], wanted: int) -> None:

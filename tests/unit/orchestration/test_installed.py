@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import command, serve
+from flows import command
 from stonk_pipeline import cli
 from stonk_pipeline.errors import ConfigError, StartError
-from stonk_pipeline.files import provenance
+from stonk_pipeline.files import provenance, roots
 from stonk_pipeline.runs import program
 from tasks import terminal
 
@@ -98,11 +98,11 @@ def test_serve_does_not_hand_a_whole_home_to_its_runs(monkeypatch: pytest.Monkey
     (tmp_path / "home" / "stonks").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "home" / "stonks")
-    assert serve._here() == tmp_path / "home" / "stonks"
+    assert roots.here() == tmp_path / "home" / "stonks"
     for above in (tmp_path / "home", tmp_path, Path("/")):
         monkeypatch.chdir(above)
         with pytest.raises(ConfigError, match="name one with --root"):
-            serve._here()
+            roots.here()
 
 
 def test_serve_refuses_a_folder_with_a_namesake_of_a_package(tmp_path: Path) -> None:
