@@ -69,9 +69,5 @@ class Installed:
         """The files of the checkout that its processes opened."""
         return {line.removeprefix(OPENED) for line in self._lines() if line.startswith(OPENED)}
 
-    def forget(self) -> None:
-        """Empties the notes."""
-        self.log.write_text("", encoding="utf-8")
-
     def _lines(self) -> list[str]:
         return self.log.read_text(encoding="utf-8").splitlines()

@@ -3,9 +3,8 @@
 It is run as a user of the wheel may: in a folder with bars, and a recipe of one's own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -15,7 +14,9 @@ from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.market.bars import generate
 from stonk_pipeline.pipeline.run import Run
+from stonk_pipeline.runs.manifest import read_manifest
 from tests.installed import Installed
+from tests.served import TINY
 
 RECIPE = """
 base: small
@@ -28,14 +29,20 @@ comparison: {engine: transformers, conformal: true}
 
 
 @pytest.fixture(scope="module")
-def walk(run_flow: Callable[[list[str], Path], "CompletedProcess[str]"], tmp_path_factory) -> Iterator[Run]:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel, installed where the checkout is not on the path."""
+    return Installed(tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="module")
+def walk(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     home = tmp_path_factory.mktemp("walk")
     (home / "mine.yaml").write_text(RECIPE, encoding="utf-8")
     for name, bars in generate(load_config("small").data.market).items():
         bars.to_csv(home / f"{name}.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)  # paths in the run's settings count from here
-        done = run_flow(["--recipe", "mine.yaml", "--data-dir", ".", "--folds", "2"], home)
+        done = installed.run(home, home / "prefect", "run", "--recipe", "mine.yaml", "--data-dir", ".", "--folds", "2")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         (directory,) = (home / "results").iterdir()
         yield open_run(directory)
@@ -55,9 +62,14 @@ def test_walk_forward_pools_all_test_windows(walk: Run) -> None:
     assert len(read_runs([walk.directory])[0].comparison.folds) == 2
 
 
-def test_walk_forward_runs_without_the_checkout(walk: Run, installed: Installed) -> None:
-    assert walk.config.data.data_dir == "."
+def test_walk_forward_runs_without_the_checkout(walk: Run, installed: Installed, tmp_path: Path) -> None:
+    started = "\n".join(installed.processes())
+    for part in ("/bin/stonk-pipeline run ", "-m tasks.server ", "-m tasks.guard ", "-m stonk_pipeline compare "):
+        assert part in started
     assert installed.opened() == set()
+    assert read_manifest(walk.stage_dir("compare")).git_commit is None
+    installed.run(tmp_path, tmp_path, "preprocess", "--run-dir", "r", "--recipe", str(TINY), "--stock", "NOPE")
+    assert installed.opened() == {str(TINY)}  # so it is watched
 
 
 def test_walk_forward_publishes_the_last_fold(walk: Run) -> None:
