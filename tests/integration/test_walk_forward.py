@@ -44,6 +44,8 @@ def walk(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.chdir(home)  # paths in the run's settings count from here
         done = installed.run(home, home / "prefect", "run", "--recipe", "mine.yaml", "--data-dir", ".", "--folds", "2")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert all(f"sft-2: {what}" in done.stderr for what in ("starts", "done in "))
+        assert not set("\x1b{") & set(done.stdout + done.stderr)  # neither colours where nobody sees them nor Python
         (directory,) = (home / "results").iterdir()
         yield open_run(directory)
 
