@@ -23,6 +23,8 @@ class RunConfig(Settings):
     """The language model."""
     comparison: ComparisonConfig = ComparisonConfig()
     """How the models are compared."""
+    recipe: str | None = None
+    """Name of the recipe, or of the file, that the settings began with; it is shown, and no stage is told it."""
     seed: Seed = 0
     """Seed of everything that is drawn at random, the generated bars excepted."""
     results_dir: PathText = "results"

@@ -27,10 +27,13 @@ def recipe_files() -> dict[str, Path]:
 def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
     """Resolves a recipe's name or YAML file, with overrides on top.
 
+    The settings keep its name, a file's without its folder; the settings of a run, given as a recipe, keep theirs.
+
     Raises:
         ConfigError: no such recipe, the file is not YAML, or a setting is unknown or out of its bounds.
     """
     settings, path = _read_recipe(recipe)
+    settings = {"recipe": recipe if recipe in recipe_files() else path.name} | settings
     if overrides:
         make_config(settings, source=str(path))  # so that a mistake in the recipe is not blamed on the options
         return make_config(merge(settings, overrides), source="command line")
@@ -62,7 +65,9 @@ def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, An
         raise ConfigError(f"{path}: base: {shown(base)} is no text; give a recipe's name or a .yaml file")
     if base in (recipe, *above) or len(above) >= LONGEST_CHAIN:
         raise ConfigError(f"{path}: base: {shown(base)} leads back to itself, or too far; name a recipe without a base")
-    return merge(_read_recipe(base, (recipe, *above))[0], settings), path
+    below = _read_recipe(base, (recipe, *above))[0]
+    below.pop("recipe", None)  # what is laid on it is another one
+    return merge(below, settings), path
 
 
 def make_config(settings: dict[str, Any], *, source: str) -> RunConfig:

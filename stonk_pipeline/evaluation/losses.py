@@ -14,6 +14,13 @@ from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.evaluation.metrics import Floats, skill
 from stonk_pipeline.evaluation.significance import Clusters, DieboldMariano, cluster, diebold_mariano, skill_intervals
 
+FEWEST_BLOCKS = 4.0
+"""Blocks of dates from which an interval is given. On one it has no width, and on fewer than four it is so wide that it
+holds everything and tells nothing (`benchmarks/group_intervals.py`)."""
+
+End = float | None
+"""Of an interval; None where the dates are too few for one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Losses:
@@ -56,6 +63,14 @@ class Losses:
             seed=seed,
         )
         return low.reshape(self.own.shape[1:]), high.reshape(self.own.shape[1:])
+
+    def limits(self, comparison: ComparisonConfig, seed: int) -> tuple[list[End], list[End]]:
+        """Lists low and high end of the interval of each of K skills; None where there are too few dates for one."""
+        if self.clusters.blocks < FEWEST_BLOCKS:
+            none: list[End] = [None] * max(1, self.own[:1].size)
+            return none, none
+        low, high = self.interval(comparison, seed)
+        return [*map(float, np.ravel(low))], [*map(float, np.ravel(high))]
 
     def test(self) -> DieboldMariano:
         """Tests one model's losses against the baseline's; dates weigh by their questions, as they do in a skill."""

@@ -11,6 +11,8 @@ from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.runs.manifest import write_atomic
 
+TOO_FEW = "too few dates"
+"""Stands in place of an interval for which there are too few."""
 COMPARISON, VERDICT = "comparison.json", "verdict.json"
 
 
@@ -31,6 +33,12 @@ def write_results(directory: Path, comparison: Result, verdict: Result, tables: 
     write_atomic(directory / VERDICT, verdict.model_dump_json(indent=2))
     for name, table in tables.items():
         write_atomic(directory / f"{name}.csv", pd.DataFrame(table).to_csv(index=False, float_format="%.6g"))
+
+
+def noted(item: Result) -> dict[str, Any]:
+    """Makes the record of a table; where an interval (`low`, `high`) is missing, it says why in `note`."""
+    record = item.model_dump()
+    return record | {"note": TOO_FEW if record["low"] is None else ""} if "low" in record else record
 
 
 def read_result(path: Path, kind: type[Read], stage: str = "the comparison") -> Read:

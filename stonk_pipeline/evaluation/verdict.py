@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.evaluation.losses import Losses
-from stonk_pipeline.evaluation.metrics import Floats
+from stonk_pipeline.evaluation.losses import FEWEST_BLOCKS, End, Losses
 from stonk_pipeline.evaluation.results import Result
 
-MIN_BLOCKS = 4.0
+MIN_BLOCKS = FEWEST_BLOCKS
 """Stretches of time, three horizons long each, below which an interval means nothing: a market has its moods, and fewer
 stretches may all fall into the same one."""
 
@@ -46,13 +46,34 @@ class Ruling(Result):
 
     finding: Finding
     skill: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """Of the interval; None where the dates are too few for one."""
     p_value: float
     """Two-sided Diebold-Mariano p-value against the baseline."""
     dates: int
     blocks: float
     confidence: float
+
+
+Addition = Literal["adds to it", "no evidence that it adds to it", "is worse than it", "too little data to tell"]
+
+
+class BestBaseline(Result):
+    """The numeric baseline with the smallest error on the test part, and what the final model adds to it."""
+
+    name: str
+    """Chosen with hindsight, on the very questions that it is compared on, which helps it a little."""
+    skill: float
+    """Over the baseline of the verdict."""
+    low: float | None
+    high: float | None
+    addition: Addition
+    """What the interval of the gain says of the model."""
+    gain: float
+    """Skill of the model less that of this baseline."""
+    gain_low: float | None
+    gain_high: float | None
 
 
 class Verdict(Result):
@@ -65,8 +86,9 @@ class Verdict(Result):
     """The better baseline on these days, where there are several; empty where there is one, and then not written."""
     skill: float
     """1 - loss / loss of the baseline."""
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """Of the interval; None where the dates are too few for one."""
     p_value: float | None = Field(None, exclude_if=lambda value: value is None)
     """Two-sided Diebold-Mariano p-value against the baseline; None, and not written, where a table has it."""
     dates: int
@@ -76,6 +98,8 @@ class Verdict(Result):
     confidence: float
     warnings: tuple[str, ...] = ()
     """Signs that a model has stopped looking at its input, or cannot write an answer."""
+    best_baseline: BestBaseline | None = Field(None, exclude_if=lambda best: best is None)
+    """None, and not written, where the verdict is against the best one already."""
 
 
 def enough(dates: int, blocks: float, min_dates: int) -> bool:
@@ -83,7 +107,7 @@ def enough(dates: int, blocks: float, min_dates: int) -> bool:
     return dates >= min_dates and blocks >= MIN_BLOCKS
 
 
-def decide(low: float, high: float, dates: int, blocks: float, min_dates: int) -> Finding:
+def decide(low: End, high: End, dates: int, blocks: float, min_dates: int) -> Finding:
     """Applies the rule at the top of this file.
 
     Args:
@@ -92,7 +116,7 @@ def decide(low: float, high: float, dates: int, blocks: float, min_dates: int) -
         blocks: those dates divided by the length of a bootstrap block.
         min_dates: fewest dates that a verdict may rest on.
     """
-    if not enough(dates, blocks, min_dates):
+    if low is None or high is None or not enough(dates, blocks, min_dates):
         return "too little data to tell"
     if low > 0.0:
         return "evidence of skill"
@@ -101,8 +125,15 @@ def decide(low: float, high: float, dates: int, blocks: float, min_dates: int) -
     return "no evidence of skill"
 
 
+def addition(low: End, high: End, dates: int, blocks: float, min_dates: int) -> Addition:
+    """Says by the rule of the verdict whether a model adds to a baseline; `low` and `high` are of its gain over it."""
+    if low is None or high is None or not enough(dates, blocks, min_dates):
+        return "too little data to tell"
+    return "adds to it" if low > 0.0 else "is worse than it" if high < 0.0 else "no evidence that it adds to it"
+
+
 def judge(
-    losses: Losses, comparison: ComparisonConfig, seed: int, known: tuple[float, float, float] | None = None
+    losses: Losses, comparison: ComparisonConfig, seed: int, known: tuple[float, End, End] | None = None
 ) -> Ruling:
     """Applies the rule to the losses of one model.
 
@@ -110,13 +141,13 @@ def judge(
     in another order, and a verdict is to show the very numbers of its table.
     """
     clusters = losses.clusters
-    skill, low, high = map(float, known or (losses.skill(), *losses.interval(comparison, seed)))
+    lows, highs = losses.limits(comparison, seed) if known is None else ([known[1]], [known[2]])
     dates, blocks = len(clusters.dates), clusters.blocks
     return Ruling(
-        finding=decide(low, high, dates, blocks, comparison.min_dates),
-        skill=skill,
-        low=low,
-        high=high,
+        finding=decide(lows[0], highs[0], dates, blocks, comparison.min_dates),
+        skill=float(losses.skill() if known is None else known[0]),
+        low=lows[0],
+        high=highs[0],
         p_value=losses.test().p_value,
         dates=dates,
         blocks=blocks,
@@ -124,13 +155,15 @@ def judge(
     )
 
 
-def gain(after: Losses, before: Losses, comparison: ComparisonConfig, seed: int) -> tuple[Floats, Floats, Floats]:
-    """Computes the skill of one model less that of another on the same questions, with the ends of its interval.
+def gain(
+    after: Losses, before: Losses, comparison: ComparisonConfig, seed: int
+) -> tuple[list[float], list[End], list[End]]:
+    """Computes the skills of K models less those of others on the same questions, with the ends of their intervals.
 
     The difference of two skills over the same baseline is itself a skill, of the loss (baseline + own - the other's).
     """
     less = replace(after, own=after.baseline + after.own - before.own)
-    return less.skill(), *less.interval(comparison, seed)
+    return np.ravel(less.skill()).tolist(), *less.limits(comparison, seed)
 
 
 def unread(

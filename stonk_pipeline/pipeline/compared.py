@@ -21,8 +21,8 @@ class Verdict(BaseModel):
     finding: str
     sentence: str
     skill: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def require_of_run(run: Run, manifest: Manifest) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from stonk_pipeline.pipeline.graph import Steps
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.style import DARK, LIGHT, Picture, percent
+from stonk_pipeline.report.first_screen import ADDS, FirstScreen, plain
+from stonk_pipeline.report.style import DARK, LIGHT, Picture, between, percent
 from stonk_pipeline.runs import program
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def render(
     label: Callable[[str], str],
     *,
     alarm: str | None = None,
+    first: FirstScreen | None = None,
     **own: Any,
 ) -> str:
     """Renders the page of a run as HTML: the frame, filled by the template of its contract.
@@ -46,17 +48,21 @@ def render(
         steps: the run's graph.
         comparison: the numbers that the page is about, with their `verdict`.
         label: what a person reads for a forecaster's name.
+        first: words of the first screen; None: the verdict's alone.
         alarm: why nothing on the page may be believed; it stands above all warnings.
         own: what the contract's template shows besides; at least `chapters`, those of its trainings.
     """
     jinja = environment(folder)
     jinja.filters["label"] = label
+    first = first or plain(comparison.verdict)
     shared = {
         "run": files.root.resolve().name,
         "remark": remark,
         "comparison": comparison,
         "verdict": comparison.verdict,
-        "tone": "bad" if alarm else tone(comparison.verdict.finding),
+        "first": first,
+        "adds": ADDS,
+        "tone": "bad" if alarm else first.tone,
         "alarm": alarm,
         "css": stylesheet(),
         "command": program.pipeline(),
@@ -65,13 +71,6 @@ def render(
         **provenance(files, {step.directory: step.title for step in steps.values()}),
     }
     return jinja.get_template("page.html.j2").render(shared | own)
-
-
-def tone(finding: str) -> str:
-    """Says how a verdict's finding colours its box: `good`, `bad` or `none`."""
-    if finding == "evidence of skill":
-        return "good"
-    return "bad" if finding == "worse than the baseline" else "none"
 
 
 def environment(*folders: Path) -> "Environment":
@@ -85,7 +84,7 @@ def environment(*folders: Path) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(percent=percent, number=number, error=error, duration=duration)
+    made.filters.update(percent=percent, number=number, error=error, duration=duration, between=between)
     return made
 
 

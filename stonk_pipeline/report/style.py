@@ -13,6 +13,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from stonk_pipeline.evaluation.results import TOO_FEW
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -90,6 +92,13 @@ def percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     return f"{text.replace('-', '−')}%"
 
 
+def between(low: float | None, high: float | None, digits: int = 1, *, to: str = " to ") -> str:
+    """Writes an interval of skills, or that there are too few dates for one."""
+    if low is None or high is None:
+        return TOO_FEW
+    return f"{percent(low, digits, sign=True)}{to}{percent(high, digits, sign=True)}"
+
+
 Draw = Callable[["Figure"], None]
 """Fills an empty figure."""
 
@@ -162,7 +171,8 @@ def themed(text: str, prefix: str) -> str:
     text = re.sub(r"font: (\d+ )?([\d.]+px)[^;\"]*", r"font-size: \2", text)
     text = re.sub(r"stroke: #\w{6}; stroke-opacity: 0\b(?!\.)", "stroke: none", text)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
+    # Places alone are shortened: a label 0.025 would read as 0.02, and even ticks as uneven ones.
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d\d)\d+", r"\1", tag[0]), text)
     for role, value in LIGHT.items():
         text = text.replace(value, f"var(--{role})")
     return text

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from stonk_pipeline.report.charts import legend, percents
+from stonk_pipeline.report.charts import legend, percents, whole_ticks
 from stonk_pipeline.report.style import LIGHT, Draw, Picture, percent
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ def spreads(rewards: Sequence[Curve]) -> tuple[Curve, ...]:
 
 
 def kept(validation: pd.DataFrame) -> pd.DataFrame:
-    """Picks the rows of `validation.csv` at which the adapter was kept."""
+    """Picks the row of `validation.csv` whose adapter was kept in the end: later ones replace those before them."""
     marks = validation.get("kept", pd.Series(False, validation.index))
-    return validation[marks.astype(str).str.lower().isin(("true", "1", "1.0"))]
+    return validation[marks.astype(str).str.lower().isin(("true", "1", "1.0"))].tail(1)
 
 
 def ring(axes: "Axes", rows: pd.DataFrame, column: str, words: str | None = None) -> None:
-    """Draws rings around points of a curve."""
+    """Draws a ring around each of these points of a curve."""
     axes.plot(rows["step"], rows[column], "o", ms=11, mfc="none", mec=LIGHT["ink"], mew=1.5, label=words)
 
 
@@ -90,6 +90,7 @@ def draw_curves(log: pd.DataFrame, curves: Sequence[Curve], *, share: bool = Fal
         for curve in curves:
             _curve(axes, log, curve, smooth=smooth, alone=len(curves) == 1)
         axes.set_xlabel("step")
+        whole_ticks(axes.xaxis)
         if share:
             axes.set_ylim(-0.03, 1.03)
             percents(axes.yaxis)
@@ -107,6 +108,7 @@ def draw_stack(log: pd.DataFrame, curves: Sequence[Curve]) -> Draw:
             _curve(axes, log, curve, smooth=True, alone=True)
             axes.locator_params(axis="y", nbins=3)
         axes.set_xlabel("step")
+        whole_ticks(axes.xaxis)
 
     return draw
 

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from stonk_pipeline.config.training import SFTConfig, SFTStage
@@ -206,7 +207,7 @@ def _watch(
                 "train_loss": losses[-1] if losses else None,
                 "val_loss": best,
                 "val_perplexity": round(math.exp(best), 4),
-                "tokens_per_second": round(max(speeds, default=0.0)),
+                "tokens_per_second": round(median(speeds)) if speeds else 0,
             }
 
     return Watch()

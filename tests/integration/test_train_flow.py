@@ -96,7 +96,7 @@ def test_flow_keeps_rejected_answers_with_their_reasons(small_run: run.Run) -> N
 def test_flow_writes_a_log_and_an_offline_report(small_run: run.Run) -> None:
     assert "grpo-second" in (small_run.directory / "pipeline.log").read_text(encoding="utf-8")
     page = (small_run.directory / "report.html").read_text(encoding="utf-8")
-    assert "persistence" in page.lower()
+    assert "Recipe: <strong>small</strong>" in page and "The recipe small learns nothing" in page
     assert 'src="http' not in page
 
 

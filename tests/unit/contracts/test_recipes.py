@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.config.validation import merge
+from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.forecast.sections import GRPOConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.recipes import load_config, make_config, recipe_files
@@ -196,7 +197,24 @@ def test_load_config_reads_a_file(tmp_path):
     config = load_config(str(path))
     assert (config.sft.learning_rate, config.seed) == (1e-5, 4)
     path.write_text("")
-    assert load_config(str(path)) == PipelineConfig()
+    assert load_config(str(path)) == PipelineConfig(recipe="mine.yaml")
+
+
+def test_settings_keep_the_name_of_their_recipe_and_no_stage_is_told(tmp_path):
+    small = load_config("small")
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: small\n")
+    mine = load_config(str(path))
+    assert (small.recipe, mine.recipe) == ("small", "mine.yaml")
+    for step in contract_of(small).graph.values():  # else a finished stage would run again under another name
+        assert step.settings(small) == step.settings(mine)
+    path.write_text(small.model_dump_json())
+    assert load_config(str(path), {"seed": 1}).recipe == "small"
+    path.write_text(f"base: {path}\n".replace("mine", "run"))
+    path.with_name("run.yaml").write_text(small.model_dump_json())
+    assert load_config(str(path)).recipe == "mine.yaml"
+    older = small.model_dump(mode="json", exclude={"recipe"})
+    assert make_config(older, source="an older config.json").recipe is None
 
 
 def test_load_config_reads_dates_as_yaml_writes_them(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.losses import FEWEST_BLOCKS, Losses
 from stonk_pipeline.evaluation.significance import SPANS
 from stonk_pipeline.evaluation.verdict import Verdict, gain, judge, unread
 
@@ -48,6 +48,16 @@ def test_judge_of_few_dates_says_so():
     assert judge(losses(0.2).take(range(30)), CONFIG, 0).finding == "too little data to tell"
 
 
+def test_limits_of_an_interval_are_there_from_four_blocks_of_dates_on():
+    given, block = losses(0.2), losses(0.2).clusters.block
+    for blocks, there in ((1, False), (FEWEST_BLOCKS - 1, False), (FEWEST_BLOCKS + 1, True)):
+        some = given.take([row for row, day in enumerate(given.dates) if day < DAYS[int(blocks * block)]])
+        low, high = some.limits(CONFIG, 0)
+        ends = tuple([float(end)] for end in some.interval(CONFIG, 0))
+        assert (low, high) == (ends if there else ([None], [None]))
+    assert judge(some.take(range(30)), CONFIG, 0).low is None
+
+
 def test_several_models_at_once_have_the_intervals_that_each_has_alone():
     first, second = losses(0.2, 0), losses(0.0, 0)
     both = replace(first, own=np.column_stack([first.own, second.own]), baseline=first.baseline[:, None])
@@ -59,10 +69,10 @@ def test_several_models_at_once_have_the_intervals_that_each_has_alone():
 
 def test_gain_is_the_difference_of_two_skills():
     after, before = losses(0.2), losses(0.05)
-    found, low, high = gain(after, before, CONFIG, 0)
+    (found,), (low,), (high,) = gain(after, before, CONFIG, 0)
     assert found == pytest.approx(float(after.skill() - before.skill()))
     assert 0 < low < found < high
-    assert [float(value) for value in gain(after, after, CONFIG, 0)] == pytest.approx([0.0, 0.0, 0.0], abs=1e-12)
+    assert [value for (value,) in gain(after, after, CONFIG, 0)] == pytest.approx([0.0, 0.0, 0.0], abs=1e-12)
 
 
 def test_take_keeps_questions_dates_and_outcomes_together():

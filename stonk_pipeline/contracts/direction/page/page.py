@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stonk_pipeline.contracts.direction.page.first import first_screen, settings_of
 from stonk_pipeline.contracts.direction.page.pictures import learned, outcomes, role
 from stonk_pipeline.contracts.direction.scores.answers import completions
 from stonk_pipeline.contracts.direction.scores.calls import CallGroup, CallRow
@@ -16,6 +17,7 @@ from stonk_pipeline.contracts.direction.scores.results import (
     title,
 )
 from stonk_pipeline.contracts.direction.steps import STEPS
+from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import Chapter
@@ -47,7 +49,7 @@ def render(files: RunFiles, remark: str) -> str:
         files: of the run.
         remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
     """
-    comparison = read_calls(files.root / "model_comparison")
+    comparison, config = read_calls(files.root / "model_comparison"), settings_of(files.record(CONFIG))
     return frame.render(
         Path(__file__).parent,
         files,
@@ -56,6 +58,7 @@ def render(files: RunFiles, remark: str) -> str:
         comparison,
         title,
         alarm=comparison.alarm,
+        first=first_screen(comparison, config, files.root),
         final=comparison.final,
         yardstick=yardstick(comparison),
         colour=lambda name: f"var(--{role(name)})",

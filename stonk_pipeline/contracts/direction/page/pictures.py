@@ -8,7 +8,7 @@ import pandas as pd
 
 from stonk_pipeline.contracts.direction.scores.calls import MAJORITY, YESTERDAY
 from stonk_pipeline.contracts.direction.scores.results import CallComparison, ModelScores, title
-from stonk_pipeline.report.charts import legend, line, months_axis, percents
+from stonk_pipeline.report.charts import legend, line, months_axis, months_between, percents
 from stonk_pipeline.report.style import LIGHT, MARKERS, Picture, percent
 from stonk_pipeline.report.training import (
     SMALL,
@@ -116,8 +116,8 @@ def confusion(model: ModelScores) -> Picture:
 
         axes = figure.subplots()
         axes.grid(visible=False)
+        most = max(1, *(count for counts in table.values() for count in counts.values()))  # one shade, one count
         for down, (came, counts) in enumerate(table.items()):
-            most = max(1, sum(counts.values()))
             for right, (call, count) in enumerate(counts.items()):
                 shade = LIGHT["accent"] if came == call else LIGHT["muted"]
                 corner, alpha = (right - 0.48, down - 0.46), 0.05 + 0.4 * count / most
@@ -135,7 +135,9 @@ def confusion(model: ModelScores) -> Picture:
 def by_month(comparison: CallComparison) -> Picture:
     """Draws accuracy by month, beside that of always calling each month's more frequent side."""
     final = comparison.final
-    own = [group for group in comparison.groups if group.by == "month" and group.name == final.name]
+    monthly = [group for group in comparison.groups if group.by == "month"]
+    own = [group for group in monthly if group.name == final.name]
+    months = months_between(own[0].group, own[-1].group) if own else []
     told = ", ".join(
         f"{group.group} {percent(group.accuracy, 0)} (more frequent side {percent(group.majority, 0)})" for group in own
     )
@@ -144,12 +146,14 @@ def by_month(comparison: CallComparison) -> Picture:
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         axes.axhline(0.5, color=LIGHT["ink"], linewidth=1.2)
-        axes.plot(range(len(own)), [group.majority for group in own], color=tint(MAJORITY), label=title(MAJORITY),
+        places = [months.index(group.group) for group in own]
+        axes.plot(places, [group.majority for group in own], color=tint(MAJORITY), label=title(MAJORITY),
                   linestyle=(0, (1, 1.5)), marker="P", ms=4, mec="none")  # fmt: skip
         for name in shown:
-            values = [group.accuracy for group in comparison.groups if group.by == "month" and group.name == name]
-            _line(axes, list(range(len(values))), values, name, final)
-        months_axis(axes, [group.group for group in own])
+            shown_of = [group for group in monthly if group.name == name]
+            places = [months.index(group.group) for group in shown_of]
+            _line(axes, places, [group.accuracy for group in shown_of], name, final)
+        months_axis(axes, months)
         percents(axes.yaxis)
         legend(figure, 3, handle=1.9, gap=1.2)
 
@@ -181,7 +185,7 @@ def validation_picture(name: str, validation: pd.DataFrame) -> Picture:
 
     steps = ", ".join(f"{step:.0f}" for step in at["step"])
     alt = f"{title(name)} on validation decisions: {ends(validation, VALIDATION, False)}; kept: step {steps}."
-    return Picture(f"{name}_validation", "On validation decisions", alt, draw, *SMALL)
+    return Picture(f"{name}_validation", "On validation decisions (ringed: kept)", alt, draw, *SMALL)
 
 
 def tint(name: str) -> str:

@@ -62,8 +62,9 @@ class Gain(Result):
     over: str
     accuracy: float
     """Difference of the accuracies."""
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """Of the interval; None where the dates are too few for one."""
     reward: float
     """Difference of the mean rewards."""
 

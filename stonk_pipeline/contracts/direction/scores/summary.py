@@ -5,14 +5,22 @@ from pathlib import Path
 
 from rich.console import Console
 
+from stonk_pipeline.contracts.direction.page.first import cautioned, settings_of
 from stonk_pipeline.contracts.direction.scores.calls import CallRow
 from stonk_pipeline.contracts.direction.scores.results import CallComparison, ModelScores, title
+from stonk_pipeline.evaluation.results import TOO_FEW
+from stonk_pipeline.pipeline.run import CONFIG
+from stonk_pipeline.report.files import RunFiles
 
 LOG = "test_results.log"
 
 
 def show(directory: Path, console: Console) -> None:
-    """Prints the summary that a comparison left in its directory."""
+    """Prints the summary that a comparison left in its directory, after its run's recipe and what to be wary of."""
+    config = settings_of(RunFiles(directory.parent).record(CONFIG))
+    if config is not None:
+        recipe = f"recipe {config.recipe}" if config.recipe else ""
+        console.print("\n".join(filter(None, [recipe, cautioned(config)])), highlight=False)
     console.print((directory / LOG).read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -27,7 +35,7 @@ def _lines(comparison: CallComparison) -> Iterator[str]:
     yield verdict.sentence
     yield (
         f"Skill over {title(verdict.baseline).lower()} {verdict.skill:+.1%}, {verdict.confidence:.0%} interval "
-        f"{verdict.low:+.1%} to {verdict.high:+.1%}, p = {verdict.p_value:.3f}."
+        f"{_interval(verdict.low, verdict.high, '%')}, p = {verdict.p_value:.3f}."
     )
     if comparison.alarm:
         yield f"! {comparison.alarm}"
@@ -41,7 +49,8 @@ def _lines(comparison: CallComparison) -> Iterator[str]:
     yield ""
     rows = comparison.rows
     yield (
-        f"{rows[0].decisions} decisions, {rows[0].moved} that moved, {comparison.market_up:.1%} of them up; "
+        f"On {'real' if comparison.real_data else 'generated'} prices: {rows[0].decisions} decisions, "
+        f"{rows[0].moved} that moved, {comparison.market_up:.1%} of them up; "
         f"{comparison.dates} dates, {comparison.first_date} to {comparison.last_date}; {comparison.stocks} stocks; "
         f"{comparison.samples} answers each"
     )
@@ -51,7 +60,7 @@ def _lines(comparison: CallComparison) -> Iterator[str]:
     for gain in comparison.gains:
         yield (
             f"{title(gain.name)} over {title(gain.over)}: {100 * gain.accuracy:+.1f} points of accuracy "
-            f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}), reward {gain.reward:+.3f}"
+            f"({_interval(gain.low, gain.high)}), reward {gain.reward:+.3f}"
         )
     if comparison.gains:
         yield ""
@@ -91,6 +100,10 @@ def _confusion(row: CallRow) -> Iterator[str]:
     yield _cells(f"{title(row.name)}: what came", [f"called {call}" for call in called])
     for came, counts in row.confusion.items():
         yield _cells(f"  {came}", [str(counts[call]) for call in called])
+
+
+def _interval(low: float | None, high: float | None, unit: str = "") -> str:
+    return TOO_FEW if low is None or high is None else f"{100 * low:+.1f}{unit} to {100 * high:+.1f}{unit}"
 
 
 def _cells(head: str, cells: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.direction.scores.calls import Caller, CallRow, Cases, accuracy, baselines, credits, score
-from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.losses import End, Losses
 from stonk_pipeline.evaluation.verdict import (
     INPUT_GAIN,
     MANY_UNREADABLE,
@@ -57,14 +57,14 @@ def give_verdict(caller: Caller, known: Cases, comparison: ComparisonConfig, see
 
 def gain_of(
     caller: Caller, over: Caller, known: Cases, comparison: ComparisonConfig, seed: int
-) -> tuple[float, float, float]:
+) -> tuple[float, End, End]:
     """Computes the accuracy of one model less another's on the same days: (gain, low, high), clustered by date.
 
     An accuracy is the skill over a caller that is always wrong.
     """
     after, before = losses_of(caller, known), losses_of(over, known)
-    found = gain(replace(after, baseline=np.ones(len(after.own))), before, comparison, seed)
-    return float(found[0]), float(found[1]), float(found[2])
+    (found,), (low,), (high,) = gain(replace(after, baseline=np.ones(len(after.own))), before, comparison, seed)
+    return found, low, high
 
 
 def _sentence(ruling: Ruling, row: CallRow, baseline: CallRow) -> str:

@@ -10,6 +10,7 @@ from stonk_pipeline.contracts.forecast.scores.results import Comparison, Example
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files.untrusted import UNPRINTED
 from stonk_pipeline.periods import noun
+from stonk_pipeline.report.charts import whole_ticks
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.style import LIGHT, Draw, Picture
 from stonk_pipeline.text.form import thinking
@@ -95,9 +96,9 @@ def draw_fan(scene: Scene, period: str) -> Draw:
             axes.plot(steps, middle, color=tint, linewidth=2.2)
         axes.plot(days, scene.truth, color=LIGHT["ink"], linewidth=1.1, marker="o", ms=3.4, mec="none")
         axes.axvline(0.5, color=LIGHT["rule"], linewidth=1)
-        axes.set_xticks(
-            [-PAST + 1, -PAST // 2, 0, len(scene.truth)], [f"−{PAST - 1}", f"−{PAST // 2}", "0", f"+{len(days)}"]
-        )
+        axes.set_xlim(0.5 - PAST, days[-1] + 0.5)
+        whole_ticks(axes.xaxis)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f}".replace("-", "−") if value else "0")
         axes.set_xlabel(f"{period}s from the decision")
         axes.yaxis.set_major_locator(_few_ticks())
 

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from stonk_pipeline.contracts.forecast.page.fans import fans
+from stonk_pipeline.contracts.forecast.page.first import coverage, first_screen, generated, settings_of
 from stonk_pipeline.contracts.forecast.page.looks import dot, label
 from stonk_pipeline.contracts.forecast.page.pictures import by_day_picture, by_month_picture, skill_picture
 from stonk_pipeline.contracts.forecast.page.trainings import bars_picture, grpo_pictures, sft_pictures
 from stonk_pipeline.contracts.forecast.page.trust import equity_picture, ranks_picture
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, GroupSkill, read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.evaluation.significance import SPANS
 from stonk_pipeline.periods import adjective, noun
+from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import Chapter, number
@@ -28,7 +31,7 @@ def render(files: RunFiles, remark: str) -> str:
         files: of the run.
         remark: what a reader has to know of the comparison's standing in its run; empty if nothing.
     """
-    comparison = read_comparison(files.root / "model_comparison")
+    comparison, config = read_comparison(files.root / "model_comparison"), settings_of(files.record(CONFIG))
     return frame.render(
         Path(__file__).parent,
         files,
@@ -36,6 +39,10 @@ def render(files: RunFiles, remark: str) -> str:
         STEPS,
         comparison,
         label,
+        first=first_screen(comparison, config, files.root),
+        best=comparison.verdict.best_baseline,
+        coverage=coverage(comparison),
+        spans=SPANS,
         final=comparison.row(comparison.verdict.model),
         flat=comparison.row("persistence"),
         noun=noun,
@@ -48,7 +55,7 @@ def render(files: RunFiles, remark: str) -> str:
         groups=groups(comparison),
         fans=fans(files, comparison),
         chapters=chapters(files),
-        generated=_generated(files),
+        generated=config.data.market.kind if config and generated(comparison, config) else None,
     )
 
 
@@ -63,8 +70,8 @@ def chapters(files: RunFiles) -> list[Chapter]:
     )
     losses = files.table("stage2_sft_training", "training_log.csv")
     numbers, bars = selection(files.record("sft_data_generation", "selection.json"))
-    speed = losses["tokens_per_second"].dropna() if losses is not None and "tokens_per_second" in losses else None
-    told = [("tokens a second", number(float(speed.iloc[-1])))] if speed is not None and len(speed) else []
+    speed = ((files.manifest("stage2_sft_training") or {}).get("numbers") or {}).get("tokens_per_second")
+    told = [("tokens a second", number(float(speed)))] if speed else []
     found = [
         Chapter(
             "First GRPO",
@@ -99,9 +106,3 @@ def selection(record: Mapping[str, Any] | None) -> tuple[list[tuple[str, str]], 
             share = any(part in key for part in ("share", "skill", "acceptance"))
             numbers.append((words, percent(float(value)) if share else number(value)))
     return numbers, bars
-
-
-def _generated(files: RunFiles) -> str | None:
-    """Says of which kind the embedded market is; None where bars came from files."""
-    data = (files.record("config.json") or {}).get("data", {})
-    return str(data["market"]["kind"]) if data.get("data_dir") == "embedded" and "market" in data else None

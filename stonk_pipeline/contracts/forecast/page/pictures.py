@@ -1,15 +1,16 @@
 """Draws the comparison of forecasters: skill with its interval, by day ahead, and through time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row
+from stonk_pipeline.contracts.forecast.scores.verdict import best_row
 from stonk_pipeline.periods import noun
-from stonk_pipeline.report.charts import legend, line, months_axis, percents
-from stonk_pipeline.report.style import LIGHT, MARKERS, WIDE, Picture, percent
+from stonk_pipeline.report.charts import legend, line, months_axis, months_between, percents, whole_ticks
+from stonk_pipeline.report.style import LIGHT, MARKERS, WIDE, Picture, between, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +39,7 @@ def skill_picture(comparison: Comparison) -> Picture:
     """Draws every forecaster's skill as dots with intervals: the median of answers filled, a single answer hollow."""
     rows = _shown(comparison)
     told = "; ".join(
-        f"{label(row.name)} {percent(row.skill, sign=True)} "
-        f"({percent(row.skill_low, sign=True)} to {percent(row.skill_high, sign=True)})"
-        for row in rows
+        f"{label(row.name)} {percent(row.skill, sign=True)} ({between(row.skill_low, row.skill_high)})" for row in rows
     )
     alt = f"Skill over persistence with {comparison.confidence:.0%} intervals, median of the answers: {told}."
     height = 74 + 42 * len(rows)
@@ -101,20 +100,14 @@ def by_day_picture(comparison: Comparison) -> Picture:
         for row in _lines(comparison):
             points = [point for point in comparison.by_horizon if point.name == row.name]
             days = [point.day for point in points]
-            if row.name == final:
-                values += [end for point in points for end in (point.low, point.high)]
-                axes.fill_between(
-                    days,
-                    [point.low for point in points],
-                    [point.high for point in points],
-                    color=colour(final),
-                    alpha=0.16,
-                    linewidth=0,
-                )
+            low, high = _ends(point.low for point in points), _ends(point.high for point in points)
+            if row.name == final and len(low) == len(high) == len(days):
+                values += [*low, *high]
+                axes.fill_between(days, low, high, color=colour(final), alpha=0.16, linewidth=0)
             values += [point.skill for point in points]
             _line(axes, days, [point.skill for point in points], row.name, final)
         axes.set_xlabel(f"{bar}s ahead")
-        axes.set_xticks(range(1, comparison.horizon + 1, max(1, comparison.horizon // 10)))
+        whole_ticks(axes.xaxis, 10)
         percents(axes.yaxis, sign=True)
         axes.set_ylim(_limits(values))
         _legend(figure)
@@ -134,11 +127,11 @@ def by_month_picture(comparison: Comparison) -> Picture:
         axes = figure.subplots()
         values: list[float] = []
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
-        months = sorted({point.month for point in comparison.by_month})
+        months = months_between(comparison.first_date, comparison.last_date)
         for row in _lines(comparison):
             points = {point.month: point.skill for point in comparison.by_month if point.name == row.name}
             values += points.values()
-            _line(axes, list(range(len(months))), [points[month] for month in months], row.name, final)
+            _line(axes, [months.index(month) for month in points], [*points.values()], row.name, final)
         months_axis(axes, months)
         percents(axes.yaxis, sign=True)
         axes.set_ylim(_limits(values))
@@ -154,24 +147,30 @@ def _shown(comparison: Comparison) -> list[Row]:
 
 def _lines(comparison: Comparison) -> list[Row]:
     """Picks rows for pictures of one line each: of the baselines only the one with the smallest error."""
-    shown = _shown(comparison)
-    strongest = min((row for row in shown if row.kind == "baseline"), key=lambda row: row.mae, default=None)
-    return [row for row in shown if row.kind != "baseline" or row is strongest]
+    strongest = best_row(comparison.rows)
+    return [row for row in _shown(comparison) if row.kind != "baseline" or row is strongest]
 
 
 def _dot_and_interval(axes: "Axes", row: Row, place: float) -> None:
     tint = colour(row.name)
     if row.kind == "model":
         below = place - 0.26
-        axes.plot([row.single_low, row.single_high], [below, below], color=tint, linewidth=1.4, alpha=0.55)
+        if row.single_low is not None and row.single_high is not None:
+            axes.plot([row.single_low, row.single_high], [below, below], color=tint, linewidth=1.4, alpha=0.55)
         axes.plot(row.single_skill, below, "o", ms=5, mfc="none", mec=tint, mew=1.2)
-    axes.plot([row.skill_low, row.skill_high], [place, place], color=tint, linewidth=5, alpha=0.45)
+    if row.skill_low is not None and row.skill_high is not None:
+        axes.plot([row.skill_low, row.skill_high], [place, place], color=tint, linewidth=5, alpha=0.45)
     axes.plot(row.skill, place, MARKERS[role(row.name)], ms=9, mfc=tint, mec="none")
 
 
 def _line(axes: "Axes", x: list[int], y: list[float], name: str, final: str) -> None:
     own = name == final
     line(axes, x, y, label(name), role(name), final=own, size=5 if own else 3.5)
+
+
+def _ends(values: Iterable[float | None]) -> list[float]:
+    """Leaves out the ends of intervals for which there are too few dates."""
+    return [value for value in values if value is not None]
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
@@ -183,8 +182,8 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
 
 def _fit(axes: "Axes", rows: list[Row]) -> None:
     """Leaves room on both sides of zero for the words above it, and marks what lies beyond FLOOR."""
-    ends = [end for row in rows for end in (row.skill_low, row.skill_high, row.single_low, row.single_high)]
-    low, high = _limits(ends)
+    drawn = ("skill", "skill_low", "skill_high", "single_skill", "single_low", "single_high")
+    low, high = _limits(_ends(getattr(row, name) for row in rows for name in drawn))
     reach = 0.35 * max(abs(low), abs(high))
     axes.set_xlim(min(low, -reach), max(high, reach))
     for place, row in enumerate(rows):

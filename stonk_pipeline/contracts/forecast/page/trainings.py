@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
-from stonk_pipeline.report.charts import legend, percents
+from stonk_pipeline.report.charts import legend, percents, whole_ticks
 from stonk_pipeline.report.style import LIGHT, Picture, percent
 from stonk_pipeline.report.training import (
     SMALL,
@@ -74,6 +74,7 @@ def validation_picture(key: str, name: str, validation: pd.DataFrame) -> Picture
         if len(at):
             ring(axes, at, "skill_median", "kept")
         axes.set_xlabel("step")
+        whole_ticks(axes.xaxis)
         percents(axes.yaxis, sign=True)
         legend(figure, 3)
 
@@ -81,7 +82,8 @@ def validation_picture(key: str, name: str, validation: pd.DataFrame) -> Picture
         f"step {step:.0f} {percent(skill, sign=True)}"
         for step, skill in zip(validation["step"], validation["skill_median"], strict=True)
     )
-    alt = f"Validation skill of {label(name)}: {told}."
+    steps = "".join(f"; kept: step {step:.0f}" for step in at["step"])
+    alt = f"Validation skill of {label(name)}: {told}{steps}."
     return Picture(f"{key}-validation", "Skill on validation windows", alt, draw, *SMALL)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
 from stonk_pipeline.contracts.forecast.scores.results import Comparison
 from stonk_pipeline.contracts.forecast.scores.trades import HOLD
-from stonk_pipeline.report.charts import legend, percents
+from stonk_pipeline.report.charts import dates_axis, legend, percents
 from stonk_pipeline.report.style import DASHES, LIGHT, Picture, percent
 
 if TYPE_CHECKING:
@@ -51,16 +51,15 @@ def equity_picture(comparison: Comparison, equity: pd.DataFrame | None) -> Pictu
         axes.axhline(0, color=LIGHT["ink"], linewidth=1.2)
         for name in names:
             axes.plot(
-                range(len(equity)),
+                pd.to_datetime(equity["date"]),
                 equity[name] - 1,
                 color=LIGHT["muted"] if name == HOLD else colour(name),
                 linewidth=2.4 if name == final else 1.4,
                 linestyle=DASHES[role(name)],
                 label=label(name),
             )
-        step = max(1, len(equity) // 4)
-        axes.set_xticks(range(0, len(equity), step), [str(day)[:7] for day in equity["date"].iloc[::step]])
+        dates_axis(axes)
         percents(axes.yaxis, sign=True)
         legend(figure, 2, handle=1.9)
 
-    return Picture("equity", "After costs", alt, draw, 520, 280, 260)
+    return Picture("equity", "Growth of capital, after costs", alt, draw, 520, 280, 260)

@@ -17,7 +17,7 @@ def by_horizon(forecasters: Sequence[Forecaster], setting: Setting) -> list[DayS
     errors = np.hstack([metrics.absolute_errors(f.median, setting.truth) for f in forecasters])
     flat = np.tile(metrics.absolute_errors(setting.flat, setting.truth), len(forecasters))
     losses = setting.losses(errors, baseline=flat)
-    estimates, (low, high) = losses.skill(), losses.interval(setting.config, setting.seed)
+    estimates, (low, high) = losses.skill(), losses.limits(setting.config, setting.seed)
     return [
         DaySkill(name=f.name, day=day + 1, skill=estimates[k], low=low[k], high=high[k])
         for i, f in enumerate(forecasters)
@@ -43,7 +43,7 @@ def by_month(forecasters: Sequence[Forecaster], setting: Setting) -> list[MonthS
 def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupSkill]:
     """Computes each forecaster's skill by stock, by quarter, and by thirds of volatility, with intervals.
 
-    A group's interval rests on its own dates alone, and on few of them it is as wide as it should be.
+    A group's interval rests on its own dates alone; where they are too few for one, there is none.
     """
     order = np.argsort(np.argsort(setting.volatility, kind="stable"), kind="stable")
     quarters = [f"{window.date[:4]}-Q{(int(window.date[5:7]) + 2) // 3}" for window in setting.windows]
@@ -59,7 +59,7 @@ def by_group(forecasters: Sequence[Forecaster], setting: Setting) -> list[GroupS
             of = of_windows == group
             if of.any():
                 part = setting.losses(losses[of], of)
-                values = part.skill(), *part.interval(setting.config, setting.seed)
+                values = part.skill(), *part.limits(setting.config, setting.seed)
                 for f, value, low, high in zip(forecasters, *values, strict=True):
                     group_of = {"by": by, "group": str(group), "windows": int(of.sum())}
                     out.append(GroupSkill(name=f.name, skill=value, low=low, high=high, **group_of))

@@ -23,7 +23,7 @@ from stonk_pipeline.contracts.forecast.scores.scores import (
     score_rows,
 )
 from stonk_pipeline.contracts.forecast.scores.trades import trade_all
-from stonk_pipeline.contracts.forecast.scores.verdict import give_verdict
+from stonk_pipeline.contracts.forecast.scores.verdict import best_baseline, best_row, give_verdict
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation import baselines, distribution, metrics
 from stonk_pipeline.evaluation.metrics import Floats
@@ -93,13 +93,16 @@ def compare(
         references.append(_baseline(BEST, "best possible", offset + unit * values))
     forecasters = [*models, *references]
     rows = score_rows(forecasters, setting)
-    final = rows[len(models) - 1]
-    losses = setting.losses(metrics.mae(models[-1].median, setting.truth))
+    final, best = rows[len(models) - 1], best_row(rows)
+    losses, best_losses = (
+        setting.losses(metrics.mae(one.median, setting.truth))
+        for one in (models[-1], next(one for one in forecasters if one.name == best.name))
+    )
     ruling = judge(losses, config, seed, known=(final.skill, final.skill_low, final.skill_high))
     records = window_records(forecasters, setting, targets, final.name)
     trading, equity = trade_all(forecasters, setting, ahead) if ahead is not None else ((), ())
     return Comparison(
-        verdict=give_verdict(final, ruling),
+        verdict=give_verdict(final, ruling, best_baseline(best, best_losses, ruling, losses, config, seed)),
         rows=tuple(rows),
         by_horizon=tuple(by_horizon([f for f in forecasters if f.name != PERSISTENCE], setting)),
         by_month=tuple(by_month([f for f in forecasters if f.name != PERSISTENCE], setting)),
@@ -109,6 +112,8 @@ def compare(
         trading=trading,
         trials=setting.config.trials or len(models),
         equity=equity,
+        generated=best_possible is not None,
+        stocks=tuple(sorted({window.stock for window in windows})),
         examples=pick_examples(records, final.name),
         unreadable={name: _reasons(given) for name, given in answers.items()},
         first_date=setting.clusters.dates[0],

@@ -6,7 +6,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
-from stonk_pipeline.evaluation.results import COMPARISON, Result, Table, read_result, write_results
+from stonk_pipeline.evaluation.results import COMPARISON, TOO_FEW, Result, Table, noted, read_result, write_results
 from stonk_pipeline.evaluation.verdict import Finding, Verdict
 from stonk_pipeline.periods import TRADING_DAY
 
@@ -30,12 +30,12 @@ class Row(Result):
     """Mean absolute error in percent of the close that came."""
     skill: float
     """1 - MAE / MAE of persistence, of the median answer."""
-    skill_low: float
-    skill_high: float
+    skill_low: float | None
+    skill_high: float | None  # None where the dates are too few for an interval, as in all of them here
     single_skill: float
     """The same for one answer: each scored alone, then averaged."""
-    single_low: float
-    single_high: float
+    single_low: float | None
+    single_high: float | None
     skill_over_best_baseline: float
     """1 - MAE / MAE of the baseline with the smallest MAE on these windows, chosen with hindsight."""
     gain: float | None
@@ -108,8 +108,8 @@ class DaySkill(Result):
     day: int
     """Days ahead, from 1."""
     skill: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class MonthSkill(Result):
@@ -130,8 +130,8 @@ class GroupSkill(Result):
     group: str
     """The stock; `low`, `middle`, `high` third of the windows' volatility; quarter of the decision date (`2023-Q2`)."""
     skill: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     windows: int
 
 
@@ -145,8 +145,8 @@ class FoldSkill(Result):
     windows: int
     finding: Finding
     skill: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     base_skill: float
     gain: float | None
     """Skill less that of the base model."""
@@ -204,6 +204,9 @@ class Comparison(Result):
     trading: tuple[TradingRow, ...] = ()
     trials: int = 1
     """How many strategies the deflated Sharpe ratio allows for."""
+    generated: bool | None = None
+    """Whether the bars are generated; None in files of earlier versions."""
+    stocks: tuple[str, ...] = ()
     examples: tuple[Example, ...]
     unreadable: dict[str, dict[str, int]]
     """Model -> reason -> answers."""
@@ -240,7 +243,12 @@ class Comparison(Result):
     def frame(self) -> pd.DataFrame:
         """Returns the rows as a frame, one column a field and one for each nominal coverage, raw and calibrated."""
         return pd.DataFrame(
-            [row.model_dump(exclude={"coverage", "calibrated_coverage"}) | _coverages(row) for row in self.rows]
+            [
+                row.model_dump(exclude={"coverage", "calibrated_coverage"})
+                | ({"note": TOO_FEW} if row.skill_low is None else {})
+                | _coverages(row)
+                for row in self.rows
+            ]
         )
 
     def distributions(self) -> list[dict[str, str | float | None]]:
@@ -275,7 +283,7 @@ def write_comparison(comparison: Comparison, directory: Path) -> None:
     tables: dict[str, Table] = {"comparison": comparison.frame(), "windows": comparison.windows, "ranks": ranks}
     tables["distributions"] = comparison.distributions()
     for name in ("by_horizon", "by_month", "by_group", "folds", "trading"):
-        tables |= {name: records} if (records := [item.model_dump() for item in getattr(comparison, name)]) else {}
+        tables |= {name: records} if (records := [noted(item) for item in getattr(comparison, name)]) else {}
     if comparison.equity:
         tables["equity"] = comparison.equity
     write_results(directory, comparison, comparison.verdict, tables)

@@ -75,7 +75,7 @@ def score_rows(forecasters: Sequence[Forecaster], setting: Setting) -> list[Row]
     singles = np.column_stack([metrics.single_mae(f.samples, setting.truth) for f in forecasters])
     losses, own = setting.losses(np.column_stack([medians, singles])), setting.losses(medians)
     estimates = losses.skill()
-    low, high = losses.interval(setting.config, setting.seed)
+    low, high = losses.limits(setting.config, setting.seed)
     gains = gain(own, setting.losses(medians[:, :1]), setting.config, setting.seed)
     count = len(forecasters)
     best = next((estimates[i] for i, f in enumerate(forecasters) if f.kind == "best possible"), None)

@@ -1,16 +1,64 @@
 """Puts the verdict on forecasts into words: a sentence on the final model, and signs that it has collapsed."""
 
+from collections.abc import Sequence
+
+from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.scores.results import Row
-from stonk_pipeline.evaluation.verdict import INPUT_GAIN, MANY_UNREADABLE, ONE_SIDED, Ruling, Verdict, words
+from stonk_pipeline.evaluation.losses import Losses
+from stonk_pipeline.evaluation.verdict import (
+    INPUT_GAIN,
+    MANY_UNREADABLE,
+    ONE_SIDED,
+    BestBaseline,
+    Ruling,
+    Verdict,
+    addition,
+    gain,
+    words,
+)
 
 MANY_STRAIGHT = 0.5
 MANY_IDENTICAL = 0.5
+DECIMALS = 6
+"""Of errors in percent, beyond which two forecasts are one: smoothing with a weight of 1 is persistence."""
 
 
-def give_verdict(row: Row, ruling: Ruling) -> Verdict:
+def give_verdict(row: Row, ruling: Ruling, best: BestBaseline | None = None) -> Verdict:
     """Gives the verdict on a model's row, with its sentence; the p-value stands in the row."""
     numbers = ruling.model_dump(exclude={"p_value"})
-    return Verdict(model=row.name, sentence=_sentence(row, ruling), warnings=warnings_of(row), **numbers)
+    said = {"sentence": _sentence(row, ruling), "warnings": warnings_of(row)}
+    return Verdict(model=row.name, best_baseline=best, **said, **numbers)
+
+
+def best_row(rows: Sequence[Row]) -> Row:
+    """Finds the baseline with the smallest error; persistence, which stands first, unless one is truly better."""
+    return min((row for row in rows if row.kind == "baseline"), key=lambda row: round(row.mae, DECIMALS))
+
+
+def best_baseline(
+    row: Row, own: Losses, ruling: Ruling, after: Losses, comparison: ComparisonConfig, seed: int
+) -> BestBaseline:
+    """Compares a model with the best numeric baseline on the same windows: the bootstrap draws dates for both at once.
+
+    Args:
+        row: of the baseline.
+        own: its losses.
+        ruling: on the model.
+        after: the losses of the model.
+        comparison: resamples, confidence and the fewest dates.
+        seed: of the bootstrap.
+    """
+    (found,), (low,), (high,) = gain(after, own, comparison, seed)
+    return BestBaseline(
+        name=row.name,
+        skill=row.skill,
+        low=row.skill_low,
+        high=row.skill_high,
+        addition=addition(low, high, ruling.dates, ruling.blocks, comparison.min_dates),
+        gain=found,
+        gain_low=low,
+        gain_high=high,
+    )
 
 
 def _sentence(row: Row, ruling: Ruling) -> str:

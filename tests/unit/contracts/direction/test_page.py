@@ -16,6 +16,7 @@ from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.direction.make.stage import run as make_examples
 from stonk_pipeline.contracts.direction.page import page
+from stonk_pipeline.contracts.direction.page.pictures import confusion
 from stonk_pipeline.contracts.direction.question import answer, read_all
 from stonk_pipeline.contracts.direction.rewards import COMPONENTS
 from stonk_pipeline.contracts.direction.scores.answers import write_answers
@@ -33,7 +34,7 @@ from stonk_pipeline.contracts.direction.sections import GateConfig
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.report.files import RunFiles
-from stonk_pipeline.report.style import percent
+from stonk_pipeline.report.style import canvas, percent
 from tests.sealing import seal
 
 NASTY = "<script>alert('x')</script> & <img src=http://example.com/x.png>"
@@ -212,6 +213,28 @@ def test_calls_page_shows_the_numbers_of_the_stages(run):
     for name in ("Preprocessing", "Examples", "Stage I", "Gate to stage II", "Stage II", "Comparison"):
         assert f'<tr><th scope="row">{name}</th>' in text
     assert "of the headlines tell something of the next day" in text
+
+
+def test_calls_page_begins_with_what_was_tested_on_and_ends_its_first_screen_with_what_to_do(run):
+    shown = " ".join(re.sub(r"<[^>]+>", "", text_of(run).partition('<section id="verdict"')[2]).split())
+    comparison = read_calls(run / "model_comparison")
+    begun = (
+        "Tested on a generated market and its headlines, not real prices: 3 stocks (SIM01, SIM02, SIM03), 60 decisions"
+    )
+    assert begun in shown[:200]
+    first = shown.partition("How to read this page")[0]
+    assert title(comparison.verdict.baseline).replace("'", "&#39;") in first
+    assert first.count("./run_pipeline.sh") == 3
+
+
+def test_confusion_is_as_dark_as_its_counts(run):
+    """A single decision on the only flat day is not as dark as the most frequent case."""
+    model = read_calls(run / "model_comparison").final
+    table = {"up": {"up": 30, "down": 10, "coin": 0}, "flat": {"up": 1, "down": 0, "coin": 0}}
+    drawn = confusion(model.model_copy(update={"row": model.row.model_copy(update={"confusion": table})}))
+    with canvas(drawn.draw, 520, 320) as figure:
+        shades = [patch.get_alpha() for patch in figure.axes[0].patches]
+    assert shades[0] == max(shades) and shades[3] < shades[1] < shades[0]
 
 
 def test_calls_page_does_without_stage_two_where_a_strict_gate_stops(data, tmp_path):

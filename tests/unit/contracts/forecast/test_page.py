@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from preprocessing.dataset import preprocess
 from preprocessing.reading import dates_ahead, read_best_possible, read_histories, read_split, spread
@@ -17,17 +19,22 @@ from stonk_pipeline.commands.report import write_report
 from stonk_pipeline.config.data import DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.direction.page.pictures import learned
+from stonk_pipeline.contracts.forecast.page.first import headline_of
+from stonk_pipeline.contracts.forecast.page.looks import label
 from stonk_pipeline.contracts.forecast.page.pictures import write_pictures
 from stonk_pipeline.contracts.forecast.page.runs import read_runs, remarks
 from stonk_pipeline.contracts.forecast.page.trainings import grpo_pictures
 from stonk_pipeline.contracts.forecast.question import answer, parse
 from stonk_pipeline.contracts.forecast.scores.compare import compare
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison, write_comparison
+from stonk_pipeline.contracts.forecast.scores.summary import show as show_scores
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.runs import require_comparison
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.report.charts import percents
 from stonk_pipeline.report.frame import duration, number
-from stonk_pipeline.report.style import DARK, LIGHT, percent
+from stonk_pipeline.report.style import DARK, LIGHT, percent, svg
+from stonk_pipeline.report.training import Curve, draw_curves, kept
 from stonk_pipeline.runs.manifest import MANIFEST, read_manifest
 from stonk_pipeline.schema import Forecast, Unreadable
 from tests.sealing import seal
@@ -219,9 +226,83 @@ def test_write_report_shows_the_comparisons_numbers(run):
     comparison = read_comparison(run / "model_comparison")
     said = comparison.verdict.sentence.split(": ", 1)[1]
     assert said[1:].replace("'", "&#39;") in text
-    assert f"<h1>{comparison.verdict.finding.capitalize()}</h1>" in text
+    assert f"<h1>{headline_of(comparison.verdict)[0]}</h1>" in text
     for row in comparison.rows:
         assert percent(row.skill, 1, sign=True) in text
+
+
+def first_screen(root: Path) -> tuple[str, str]:
+    """The class of the first screen's box, and its words."""
+    text = (root / "report.html").read_text(encoding="utf-8")
+    box, rest = re.search(r'<section id="verdict" class="verdict (\w+)">(.*?)</section>', text, re.DOTALL).groups()
+    return box, " ".join(re.sub(r"<[^>]+>", " ", rest).split()).replace(" ,", ",").replace(" .", ".")
+
+
+def test_the_first_screen_says_what_was_tested_on_and_what_to_do_next(run):
+    _, shown = first_screen(run)
+    comparison = read_comparison(run / "model_comparison")
+    row = comparison.row("grpo_2nd")
+    begun = "Tested on a generated market, not real prices: 3 stocks (SIM01, SIM02, SIM03), 60 windows on"
+    assert shown.startswith(begun) and f"{row.dates} dates" in shown
+    best = comparison.verdict.best_baseline
+    assert f"Best numeric baseline {label(best.name)}" in shown and "chosen with hindsight" in shown
+    held = row.calibrated_coverage or row.coverage
+    level = "0.9" if "0.9" in held else "0.8"
+    assert f"Its {100 * float(level):g}% band held {percent(held[level], 0)}" in shown
+    assert shown.count("./run_pipeline.sh") == 3
+
+
+def test_the_first_screen_is_not_green_where_a_numeric_baseline_is_better(run, tmp_path):
+    root = Path(shutil.copytree(run, tmp_path / "run"))
+    path = root / "model_comparison" / "comparison.json"
+    record = json.loads(path.read_text())
+    better = {
+        "name": "ridge",
+        "skill": 0.3,
+        "low": 0.2,
+        "high": 0.4,
+        "gain": -0.1,
+        "gain_low": -0.2,
+        "gain_high": -0.05,
+    }
+    record["verdict"] |= {"finding": "evidence of skill", "best_baseline": better | {"addition": "is worse than it"}}
+    path.write_text(json.dumps(record))
+    config = json.loads((root / "config.json").read_text()) | {"recipe": "small"}
+    config["grpo_first"]["steps"] = config["grpo_second"]["steps"] = 4
+    (root / "config.json").write_text(json.dumps(config))
+    seal(path.parent)
+    write_report(root)
+    box, shown = first_screen(root)
+    assert (box, "Evidence of skill, but worse than ridge regression" in shown) == ("bad", True)
+    assert "Recipe: small." in shown and "The recipe small learns nothing" in shown
+    console = Console(file=StringIO(), width=400)
+    show_scores(path.parent, console)
+    said = console.file.getvalue()
+    for words in ("tested on a generated market", "recipe small", "is worse than it", "learns nothing", "% band held"):
+        assert words in said
+    assert "too few dates" in said and "too few dates" in shown  # 60 windows of 500 days are some two blocks
+
+
+def test_ticks_of_a_picture_in_the_page_keep_their_decimals():
+    """Cut to two, 0.025 read as 0.02 and ticks at even distances as uneven ones."""
+    log = pd.DataFrame({"step": [1, 2, 3], "reward": [0.0, 0.025, 0.05], "kept": [True, True, False]})
+    drawn = svg(draw_curves(log, [Curve("reward", "reward", "last")]), 350, 236, "x")
+    ticks = [float(text) for text in re.findall(r">(0\.\d+)<", drawn)]
+    gaps = {round(later - earlier, 6) for earlier, later in itertools.pairwise(ticks)}
+    assert len(ticks) > 3 and len(gaps) == 1
+    assert {"1", "2", "3"} == set(re.findall(r">(\d(?:\.\d)?)<", drawn))  # steps are whole
+    assert kept(log)["step"].tolist() == [2]  # the adapter of step 1 was replaced
+
+
+def test_percents_have_the_decimals_that_their_ticks_need():
+    from matplotlib.figure import Figure
+
+    for top in (0.05, 0.011, 1.0, 0.14):
+        axes = Figure().subplots()
+        axes.set_ylim(0, top)
+        percents(axes.yaxis)
+        labels = [axes.yaxis.get_major_formatter()(tick) for tick in axes.get_yticks()]
+        assert [float(label.rstrip("%")) / 100 for label in labels] == pytest.approx(axes.get_yticks())
 
 
 def test_write_report_draws_in_colours_that_follow_the_scheme(run):
@@ -403,7 +484,9 @@ def test_write_report_of_weekly_bars_speaks_of_weeks_alone(run, tmp_path):
     seal(path.parent)
     write_report(root)
     text, parsed = page(root)
-    shown = " ".join(re.findall(r">([^<]+)<", re.sub(r"(?s)<(style|svg|pre|table|blockquote)\b.*?</\1>", "", text)))
+    shown = " ".join(
+        re.findall(r">([^<]+)<", re.sub(r"(?s)<(style|svg|pre|code|table|blockquote)\b.*?</\1>", "", text))
+    )
     labels = " ".join(attributes["aria-label"] or "" for _, attributes in parsed.tags if "aria-label" in attributes)
     assert "Over the next 10 weeks" in shown and "by week ahead" in labels
     assert "weeks ahead" in text and "days ahead" not in text and "a day<" not in text

@@ -112,7 +112,7 @@ def test_compare_of_a_random_walk_finds_no_evidence():
 
 
 def test_compare_counts_unreadable_answers_as_persistence():
-    windows, targets, best = market(days=40)
+    windows, targets, best = market(days=80)
     mute = [[Unreadable("no answer"), Unreadable("no answer"), Unreadable("wrong length")] for _ in windows]
     comparison = run(windows, targets, best, {"base": mute})
     row = comparison.row("base")
@@ -281,9 +281,53 @@ def test_compare_splits_skill_by_stock_volatility_and_quarter(skilled):
     own = [group for group in comparison.by_group if group.name == "grpo_2nd"]
     for by in ("stock", "volatility", "quarter"):
         assert sum(group.windows for group in own if group.by == by) == len(windows)
-    assert all(group.low < group.skill < group.high for group in own)
+    for group in own:
+        few = group.group == "2023-Q3"  # its 30 dates are two blocks
+        assert (group.low is None and group.high is None) if few else group.low < group.skill < group.high
     assert [group.group for group in own if group.by == "quarter"] == ["2023-Q1", "2023-Q2", "2023-Q3"]
     assert [group.group for group in own if group.by == "volatility"] == ["low", "middle", "high"]
+
+
+def test_tables_say_where_the_dates_are_too_few_for_an_interval(tmp_path, skilled):
+    windows, targets, best, answers, comparison = skilled
+    write_comparison(comparison, tmp_path / "many")
+    groups = pd.read_csv(tmp_path / "many" / "by_group.csv")
+    assert set(groups["group"][groups["note"] == "too few dates"]) == {"2023-Q3"}
+    assert groups["low"].isna().equals(groups["note"].notna())
+    early = [place for place, window in enumerate(windows) if window.date < "2023-02-01"]
+    taken = [[values[place] for place in early] for values in (windows, targets)]
+    few = run(*taken, best, {name: [given[place] for place in early] for name, given in answers.items()})
+    assert {(row.skill_low, row.single_high, row.gain_low) for row in few.rows} == {(None, None, None)}
+    assert few.verdict.low is None and few.verdict.finding == "too little data to tell"
+    assert {point.low for point in few.by_horizon} == {None}
+    write_comparison(few, tmp_path / "few")
+    assert read_comparison(tmp_path / "few") == few.model_copy(update={"windows": ()})
+    assert set(pd.read_csv(tmp_path / "few" / "comparison.csv")["note"]) == {"too few dates"}
+
+
+@pytest.mark.parametrize(
+    ("weight", "addition"), [(1.0, "adds to it"), (0.6, "no evidence that it adds to it"), (0.1, "is worse than it")]
+)
+def test_compare_says_whether_the_model_adds_to_the_best_numeric_baseline(skilled, weight, addition):
+    windows, targets, best, *_ = skilled
+    weak = np.array([100 + 0.6 * (np.array(best[window.key]) - 100) for window in windows])
+    answers = {"base": noisy(windows, best, 0.0, 1.0, 1), "grpo_2nd": noisy(windows, best, weight, 0.1, 2)}
+    comparison = compare(windows, targets, answers, {"ridge": weak}, best, CONFIG, seed=0)
+    found, row = comparison.verdict.best_baseline, comparison.row("grpo_2nd")
+    assert (found.name, found.addition) == ("ridge", addition)
+    assert found.gain == pytest.approx(row.skill - comparison.row("ridge").skill)
+    assert found.gain_low < found.gain < found.gain_high
+    assert (found.skill, found.low) == (comparison.row("ridge").skill, comparison.row("ridge").skill_low)
+
+
+def test_the_best_numeric_baseline_is_persistence_where_no_other_is_truly_better(skilled):
+    windows, targets, _, answers, _ = skilled
+    hair = np.repeat(np.array([window.context[-1] for window in windows])[:, None], HORIZON, axis=1) * (1 + 1e-12)
+    comparison = compare(windows, targets, answers, {"smoothing": hair}, None, CONFIG, seed=0)
+    found, row = comparison.verdict.best_baseline, comparison.row("grpo_2nd")
+    assert (found.name, found.addition) == ("persistence", "adds to it")
+    assert (found.gain, found.gain_low) == pytest.approx((row.skill, row.skill_low))
+    assert (comparison.generated, comparison.stocks) == (False, ("S0", "S1", "S2"))
 
 
 def test_comparison_frame_has_a_column_for_each_coverage(skilled):
