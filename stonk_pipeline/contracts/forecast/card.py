@@ -7,6 +7,7 @@ from stonk_pipeline.contracts.forecast.page.looks import label
 from stonk_pipeline.contracts.forecast.question import answer, messages
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row, read_comparison
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.evaluation.results import TOO_FEW
 from stonk_pipeline.files.brief import first_names
 from stonk_pipeline.pipeline.graph import COMPARE, PREPROCESS
 from stonk_pipeline.pipeline.run import Run
@@ -81,6 +82,10 @@ def scores(comparison: Comparison, final: Row) -> tuple[tuple[str, str], ...]:
         for row in comparison.rows
         if row.kind == "best possible"
     ]
-    return tuple(
-        (name, f"skill {row.skill:+.1%} ({row.skill_low:+.1%} to {row.skill_high:+.1%})") for name, row in told
-    )
+    return tuple((name, f"skill {row.skill:+.1%} ({_between(row)})") for name, row in told)
+
+
+def _between(row: Row) -> str:
+    if row.skill_low is None or row.skill_high is None:
+        return TOO_FEW
+    return f"{row.skill_low:+.1%} to {row.skill_high:+.1%}"
