@@ -13,8 +13,8 @@ from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contracts.recipes import load_config, recipe_files
 from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.report.frame import flat
+from stonk_pipeline.runs import program
 
-START = "./run_pipeline.sh"
 FLAGS = {
     "data.stocks": "--stock",
     "data.data_dir": "--data-dir",
@@ -59,7 +59,7 @@ def again(config: RunConfig, run: Path, changes: Mapping[str, Any], *, recipe: s
     if changes.get("data.data_dir", EMBEDDED) != EMBEDDED:
         differing = {name: value for name, value in differing.items() if not name.startswith("data.market")}
     wanted = {key: value for key, value in {**differing, **changes}.items() if value != begun.get(key)}
-    return " ".join([START, "--recipe", shlex.quote(name), *(_option(*item) for item in wanted.items())])
+    return program.pipeline("--recipe", shlex.quote(name), *(_option(*item) for item in wanted.items()))
 
 
 def too_short(config: RunConfig, questions: int) -> str:

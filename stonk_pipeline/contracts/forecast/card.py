@@ -5,7 +5,8 @@ from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.contract import Card
 from stonk_pipeline.contracts.forecast.page.looks import label
 from stonk_pipeline.contracts.forecast.question import answer, messages
-from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row, read_comparison
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, read_comparison
+from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.evaluation.results import TOO_FEW
 from stonk_pipeline.files.brief import first_names

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stonk_pipeline.contracts.forecast.page.looks import colour, label, role
-from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row
+from stonk_pipeline.contracts.forecast.scores.results import Comparison
+from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.contracts.forecast.scores.verdict import best_row
 from stonk_pipeline.periods import noun
 from stonk_pipeline.report.charts import legend, line, months_axis, months_between, percents, whole_ticks

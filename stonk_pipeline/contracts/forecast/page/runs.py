@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from stonk_pipeline.contract import Resolve
-from stonk_pipeline.contracts.forecast.scores.results import Comparison, Row, read_comparison
+from stonk_pipeline.contracts.forecast.scores.results import Comparison, read_comparison
+from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.contracts.forecast.settings import of_forecasts
 from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError

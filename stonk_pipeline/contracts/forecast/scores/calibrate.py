@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.contracts.forecast.scores import evidence
-from stonk_pipeline.contracts.forecast.scores.results import RANDOM_WALK
+from stonk_pipeline.contracts.forecast.scores.rows import RANDOM_WALK
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation import conformal, distribution
 from stonk_pipeline.evaluation.baselines import persistence

@@ -13,7 +13,8 @@ import numpy as np
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.scores.breakdown import by_group, by_horizon, by_month, window_records
 from stonk_pipeline.contracts.forecast.scores.examples import pick_examples
-from stonk_pipeline.contracts.forecast.scores.results import Comparison, Kind
+from stonk_pipeline.contracts.forecast.scores.results import Comparison
+from stonk_pipeline.contracts.forecast.scores.rows import Kind
 from stonk_pipeline.contracts.forecast.scores.scores import (
     BEST,
     PERSISTENCE,

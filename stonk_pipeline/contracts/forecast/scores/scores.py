@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.contracts.forecast.scores.results import RANDOM_WALK, Distribution, Kind, Row
+from stonk_pipeline.contracts.forecast.scores.rows import RANDOM_WALK, Distribution, Kind, Row
 from stonk_pipeline.evaluation import conformal, distribution, metrics
 from stonk_pipeline.evaluation.losses import Losses
 from stonk_pipeline.evaluation.metrics import Bools, Floats

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.contracts.forecast.scores.results import Row
+from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.evaluation.losses import Losses
 from stonk_pipeline.evaluation.verdict import (
     INPUT_GAIN,

@@ -9,7 +9,8 @@ import pytest
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.contracts.forecast.scores.compare import compare, without_read
 from stonk_pipeline.contracts.forecast.scores.examples import pick_examples
-from stonk_pipeline.contracts.forecast.scores.results import Row, read_comparison, write_comparison
+from stonk_pipeline.contracts.forecast.scores.results import read_comparison, write_comparison
+from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.contracts.forecast.scores.verdict import give_verdict
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.evaluation.significance import SPANS
