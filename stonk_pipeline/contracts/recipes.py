@@ -1,4 +1,4 @@
-"""Reads recipes: YAML files with the settings that differ from a contract's defaults."""
+"""Reads recipes: YAML files with the settings that differ from a contract's defaults, or the settings of a run."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -6,16 +6,19 @@ from typing import Any, TypeVar
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import merge, validated
 from stonk_pipeline.contracts import CONTRACTS
-from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.errors import ConfigError, did_you_mean
 from stonk_pipeline.files.roots import confined
 from stonk_pipeline.files.untrusted import read_text, shown
 from stonk_pipeline.files.yaml import parse_yaml
+from stonk_pipeline.pipeline.places import CONFIG
 
 WAIT = "wait_minutes"
 """The setting that a command with a trained model's settings takes as well."""
 Config = TypeVar("Config", bound=RunConfig)
 LONGEST_CHAIN = 16
 """Recipes of which each has the next as its base."""
+FORMS = (".yaml", ".yml", ".json")
+"""Ends of the names of files that hold settings."""
 
 
 def recipe_files() -> dict[str, Path]:
@@ -25,7 +28,7 @@ def recipe_files() -> dict[str, Path]:
 
 
 def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """Resolves a recipe's name or YAML file, with overrides on top.
+    """Resolves a recipe's name or file, or the `config.json` or directory of a run, with overrides on top.
 
     The settings keep its name, a file's without its folder; the settings of a run, given as a recipe, keep theirs.
 
@@ -42,22 +45,15 @@ def load_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConf
 
 def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
     """A recipe's settings, laid on those of the recipe that its `base` names, and its file."""
-    shipped = recipe_files()
-    path = shipped.get(recipe, Path(recipe))
-    missing = f"no recipe {shown(recipe)!r}: give one of {', '.join(shipped)}, or a .yaml file"
-    if path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(missing)
-    if recipe not in shipped:
-        try:
-            confined(path)
-        except ValueError as error:
-            raise ConfigError(f"no recipe: {shown(str(error), 300)}") from None
+    path = _recipe_file(recipe)
     try:
         settings = parse_yaml(read_text(path, ConfigError, "give a recipe in YAML"), str(path)) or {}
     except FileNotFoundError as error:
-        raise ConfigError(missing) from error
+        raise ConfigError(_no_recipe(recipe)) from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of settings, not {type(settings).__name__}")
+    if path.suffix == ".json":
+        settings = _of_new_run(settings, path)
     base = settings.pop("base", None)
     if base is None:
         return settings, path
@@ -70,6 +66,39 @@ def _read_recipe(recipe: str, above: tuple[str, ...] = ()) -> tuple[dict[str, An
     return merge(below, settings), path
 
 
+def _recipe_file(recipe: str) -> Path:
+    """The file of a shipped recipe, of one in YAML, or of a run's settings, of which the directory may be named."""
+    shipped = recipe_files()
+    if recipe in shipped:
+        return shipped[recipe]
+    path = Path(recipe)
+    if path.suffix not in FORMS and recipe and (path / CONFIG).is_file():
+        path = path / CONFIG
+    if path.suffix not in FORMS:
+        raise ConfigError(_no_recipe(recipe))
+    try:
+        confined(path)
+    except ValueError as error:
+        raise ConfigError(f"no recipe: {shown(str(error), 300)}") from None
+    return path
+
+
+def _no_recipe(recipe: str) -> str:
+    shipped = recipe_files()
+    near = did_you_mean(recipe, shipped)
+    give = f"{near} Give one of" if near else "give one of"
+    return f"no recipe {shown(recipe)!r}: {give} {', '.join(shipped)}, a .yaml file, or the {CONFIG} of a run"
+
+
+def _of_new_run(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The settings of a run for another one, without what would lead that one into the directory of the first."""
+    data = settings.get("data")
+    if isinstance(data, dict) and data.get("fold") is not None:
+        whole = path.absolute().parents[2] / CONFIG
+        raise ConfigError(f"{path}: of one fold of a walk-forward; give the settings of all of it, as in {whole}")
+    return {name: value for name, value in settings.items() if name != "run_dir"}
+
+
 def make_config(settings: dict[str, Any], *, source: str) -> RunConfig:
     """Validates settings.
 
@@ -79,8 +108,12 @@ def make_config(settings: dict[str, Any], *, source: str) -> RunConfig:
     known = {contract.name: contract for contract in CONTRACTS}
     name = settings.get("contract", CONTRACTS[0].name) if isinstance(settings, dict) else CONTRACTS[0].name
     if not isinstance(name, str) or name not in known:
-        raise ConfigError(f"{source}: contract: {shown(repr(name), 80)} is none of {', '.join(known)}")
-    return validated(known[name].settings, settings, source)
+        near = did_you_mean(name, known) if isinstance(name, str) else ""
+        raise ConfigError(
+            f"{source}: contract: {shown(repr(name), 80)} is none of {', '.join(known)}{near and f'; {near}'}"
+        )
+    others = {other: contract.settings for other, contract in known.items() if other != name}
+    return validated(known[name].settings, settings, source, others)
 
 
 def with_wait(config: Config, texts: list[str]) -> Config:

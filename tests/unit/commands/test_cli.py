@@ -115,10 +115,10 @@ def test_set_can_be_given_more_than_once_and_the_last_wins():
         ("lora.rank=: {", "--set lora.rank=: {: "),
         ("lora.rank=0", "lora.rank: Input should be greater than or equal to 1 (got 0)"),
         ("lora.rank=", "lora.rank: Input should be a valid integer (got None)"),
-        ("lora.rnak=3", "lora.rnak: Extra inputs are not permitted (got 3)"),
+        ("lora.rnak=3", "lora.rnak: no such setting; did you mean lora.rank? (got 3)"),
         ("lora.rank.x=3", "lora.rank: "),
         ("lora=3", "lora: "),
-        ("nothing=3", "nothing: Extra inputs are not permitted"),
+        ("nothing=3", "nothing: no such setting (got 3)"),
         ("data.val_start=2020-01-01", "give val_start and test_start together, or neither"),
     ],
 )
@@ -234,7 +234,7 @@ def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
     [
         (("preprocess", "--recipe", "no-such"), "error: no recipe 'no-such': give one of default, "),
         (("preprocess", "--recipe", "default", "--lora-rank", "0"), "lora.rank: Input should be greater than or equal"),
-        (("preprocess", "--recipe", "default", "--set", "lora.rnak=1"), "lora.rnak: Extra inputs are not permitted"),
+        (("preprocess", "--recipe", "default", "--set", "lora.rnak=1"), "lora.rnak: no such setting; did you mean lora.rank?"),
         (("preprocess", "--recipe", "default", "--set", "lora.rank=[1"), "error: --set lora.rank=[1: "),
         (("preprocess", "--recipe", "default", "--data-dir", "no such"), "error: no such: no such folder or file"),
         (("preprocess", "--recipe", "default", "--stock", "../../etc/passwd"), "is not a stock symbol"),

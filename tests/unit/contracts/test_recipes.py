@@ -14,7 +14,9 @@ from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.forecast.sections import GRPOConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.recipes import load_config, make_config, recipe_files
+from stonk_pipeline.contracts.runs import write_run
 from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.models.locations import EMBEDDED_MODELS
 
 
 def nested(path, value):
@@ -81,8 +83,41 @@ def test_make_config_names_the_field_that_is_out_of_bounds(path, value):
 
 @pytest.mark.parametrize("path", ["data.windows", "models", "grpo_first.step", "grpo_first.rewards.luck", "seeds"])
 def test_make_config_names_an_unknown_field(path):
-    with pytest.raises(ConfigError, match=rf"  {path}: Extra inputs are not permitted \(got 3\)"):
+    with pytest.raises(ConfigError, match=rf"  {path}: no such setting.* \(got 3\)"):
         make(path, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "meant"),
+    [
+        ("sft.epoch", 3, "sft.epochs"),
+        ("sft_epochs", 3, "sft.epochs"),
+        ("epochs", 3, "sft.epochs"),
+        ("grpo_frist", {"steps": 3}, "grpo_first"),
+        ("grpo", {"steps": 3}, "grpo_first or grpo_second"),
+        ("sft.LearningRate", 1e-4, "sft.learning_rate"),
+        ("grpo_first.rewards.skil", 1.0, "grpo_first.rewards.skill"),
+        ("model.backend", "pfet", "'peft'"),
+        ("data.bars", "week", "'weekly'"),
+    ],
+)
+def test_make_config_asks_whether_another_name_was_meant(path, value, meant):
+    with pytest.raises(ConfigError, match=re.escape(f"; did you mean {meant}? (got {value!r})")):
+        make(path, value)
+
+
+@pytest.mark.parametrize(("path", "value"), [("grpo_first.lr", 0.1), ("promotion", "never"), ("luck", 7)])
+def test_make_config_guesses_nothing_where_no_name_is_like_it(path, value):
+    with pytest.raises(ConfigError) as caught:
+        make(path, value)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_make_config_says_whose_setting_it_is():
+    with pytest.raises(ConfigError, match="stage_one: a setting of the contract direction alone"):
+        make("stage_one.steps", 3)
+    with pytest.raises(ConfigError, match=r"'foercast' is none of forecast, direction; did you mean forecast\?"):
+        make("contract", "foercast")
 
 
 def test_make_config_names_every_wrong_field():
@@ -227,8 +262,8 @@ def test_load_config_reads_dates_as_yaml_writes_them(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grpo_first:\n  step: 3\n", "grpo_first.step: Extra inputs are not permitted"),
-        ("grpo: {}\n", "grpo: Extra inputs are not permitted"),
+        ("grpo_first:\n  step: 3\n", "grpo_first.step: no such setting; did you mean grpo_first.steps?"),
+        ("grpo: {}\n", "grpo: no such setting"),
         ("lora:\n  rank: 0\n", "lora.rank: Input should be greater than or equal to 1 (got 0)"),
         ("lora: 3\n", "lora: "),
         ("- lora\n", "a recipe is a mapping of settings, not list"),
@@ -256,6 +291,38 @@ def test_load_config_refuses_a_file_that_is_no_text(tmp_path):
 def test_load_config_lists_the_recipes_where_there_is_no_such(name):
     with pytest.raises(ConfigError, match="give one of default, "):
         load_config(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("defalt", "default"), ("Small", "small"), ("qwen", "qwen-1.5b or qwen-7b"), ("control-form", "control-form-only")],
+)
+def test_load_config_asks_whether_another_recipe_was_meant(name, meant):
+    with pytest.raises(ConfigError, match=re.escape(f"no recipe {name!r}: did you mean {meant}? Give one of default, ")):
+        load_config(name)
+
+
+@pytest.mark.parametrize("name", ["default", "direction"])
+def test_load_config_takes_the_settings_of_a_run_for_another_one(tmp_path, name):
+    config = load_config(name, {"seed": 7})
+    run = write_run(tmp_path / "old", config.model_copy(update={"run_dir": str(tmp_path / "old")}))
+    for recipe in (str(run.directory), str(run.directory / "config.json")):
+        assert load_config(recipe) == config  # and no run_dir: nothing is written into the old run
+        assert load_config(recipe, {"seed": 8}).seed == 8
+    (tmp_path / "mine.yaml").write_text(f"base: {run.directory}\nseed: 9\n")
+    assert load_config(str(tmp_path / "mine.yaml")) == config.model_copy(update={"seed": 9})
+
+
+def test_load_config_refuses_the_settings_of_a_single_fold(tmp_path):
+    """They say that adapters are published inside of the run that the fold belongs to."""
+    run = write_run(tmp_path / "walk", load_config("small", {"data": {"folds": 2}}))
+    with pytest.raises(ConfigError, match=f"of one fold of a walk-forward; .* as in {run.directory}/config.json"):
+        load_config(str(run.folds[0].directory))
+
+
+def test_load_config_takes_no_model_for_a_run():
+    with pytest.raises(ConfigError, match="wrong settings"):
+        load_config(str(EMBEDDED_MODELS["stonk-tiny"]))
 
 
 def test_merge_joins_mappings_and_changes_neither():
