@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,9 +27,10 @@ from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run, run_at, write_run
 from stonk_pipeline.errors import ConfigError, PipelineError, StageError, of_import, of_system
 from stonk_pipeline.files import locks
-from stonk_pipeline.files.brief import brief
+from stonk_pipeline.files.brief import words
 from stonk_pipeline.files.untrusted import read_table
 from stonk_pipeline.models.locations import local_model
+from stonk_pipeline.pipeline import room
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
@@ -172,8 +174,20 @@ def _run_step(args: argparse.Namespace) -> int:
     if run.config.cuda_devices is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = _execute(run, args.command)
-    sys.stdout.write(f"{result.directory}: done; {brief(result.numbers)}\n")
+    sys.stdout.write(f"{result.directory}: done; {words(result.numbers)}\n")
+    if _asks_next(run, args.command):
+        with suppress(ImportError):  # where only data are made, and nothing that asks a model is installed
+            for warning in room.warnings(run):
+                child.report_warning(warning)
     return 0
+
+
+def _asks_next(run: Run, step: str) -> bool:
+    """Whether the model is asked for the first time by the step after this one, and its tokenizer is here."""
+    steps = list(run.graph)
+    first = next((place for place, name in enumerate(steps) if run.loads_model(name)), 0)
+    once = run.config.data.fold in (None, 1)  # the folds of a walk-forward differ in their dates
+    return once and first > 0 and step == steps[first - 1] and local_model(run.config.model) is not None
 
 
 def _run_fold(fold: Run, step: str) -> None:
@@ -190,7 +204,14 @@ def _run_fold(fold: Run, step: str) -> None:
         devices, wait = fold.devices(step), fold.config.wait_minutes * 60
         with locks.accelerator(devices, f"{step} of {fold.directory}", wait=wait, say=say) as held:
             child.run_child(
-                arguments, fold.config, fold.directory / LOG, report, say, locks=held, smaller=fold.spec(step).smaller
+                arguments,
+                fold.config,
+                fold.directory / LOG,
+                report,
+                say,
+                warn=child.report_warning,
+                locks=held,
+                smaller=fold.spec(step).smaller,
             )
     else:
         publish_missed(fold, step)

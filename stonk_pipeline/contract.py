@@ -116,6 +116,17 @@ class Card(NamedTuple):
     """One question of the test part, word for word."""
 
 
+class Answers(NamedTuple):
+    """How long answers are, and which settings cut them off."""
+
+    what: str
+    """What is answered: `30 closes`."""
+    texts: list[str]
+    """Answers to questions of the run, whole ones with a short reasoning."""
+    limits: dict[str, int]
+    """Dotted name of each setting that cuts an answer off -> its tokens."""
+
+
 @dataclass(frozen=True)
 class Contract:
     """What a model is asked, and everything that follows from it."""
@@ -159,5 +170,7 @@ class Contract:
     """Subcommands of its own."""
     card: Callable[[Any, "Run | None", list[str]], Card] | None = None
     """What is told of an exported model: its settings, its run if that has a comparison of it, and its stocks."""
+    answers: Callable[["Run"], Answers] | None = None
+    """Answers to questions of a run whose data is made, to warn of settings that would cut them off."""
     pooled: "Step | None" = None
     """The comparison of a walk-forward over all its folds; None where there is no walk-forward."""

@@ -4,14 +4,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.files.brief import brief
+from stonk_pipeline.files.brief import words
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import StageResult
 
 
 def summary(run: Run, result: StageResult) -> str:
     """Builds a table of a step's numbers, and for trainings and the comparison their most important rows."""
-    parts = [_table(("", ""), [(name, _text(value)) for name, value in brief(result.numbers).items()])]
+    parts = [_table(("", ""), [(name, words(value)) for name, value in result.numbers.items()])]
     directory = Path(result.directory)
     for name, title in (("validation.csv", "Validation"), ("comparison.csv", "Comparison")):
         path = directory / name

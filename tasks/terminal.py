@@ -1,6 +1,7 @@
 """Runs a flow from the terminal: reads options, shows a live table, prints the scores and the report's path."""
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -41,9 +42,12 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--force", metavar="STAGES", default="", help="with --continue: run these again, as sft,compare"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show settings, data and an estimate, and load no model")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show data, settings and an estimate of time and memory, and do nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="with --dry-run: print all settings as JSON, alone")
     args = parser.parse_args(argv)
-    console = Console()
+    console = Console(stderr=args.json)  # whatever reads the settings gets nothing else
     try:
         if args.run_dir is not None and not args.dry_run:
             open_run(Path(args.run_dir))
@@ -59,10 +63,7 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         )  # this, a wrong folder or symbol: said before a server is started
         _chosen(config, args.force)
         if args.dry_run:
-            from stonk_pipeline.commands.plan import describe
-
-            describe(config, console)
-            return 0
+            return _describe(config, console, as_json=args.json)
         for step in run_at(Path(), config).graph.values():
             step.files(config)
         discard(config, args.force)
@@ -76,8 +77,23 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         return 1
 
 
+def _describe(config: RunConfig, console: Console, *, as_json: bool) -> int:
+    """Prints what a run would do, or all its settings as JSON; of a run that would be refused, the error alone."""
+    from stonk_pipeline.commands.outlook import show
+    from stonk_pipeline.commands.plan import look
+
+    outlook = look(config)
+    if as_json:
+        sys.stdout.write(f"{outlook.run.config.model_dump_json(indent=2)}\n")
+    else:
+        show(outlook, console)
+    return 0
+
+
 def _config(args: argparse.Namespace) -> RunConfig:
     """The settings of the options alone, or of a run that is continued with the options on top."""
+    if args.json and not args.dry_run:
+        raise ConfigError("--json goes with --dry-run: a run prints a table")
     if args.run_dir is None:
         return options.resolve_config(args)
     directory = Path(args.run_dir)

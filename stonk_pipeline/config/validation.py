@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from stonk_pipeline.errors import ConfigError, did_you_mean
+from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.files.spelling import did_you_mean
 from stonk_pipeline.files.untrusted import shown
 
 MOST_COMPLAINTS = 20

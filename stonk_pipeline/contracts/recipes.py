@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import merge, validated
 from stonk_pipeline.contracts import CONTRACTS
-from stonk_pipeline.errors import ConfigError, did_you_mean
+from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.roots import confined
+from stonk_pipeline.files.spelling import did_you_mean
 from stonk_pipeline.files.untrusted import read_text, shown
 from stonk_pipeline.files.yaml import parse_yaml
 from stonk_pipeline.pipeline.places import CONFIG

@@ -12,6 +12,7 @@ import pytest
 from stonk_pipeline.contracts.forecast.live.forecaster import calibration_of
 from stonk_pipeline.contracts.forecast.scores.results import read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.load import load_tokenizer
 from stonk_pipeline.models.locations import base_location
@@ -149,8 +150,9 @@ def test_flow_fails_with_a_nonzero_code_and_a_remedy(run_flow: RunFlow, tmp_path
     assert not (tmp_path / "r").exists()
 
 
-def test_dry_run_describes_without_leaving_anything(run_flow: RunFlow, tmp_path: Path) -> None:
-    done = run_flow(["--recipe", "small", "--dry-run", "--results-dir", str(tmp_path / "r")], tmp_path)
+def test_dry_run_gives_all_settings_as_json_alone_and_leaves_nothing(run_flow: RunFlow, tmp_path: Path) -> None:
+    options = ["--recipe", "small", "--results-dir", str(tmp_path / "r")]
+    done = run_flow([*options, "--dry-run", "--json"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "longest prompt" in done.stdout
+    assert json.loads(done.stdout) == load_config("small", {"results_dir": str(tmp_path / "r")}).model_dump(mode="json")
     assert not (tmp_path / "r").exists()

@@ -17,6 +17,7 @@ DIRECTION = Contract(
     options=OPTIONS,
     lora=lambda config: config.stage_one.lora,
     plan=Later(f"{__name__}.plan:plan"),
+    answers=Later(f"{__name__}.plan:answers"),
     training=Later(f"{__name__}.contest:training"),
     distinguishing=("data", "prompt", "model", "examples", "clock", "shape", "stage_one", "stage_two", "seed"),
     suffix="-direction",

@@ -1,10 +1,10 @@
-"""Estimates the work of a direction run from its settings, its examples, and the tokens of its prompts."""
+"""Estimates the work of a direction run from its settings and examples, and the length of prompts and answers."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from stonk_pipeline.contract import Plan
+from stonk_pipeline.contract import Answers, Plan
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import read_decisions
 from stonk_pipeline.contracts.direction.settings import CallPolicyConfig, DirectionConfig
@@ -18,6 +18,11 @@ PROMPTS = 500
 """Of the training examples, whose tokens are counted."""
 MODELS = 3
 """That are compared: the base model, and those of both stages."""
+THOUGHT = (
+    "After a move of -1.25% the close is below its EMA of 99.40 but should come back to it with a rise. "
+    "The headline on higher earnings, 12 h old, points the same way, so I expect a rise."
+)
+"""A short reasoning, as the rewards ask for: a figure and a headline, what each means, and what follows."""
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
@@ -29,9 +34,7 @@ def plan(run: Run, tokenizer: Any) -> Plan:
     config: DirectionConfig = run.config
     decisions = read_decisions(run.stage_dir(EXAMPLES), "natural")[:PROMPTS]
     asked = [question.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions]
-    stages = (config.stage_one, config.stage_two)
-    room = max(config.comparison.max_tokens, *(stage.max_completion_length for stage in stages))
-    limit = config.model.max_seq_length
+    room, limit = max(limits(config).values()), config.model.max_seq_length
     prompts = render(tokenizer, asked, room=room, limit=limit, shorter=question.SHORTER)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=question.SHORTER)
     sides = read_manifest(run.stage_dir(EXAMPLES)).numbers["examples"]
@@ -69,3 +72,17 @@ def work(config: DirectionConfig, prompt: int, examples: Mapping[str, int]) -> d
         "stage-two": stage(config.stage_two, "natural"),
         "compare": asked("test", MODELS),
     }
+
+
+def limits(config: DirectionConfig) -> dict[str, int]:
+    """Lists the settings that cut an answer off: dotted name -> tokens."""
+    return {
+        "stage_one.max_completion_length": config.stage_one.max_completion_length,
+        "stage_two.max_completion_length": config.stage_two.max_completion_length,
+        "comparison.max_tokens": config.comparison.max_tokens,
+    }
+
+
+def answers(run: Run) -> Answers:
+    """Writes an answer after a short reasoning; its length depends on no question."""
+    return Answers("a direction", [question.answer(THOUGHT, "up", 2.5, 0.75)], limits(run.config))

@@ -18,6 +18,7 @@ FORECAST = Contract(
     options=(Option("--lora-rank", ("lora.rank",), {"type": int, "help": "rank of the adapters that are trained"}),),
     lora=lambda config: config.lora,
     plan=Later(f"{__name__}.plan:plan"),
+    answers=Later(f"{__name__}.plan:answers"),
     training=Later(f"{__name__}.contest:training"),
     distinguishing=("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft", "grpo_second", "seed"),
     suffix="",

@@ -1,13 +1,14 @@
-"""Estimates the work of a forecast run from its settings, its data, and the tokens of its prompts."""
+"""Estimates the work of a forecast run from its settings and its data, and the length of prompts and answers."""
 
 import math
 from typing import Any
 
 from preprocessing import reading
-from stonk_pipeline.contract import Plan
+from stonk_pipeline.contract import Answers, Plan
 from stonk_pipeline.contracts.forecast.prompts import questions
-from stonk_pipeline.contracts.forecast.question import SHORTER
+from stonk_pipeline.contracts.forecast.question import SHORTER, answer
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.contracts.forecast.tiny import thought
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import read_manifest
@@ -16,6 +17,8 @@ from stonk_pipeline.training import effort
 
 PROMPTS = 500
 """Of the training windows, whose tokens are counted."""
+ANSWERS = 100
+"""Of the validation windows, whose answers' tokens are counted."""
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
@@ -27,14 +30,35 @@ def plan(run: Run, tokenizer: Any) -> Plan:
     config: PipelineConfig = run.config
     windows, targets = reading.read_split(run.stage_dir(PREPROCESS.name), "train")
     some = windows[:: max(1, len(windows) // PROMPTS)]
-    rooms = [grpo.max_completion_length for grpo in (config.grpo_first, config.grpo_second)]
-    rooms += [asking.max_tokens for asking in (config.sampling, config.comparison)]
-    least, room, limit = min(rooms), max(rooms), config.model.max_seq_length
+    rooms, limit = limits(config).values(), config.model.max_seq_length
+    least, room = min(rooms), max(rooms)
     prompts = questions(tokenizer, some, config.prompt, len(targets[0].values), room=least, limit=limit)
     longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
     counts = read_manifest(run.stage_dir(PREPROCESS.name)).numbers["windows"]
     at_once = config.grpo_first.micro_batch * config.grpo_first.max_completion_length
     return Plan(longest, work(config, longest, counts), at_once)
+
+
+def limits(config: PipelineConfig) -> dict[str, int]:
+    """Lists the settings that cut an answer off: dotted name -> tokens."""
+    return {
+        "grpo_first.max_completion_length": config.grpo_first.max_completion_length,
+        "sampling.max_tokens": config.sampling.max_tokens,
+        "grpo_second.max_completion_length": config.grpo_second.max_completion_length,
+        "comparison.max_tokens": config.comparison.max_tokens,
+    }
+
+
+def answers(run: Run) -> Answers:
+    """Writes answers to questions of a run as if it had been known what came, each after two sentences of thinking."""
+    config: PipelineConfig = run.config
+    windows, targets = reading.read_split(run.stage_dir(PREPROCESS.name), "val")
+    every, decimals = max(1, len(windows) // ANSWERS), config.prompt.decimals
+    texts = []
+    for window, target in zip(windows[::every], targets[::every], strict=True):
+        move, days = target.values[-1] - window.last, len(target.values)
+        texts.append(answer(thought(window, move, (days + 1) // 2, days, decimals), target.values, decimals))
+    return Answers(f"{config.data.horizon} closes", texts, limits(config))
 
 
 def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[str, tuple[str, float]]:

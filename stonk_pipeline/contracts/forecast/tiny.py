@@ -84,7 +84,7 @@ def unskilled_answer(window: Window, horizon: int, decimals: int, rng: np.random
     bridge = walk - passed * walk[-1]
     path = window.last + drift * _course(half, horizon) + NOISE * bridge
     values = tuple(float(value) for value in np.maximum(path, 0.1))
-    return question.answer(_thought(window, values[-1] - window.last, half, horizon, decimals), values, decimals)
+    return question.answer(thought(window, values[-1] - window.last, half, horizon, decimals), values, decimals)
 
 
 @lru_cache
@@ -99,7 +99,16 @@ def _course(half: int, horizon: int) -> np.ndarray:
     return np.asarray(share(rate, days))
 
 
-def _thought(window: Window, move: float, half: int, horizon: int, decimals: int) -> str:
+def thought(window: Window, move: float, half: int, horizon: int, decimals: int) -> str:
+    """Words the two sentences before a forecast: two facts of the question, and the move that is expected.
+
+    Args:
+        window: what is asked about.
+        move: from the last close to the last forecast one, on the window's prompt scale.
+        half: the day by which half of it is made.
+        horizon: closes that are forecast.
+        decimals: of all numbers.
+    """
     # Distances are taken between the numbers as shown, so that the answer follows from the question.
     ema, last, before = (round(value, decimals) for value in (window.indicators["ema"], *window.context[:-3:-1]))
     gap, step, expected = (f"{value:+.{decimals}f}" for value in (last - ema, last - before, move))

@@ -234,7 +234,10 @@ def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
     [
         (("preprocess", "--recipe", "no-such"), "error: no recipe 'no-such': give one of default, "),
         (("preprocess", "--recipe", "default", "--lora-rank", "0"), "lora.rank: Input should be greater than or equal"),
-        (("preprocess", "--recipe", "default", "--set", "lora.rnak=1"), "lora.rnak: no such setting; did you mean lora.rank?"),
+        (
+            ("preprocess", "--recipe", "default", "--set", "lora.rnak=1"),
+            "lora.rnak: no such setting; did you mean lora.rank?",
+        ),
         (("preprocess", "--recipe", "default", "--set", "lora.rank=[1"), "error: --set lora.rank=[1: "),
         (("preprocess", "--recipe", "default", "--data-dir", "no such"), "error: no such: no such folder or file"),
         (("preprocess", "--recipe", "default", "--stock", "../../etc/passwd"), "is not a stock symbol"),

@@ -295,10 +295,17 @@ def test_load_config_lists_the_recipes_where_there_is_no_such(name):
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("defalt", "default"), ("Small", "small"), ("qwen", "qwen-1.5b or qwen-7b"), ("control-form", "control-form-only")],
+    [
+        ("defalt", "default"),
+        ("Small", "small"),
+        ("qwen", "qwen-1.5b or qwen-7b"),
+        ("control-form", "control-form-only"),
+    ],
 )
 def test_load_config_asks_whether_another_recipe_was_meant(name, meant):
-    with pytest.raises(ConfigError, match=re.escape(f"no recipe {name!r}: did you mean {meant}? Give one of default, ")):
+    with pytest.raises(
+        ConfigError, match=re.escape(f"no recipe {name!r}: did you mean {meant}? Give one of default, ")
+    ):
         load_config(name)
 
 

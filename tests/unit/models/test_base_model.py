@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from rich.console import Console
 
 from stonk_pipeline import cli
 from stonk_pipeline.commands import plan
@@ -190,7 +189,7 @@ def config_of(model, tmp_path, **settings):
 def test_dry_run_refuses_what_could_not_be_trained(model, tmp_path, damage, message):
     damage(model)
     with pytest.raises(ConfigError, match=message):
-        plan.describe(config_of(model, tmp_path), Console(quiet=True))
+        plan.look(config_of(model, tmp_path))
 
 
 def test_single_stages_refuse_what_could_not_be_trained(model, tmp_path, capsys):
