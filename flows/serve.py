@@ -8,7 +8,6 @@ Ctrl-C ends the runs, which become Cancelled and can be retried, and then the se
 again: what was switched, added or edited in the UI stays.
 """
 
-import argparse
 import asyncio
 import importlib.util
 import os
@@ -34,6 +33,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline.commands import options
+from stonk_pipeline.commands.parser import Parser
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.recipes import load_config
@@ -113,7 +113,7 @@ def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] 
 
 def main(argv: list[str] | None = None) -> int:
     """Serves until it is ended."""
-    parser = argparse.ArgumentParser(prog=program.serve(), description=__doc__.split("\n")[0])
+    parser = Parser(prog=program.serve(), description=__doc__.split("\n")[0])
     parser.add_argument("--host", default=access.LOOPBACK, help="interface of the server (default: loopback alone)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port of the server (default: {PORT})")
     parser.add_argument(

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from stonk_pipeline import __version__
 from stonk_pipeline.commands import export, models
-from stonk_pipeline.commands.options import add_config_options, overrides, resolve_config
+from stonk_pipeline.commands.options import EVERY, add_config_options, overrides, resolve_config
+from stonk_pipeline.commands.parser import Parser, add_completion
 from stonk_pipeline.config.validation import merge
 from stonk_pipeline.contract import Command
 from stonk_pipeline.contracts import CONTRACTS, contract_of
@@ -38,50 +39,65 @@ from stonk_pipeline.pipeline.run import CONFIG, LOG, Run, alone_in, require_run_
 from stonk_pipeline.runs import capacity, child, interrupt, program
 from stonk_pipeline.runs.manifest import StageResult
 
+PROGRAM = "stonk-pipeline"
+OF_TRAININGS = ("--folds", "--results-dir")
+"""Options that mean nothing to a command that asks a trained model."""
 
-def build_parser(flows: Mapping[str, str] | None = None) -> argparse.ArgumentParser:
+def build_parser(flows: Mapping[str, str] | None = None) -> Parser:
     """Builds the parser of all commands; each stores the function that runs it as `run`.
 
     Args:
         flows: commands that the installed program runs itself, to be listed: name -> what it does.
     """
-    parser = argparse.ArgumentParser(prog=program.stages(), description="Stages of the pipeline, one at a time.")
+    parser = Parser(
+        prog=program.stages(),
+        description="Stages of the pipeline, one at a time. COMMAND --help lists the options of each.",
+    )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="STAGE")
+    add_completion(parser, PROGRAM)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, help: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(run=run)
+        return command
+
     for name, about in (flows or {}).items():
         commands.add_parser(name, help=about)
+    parser.groups = {"whole runs": list(flows)} if flows else {}
+    parser.groups |= {f"steps of a run of the {each.name} contract": list(each.graph) for each in CONTRACTS}
+    parser.groups |= {
+        f"models and runs of the {each.name} contract": [own.name for own in each.commands] for each in CONTRACTS
+    }
     steps = {step.name: step for contract in CONTRACTS for step in contract.graph.values()}
     for step in steps.values():
-        command = commands.add_parser(step.name, help=step.title)
-        command.set_defaults(run=_step)
-        command.add_argument("--run-dir", type=Path, required=True, help="directory of the run")
+        command = add(step.name, step.title, _step)
+        command.add_argument("--run-dir", type=Path, metavar="DIR", required=True, help="directory of the run")
         command.add_argument("--settings", metavar="DIGEST", help=argparse.SUPPRESS)  # from the flow of the run
-        add_config_options(command)
-    report = commands.add_parser("report", help="write report.html of a compared run")
-    report.set_defaults(run=_write_report)
-    report.add_argument("--run-dir", type=Path, required=True)
-    for own in (own for contract in CONTRACTS for own in contract.commands):
-        command = commands.add_parser(own.name, help=own.help)
-        command.set_defaults(run=partial(_own, own))
-        own.add_options(command, add_config_options)
-    data = commands.add_parser("data", help="what was ingested when, and what a run was trained on")
-    data.set_defaults(run=_data)
-    data.add_argument("--data-dir", type=Path, default=Path("bars"), help="folder of bars (default: bars)")
+        add_config_options(command, [contract for contract in CONTRACTS if step.name in contract.graph])
+    report = add("report", "write report.html of a compared run", _write_report)
+    report.add_argument("--run-dir", type=Path, metavar="DIR", required=True, help="directory of the run")
+    for contract in CONTRACTS:
+        settings = partial(add_config_options, contracts=[contract], leave_out=OF_TRAININGS)
+        for own in contract.commands:
+            own.add_options(add(own.name, own.help, partial(_own, own)), settings)
+    data = add("data", "what was ingested when, and what a run was trained on", _data)
+    data.add_argument(
+        "--data-dir", type=Path, metavar="DIR", default=Path("bars"), help="folder of bars (default: bars)"
+    )
     data.add_argument("--digest", help="SHA-256 of a file or of the folder, or its first 8 characters or more")
-    data.add_argument("--run-dir", type=Path, help="run whose bars are looked up")
-    joined = commands.add_parser("merge", help="write a model with an adapter merged in")
-    joined.set_defaults(run=_merge)
-    joined.add_argument("--adapter", type=Path, required=True)
-    joined.add_argument("--out", type=Path, required=True, help="directory of the new model")
-    add_config_options(joined)
-    build = commands.add_parser("build-tiny", help="rebuild the tiny model from nothing")
+    data.add_argument("--run-dir", type=Path, metavar="DIR", help="run whose bars are looked up")
+    joined = add("merge", "write a model with an adapter merged in", _merge)
+    joined.add_argument("--adapter", type=Path, metavar="DIR", required=True, help="the adapter")
+    joined.add_argument("--out", type=Path, metavar="DIR", required=True, help="directory of the new model")
+    add_config_options(joined, leave_out=[option.flag for option in EVERY if option.flag != "--model"])
     builders = {contract.name: contract.build_tiny for contract in CONTRACTS if contract.build_tiny is not None}
-    build.set_defaults(run=partial(_build_tiny, builders))
+    build = add("build-tiny", "rebuild the tiny model from nothing", partial(_build_tiny, builders))
     build.add_argument("--contract", choices=list(builders), default=next(iter(builders)), help="what it answers")
-    build.add_argument("--out", type=Path, required=True)
-    build.add_argument("--start", type=Path, help="a tiny model that was built before, to train further")
-    build.add_argument("--steps", type=int, default=1500)
-    build.add_argument("--seed", type=int, default=0)
+    build.add_argument("--out", type=Path, metavar="DIR", required=True, help="directory of the new model")
+    build.add_argument("--start", type=Path, metavar="DIR", help="a tiny model that was built before, to train further")
+    build.add_argument("--steps", type=int, metavar="N", default=1500, help="of the optimizer (default: 1500)")
+    build.add_argument("--seed", type=int, metavar="N", default=0, help="of all that is drawn (default: 0)")
     export.add_command(commands)
     models.add_command(commands)
     return parser

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from stonk_pipeline.commands import options
+from stonk_pipeline.commands.parser import Parser, add_completion
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.config.validation import merge
 from stonk_pipeline.contracts import contract_of
@@ -32,9 +33,7 @@ Flows = Mapping[str, Callable[[Any], str]]
 
 def main(flows: Flows, argv: list[str] | None = None) -> int:
     """Runs the flow that a command line asks for; the exit code is 0 only if every stage is done."""
-    parser = argparse.ArgumentParser(
-        prog=program.pipeline(), description="Daily bars in, trained forecasters and a verdict out."
-    )
+    parser = Parser(prog=program.pipeline(), description="Daily bars in, trained forecasters and a verdict out.")
     options.add_config_options(parser)
     parser.add_argument(
         "--continue", dest="run_dir", metavar="RUN_DIR", help="go on with a run: do what it has not done yet"
@@ -46,6 +45,7 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         "--dry-run", action="store_true", help="show data, settings and an estimate of time and memory, and do nothing"
     )
     parser.add_argument("--json", action="store_true", help="with --dry-run: print all settings as JSON, alone")
+    add_completion(parser, "run_pipeline.sh")
     args = parser.parse_args(argv)
     console = Console(stderr=args.json)  # whatever reads the settings gets nothing else
     try:

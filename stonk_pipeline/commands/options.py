@@ -4,6 +4,7 @@ import argparse
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from stonk_pipeline.config.run import RunConfig
@@ -16,56 +17,96 @@ from stonk_pipeline.files.untrusted import DEEPEST, shown
 from stonk_pipeline.files.yaml import parse_yaml
 
 
-def _of_all(flag: str, setting: str, help: str | None, kind: type = str) -> Option:
-    return Option(flag, (setting,), {"type": kind, "help": help})
+def _of_all(flag: str, setting: str, help: str, metavar: str, kind: type = str) -> Option:
+    return Option(flag, (setting,), {"type": kind, "help": help, "metavar": metavar})
 
 
-COMMON = (
-    _of_all("--stock", "data.stocks", "one symbol, several with commas, or all (default: all)"),
-    _of_all(
-        "--data-dir", "data.data_dir", "folder of CSV or Parquet files, one a stock (default: the generated market)"
+GROUPS = {
+    "data": (
+        _of_all("--stock", "data.stocks", "one symbol, several with commas, or all (default: all)", "SYMBOLS"),
+        _of_all(
+            "--data-dir",
+            "data.data_dir",
+            "folder of CSV or Parquet files, one a stock, or one file (default: the generated market)",
+            "DIR",
+        ),
+        _of_all("--window", "data.window", "closes of context (default: 10)", "N", int),
+        _of_all("--horizon", "data.horizon", "closes to forecast (default: 10)", "N", int),
+        _of_all(
+            "--folds", "data.folds", "walk-forward: train anew for each of so many test parts (default: 1)", "N", int
+        ),
     ),
-    _of_all("--model", "model.name", "stonk-tiny, a local directory, or a Hugging Face name"),
-    _of_all("--max-seq-length", "model.max_seq_length", "tokens of prompt and answer together", int),
-    _of_all("--gpu-memory-utilization", "model.gpu_memory_utilization", "share of GPU memory for vLLM, 0 to 1", float),
-    _of_all("--cuda-devices", "cuda_devices", "CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1"),
-    _of_all("--results-dir", "results_dir", "where run directories are made (default: results)"),
-    _of_all("--models-dir", "models_dir", "where adapters are published (default: models)"),
-    _of_all("--folds", "data.folds", "walk-forward: train anew for each of so many test parts (default: 1)", int),
-    _of_all("--horizon", "data.horizon", "closes to forecast (default: 10)", int),
-    _of_all("--window", "data.window", "closes of context (default: 10)", int),
-    _of_all("--seed", "seed", None, int),
-    Option(
-        "--report-to",
-        ("report_to",),
-        {"choices": ["trackio", "wandb", "mlflow", "tensorboard"], "help": "tracker that trainings report to as well"},
+    "model": (
+        _of_all("--model", "model.name", "stonk-tiny, a local directory, or a Hugging Face name", "NAME"),
+        _of_all("--max-seq-length", "model.max_seq_length", "tokens of prompt and answer together", "N", int),
+        _of_all(
+            "--gpu-memory-utilization",
+            "model.gpu_memory_utilization",
+            "share of GPU memory for vLLM, 0 to 1",
+            "SHARE",
+            float,
+        ),
     ),
-)
-"""Options that change settings of any run."""
+    "run": (
+        _of_all("--seed", "seed", "of all that is drawn at random, the generated bars excepted (default: 0)", "N", int),
+        _of_all("--cuda-devices", "cuda_devices", "CUDA_VISIBLE_DEVICES for every stage, e.g. 0 or 0,1", "IDS"),
+        _of_all("--results-dir", "results_dir", "where run directories are made (default: results)", "DIR"),
+        _of_all("--models-dir", "models_dir", "where adapters are published (default: models)", "DIR"),
+        Option(
+            "--report-to",
+            ("report_to",),
+            {
+                "choices": ["trackio", "wandb", "mlflow", "tensorboard"],
+                "help": "tracker that trainings report to as well",
+            },
+        ),
+    ),
+}
+"""Options that change settings of any run, by what they are about."""
+COMMON = tuple(option for group in GROUPS.values() for option in group)
+EVERY = (*COMMON, *(option for contract in CONTRACTS for option in contract.options))
+"""With those of single contracts."""
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that change settings."""
-    group = parser.add_argument_group("settings")
-    group.add_argument(
-        "--recipe", help=f"one of {', '.join(recipe_files())}, or a .yaml file (default: by the machine)"
-    )
-    for option in COMMON:
-        group.add_argument(option.flag, **option.argument)
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any other setting, e.g. --set grpo_first.steps=50",
-    )
+def add_config_options(
+    parser: argparse.ArgumentParser,
+    contracts: Sequence[Contract] = CONTRACTS,
+    leave_out: Collection[str] = (),
+) -> None:
+    """Adds the options that change settings.
+
+    Args:
+        parser: of a command.
+        contracts: those that the command is for; options that only others have are not known to it.
+        leave_out: options that mean nothing to the command.
+    """
     flags = Counter(option.flag for contract in CONTRACTS for option in contract.options)
-    for contract in CONTRACTS:
-        own = parser.add_argument_group(f"the {contract.name} contract", contract.about)
-        for option in contract.options:
-            if flags[option.flag] > 0:  # the first of several contracts adds it, for all of them
-                (group if flags[option.flag] > 1 else own).add_argument(option.flag, **option.argument)
-                flags[option.flag] = 0
+    every = [option for contract in contracts for option in contract.options]
+    shared = {option.flag: option for option in reversed(every) if flags[option.flag] > 1}  # the first one's words
+    groups = {
+        "settings": (),
+        **GROUPS,
+        "model": (*GROUPS["model"], *shared.values()),
+        **{
+            f"{contract.name} contract: {contract.about}": [one for one in contract.options if flags[one.flag] == 1]
+            for contract in contracts
+        },
+    }
+    folders = {contract.recipes for contract in contracts}
+    recipes = ", ".join(name for name, path in recipe_files().items() if path.parent in folders)
+    for title, options in groups.items():
+        taken = [option for option in options if option.flag not in leave_out]
+        if not taken and title != "settings":
+            continue
+        group = parser.add_argument_group(title)
+        if title == "settings":
+            text = f"{recipes}, a .yaml file, or the directory of a run (default: by the machine)"
+            group.add_argument("--recipe", metavar="NAME", help=text)
+            text = "any other setting, e.g. --set grpo_first.steps=50; repeatable"
+            group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
+        for option in taken:
+            group.add_argument(option.flag, **option.argument)
+    parser.set_defaults(**{option.name: None for option in EVERY})  # those that are left out, too
 
 
 def overrides(args: argparse.Namespace, contract: Contract) -> dict[str, Any]:

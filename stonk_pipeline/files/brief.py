@@ -49,9 +49,9 @@ def words(value: Any, shown: int = SHOWN) -> str:
         told = {name: part for name, part in value.items() if part not in ({}, [], "")}
         nested = any(isinstance(part, Mapping | list) for part in told.values())
         parts = [f"{str(name).replace('_', ' ')} {words(part, shown)}" for name, part in told.items()]
-        return "; ".join(parts) if nested else _listed(parts, shown)
+        return "; ".join(parts) if nested else _listed(parts, shown) or "none"
     if isinstance(value, list):
-        return _listed([words(part, shown) for part in value], shown)
+        return _listed([words(part, shown) for part in value], shown) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -27,24 +27,32 @@ def _one_or_two(text: str) -> list[Any]:
 def _stages(flag: str, setting: str, help: str) -> Option:
     """An option of both stages: two values with a comma are for stage I and stage II."""
     settings = (f"stage_one.{setting}", f"stage_two.{setting}")
-    return Option(flag, settings, {"type": _one_or_two, "help": f"{help}; two with a comma are for stages I and II"})
+    return Option(
+        flag,
+        settings,
+        {"type": _one_or_two, "metavar": "X[,Y]", "help": f"{help}; two with a comma are for stages I and II"},
+    )
 
 
 OPTIONS = (
-    Option("--news", ("news",), {"help": "JSONL file of headlines, or a folder of them"}),
-    Option("--companies", ("companies",), {"help": "JSON file of company facts"}),
+    Option("--news", ("news",), {"metavar": "PATH", "help": "JSONL file of headlines, or a folder of them"}),
+    Option("--companies", ("companies",), {"metavar": "FILE", "help": "JSON file of company facts"}),
     Option(
         "--records",
         ("records",),
-        {"help": "records with prices, news and facts: a file, or a Hugging Face dataset"},
+        {"metavar": "PATH", "help": "records with prices, news and facts: a file, or a Hugging Face dataset"},
     ),
     Option("--gate", ("gate.mode",), {"choices": ["report", "strict"], "help": "what a failed gate to stage II does"}),
     Option(
         "--max-train-samples",
         ("examples.max_train_samples",),
-        {"type": int, "help": "most training examples (default: 2000)"},
+        {"type": int, "metavar": "N", "help": "most training examples (default: 2000)"},
     ),
-    Option("--lora-rank", ("stage_one.lora.rank", "stage_two.lora.rank"), {"type": int}),
+    Option(
+        "--lora-rank",
+        ("stage_one.lora.rank", "stage_two.lora.rank"),
+        {"type": int, "metavar": "N", "help": "rank of the adapters that are trained"},
+    ),
     _stages("--epochs", "epochs", "passes over the examples, instead of a number of steps"),
     _stages("--batch-size", "prompts_per_step", "questions in one optimizer step"),
     _stages("--lr", "learning_rate", "learning rate"),

@@ -15,7 +15,13 @@ FORECAST = Contract(
     graph=STEPS,
     steps=lambda config: STEPS,
     pooled=POOLED,
-    options=(Option("--lora-rank", ("lora.rank",), {"type": int, "help": "rank of the adapters that are trained"}),),
+    options=(
+        Option(
+            "--lora-rank",
+            ("lora.rank",),
+            {"type": int, "metavar": "N", "help": "rank of the adapters that are trained"},
+        ),
+    ),
     lora=lambda config: config.lora,
     plan=Later(f"{__name__}.plan:plan"),
     answers=Later(f"{__name__}.plan:answers"),

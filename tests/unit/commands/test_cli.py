@@ -328,7 +328,7 @@ def test_a_run_keeps_its_contract(tmp_path, capsys):
         "a run of the forecast contract, and these settings are of another; give another --run-dir"
         in capsys.readouterr().err
     )
-    assert main(["sft", "--run-dir", str(run.directory), "--news", "x"]) == 1
+    assert main(["preprocess", "--run-dir", str(run.directory), "--news", "x"]) == 1
     assert "--news is an option of the direction contract" in capsys.readouterr().err
     assert (run.directory / "config.json").read_bytes() == settings
 
@@ -337,5 +337,5 @@ def test_an_option_of_several_contracts_stands_among_the_general_ones(capsys):
     with pytest.raises(SystemExit):
         main(["sft", "--help"])
     said = capsys.readouterr().out
-    assert said.count("--lora-rank LORA_RANK") == 2  # in the usage, and explained once
-    assert said.index("rank of the adapters") < said.index("the forecast contract:")
+    assert said.count("--lora-rank N") == 1
+    assert said.index("model:") < said.index("rank of the adapters") < said.index("run:")

@@ -121,6 +121,13 @@ def test_run_child_tells_progress_from_other_lines(scripted, heard):
     assert Path("pipeline.log").read_text() == "a line\nto stderr\n\nanother step\n"
 
 
+def test_run_child_tells_warnings_from_other_lines(scripted):
+    lines, warned = [], []
+    code = "child.report_warning('answers are \\n cut off'); print('a line')"
+    child.run_child(["sft", code], PipelineConfig(), Path("pipeline.log"), print, lines.append, warn=warned.append)
+    assert (warned, lines) == (["answers are \n cut off"], ["a line"])
+
+
 def test_run_child_names_the_log_and_the_last_words_of_a_crash(scripted, heard):
     code = "for n in range(50): print('line', n)\nraise RuntimeError('boom')"
     with pytest.raises(StageError) as caught:
