@@ -155,7 +155,9 @@ device=$(find_device)
 if finished; then exit; fi
 
 # What is behind a link is another's, and would be emptied here as unfitting.
-[[ ! -L $venv ]] || fail "$PWD/$venv is a link to $(readlink $venv); remove the link, or run what is behind it yourself"
+for place in $venv $venv/{bin,lib,include,pyvenv.cfg,setup.*} $venv/lib/python3*{,/site-packages}; do
+    [[ ! -L $place ]] || fail "$PWD/$place is a link to $(readlink "$place"); remove the link, or run what is behind it yourself"
+done
 mkdir -p $venv || fail "cannot write to $PWD"
 if command -v flock >/dev/null; then
     exec 9<$venv # the folder itself: nothing is left over, and the lock goes with the process

@@ -197,6 +197,7 @@ def _serve(config: RunConfig, chosen: bool, url: str, limit: int | None) -> None
         if flow is not None:
             made[served.name] = deployment(served, flow, _parameters(served, flow, config, chosen))
     slots.ensure_limits(locks.accelerators(None))
+    guard.quiet_runner()
     runner = Runner(pause_on_shutdown=False, limit=limit, query_seconds=2)
     # Prefect 3.7's own answer to SIGTERM ends no run; its answer to Ctrl-C ends them all.
     runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ guard imports nothing large until then.
 
 import atexit
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -27,8 +28,21 @@ OTHERS_FIRST_SECONDS = 2.0
 """`serve` and workers report a crash themselves, and know the signal."""
 GOODBYE_SECONDS = 1.0
 """How long a process that ends waits for its guard to end first."""
+RUNNER_LOG = "prefect.runner.process_manager"
 _watched: set[tuple[str, int]] = set()
 _held: set[str] = set()
+
+
+def quiet_runner() -> None:
+    """Keeps Prefect's runner from reporting, with a traceback, that a run has ended before it could be told to end.
+
+    A runner of Prefect 3.7 that ends kills its runs twice, and finds the second time that there is no such process.
+    """
+    logging.getLogger(RUNNER_LOG).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], ProcessLookupError)
 
 
 def watch(run_id: str, run_count: int, api_url: str | None) -> None:

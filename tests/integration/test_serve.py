@@ -1,5 +1,6 @@
 """`./run_pipeline.sh serve`: the form refuses wrong values, schedules outlive it, stages take turns."""
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from stonk_pipeline.files import locks
-from tests.served import Served, of_home
+from tests.served import ROOT, Served, of_home
 
 
 @pytest.mark.parametrize(
@@ -43,15 +44,19 @@ def test_form_explains_every_field_and_bounds_every_number(served: Served) -> No
 
 
 def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
-    served = Served(tmp_path, named=False)  # options would be put in the place of what was edited
+    roots = ("--root", str(ROOT), "--root", str(tmp_path))
+    served = Served(tmp_path, *roots, named=False)  # options would be put in the place of what was edited
     served.start()
+    run = served.run(results_dir=str(tmp_path / "results"), models_dir=str(tmp_path / "models"))
+    served.wait(run, "RUNNING", seconds=120)
     identity = served.deployment()["id"]
     schedule = {"schedule": {"cron": "0 5 * * 1-5", "timezone": "America/New_York"}, "active": True}
     served.post(f"/deployments/{identity}/schedules", [schedule])  # type: ignore[arg-type]
     served.send("PATCH", f"/deployments/{identity}", {"paused": True}).raise_for_status()
     edited = served.deployment()["parameters"]["config"] | {"seed": 77}
     served.send("PATCH", f"/deployments/{identity}", {"parameters": {"config": edited}}).raise_for_status()
-    assert served.stop() == 130
+    assert served.stop(signal.SIGTERM) == 130
+    assert "Traceback" not in (tmp_path / "serve.log").read_text()
     assert of_home(str(tmp_path / "prefect")) == {}  # the server is gone as well
     served.start()
     try:
@@ -61,6 +66,7 @@ def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
         assert after["schedules"][0]["active"]
         assert after["paused"]
         assert after["parameters"]["config"]["seed"] == 77
+        assert served.wait(run, seconds=60) == "CANCELLED"
     finally:
         served.stop()
 

@@ -270,6 +270,44 @@ def test_setup_does_not_follow_a_link_to_the_environment_of_another_checkout(che
     assert sorted(theirs.rglob("*")) == before
 
 
+def test_setup_does_not_make_an_environment_behind_a_dangling_link(checkout, tmp_path):
+    (checkout.path / ".venv").symlink_to(tmp_path / "gone")
+    done = checkout.run()
+    assert done.returncode == 1
+    assert f".venv is a link to {tmp_path / 'gone'}; remove the link" in done.stderr
+    assert not (tmp_path / "gone").exists()
+    assert checkout.calls == []
+
+
+@pytest.mark.parametrize("place", ["bin", "lib", "lib/python3.11", "lib/python3.11/site-packages", "setup.log"])
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_setup_writes_nothing_behind_a_link_inside_of_the_environment(checkout, tmp_path, place, device):
+    """As unfitting (gpu) it would be emptied, as fitting (cpu) be installed into."""
+    checkout.run()
+    inside, theirs = checkout.path / ".venv" / place, tmp_path / "theirs"
+    inside.parent.mkdir(parents=True, exist_ok=True)
+    inside.rename(theirs) if inside.exists() else theirs.mkdir()
+    inside.symlink_to(theirs)
+    before = theirs.read_bytes() if theirs.is_file() else sorted(theirs.rglob("*"))
+    calls = checkout.calls
+    with (checkout.path / "constraints" / "cpu.hashes.txt").open("a") as stream:
+        stream.write("# changed\n")
+    done = checkout.run(STONK_DEVICE=device)
+    assert done.returncode == 1
+    assert f"{place} is a link to {theirs}; remove the link" in done.stderr
+    assert (theirs.read_bytes() if theirs.is_file() else sorted(theirs.rglob("*"))) == before
+    assert checkout.calls == calls
+
+
+def test_setup_removes_a_link_that_lies_about_and_not_what_is_behind_it(checkout, tmp_path):
+    checkout.run()
+    checkout.put("diary.txt", "mine", tmp_path / "theirs")
+    (checkout.path / ".venv" / "notes").symlink_to(tmp_path / "theirs")
+    assert "replacing" in checkout.run(STONK_DEVICE="gpu").stderr
+    assert (tmp_path / "theirs" / "diary.txt").exists()
+    assert not (checkout.path / ".venv" / "notes").is_symlink()
+
+
 def test_setup_takes_the_cuda_set_where_there_is_a_gpu(checkout):
     assert "for CUDA" in checkout.run(FAKE_GPU="GPU 0: NVIDIA H200 (UUID: GPU-1)").stderr
     assert checkout.calls == ["venv", "pip .venv/setup.tools", "pip constraints/gpu.hashes.txt", "pip ."]
