@@ -48,7 +48,10 @@ def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
     served = Served(tmp_path, *roots, named=False)  # options would be put in the place of what was edited
     served.start()
     run = served.run(results_dir=str(tmp_path / "results"), models_dir=str(tmp_path / "models"))
-    served.wait(run, "RUNNING", seconds=120)
+    until = time.monotonic() + 120
+    while not served.tasks(run):
+        assert time.monotonic() < until
+        time.sleep(0.2)
     identity = served.deployment()["id"]
     schedule = {"schedule": {"cron": "0 5 * * 1-5", "timezone": "America/New_York"}, "active": True}
     served.post(f"/deployments/{identity}/schedules", [schedule])  # type: ignore[arg-type]
