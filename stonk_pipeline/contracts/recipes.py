@@ -1,5 +1,6 @@
 """Reads recipes: YAML files with the settings that differ from a contract's defaults, or the settings of a run."""
 
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,7 +74,7 @@ def _recipe_file(recipe: str) -> Path:
     if recipe in shipped:
         return shipped[recipe]
     path = Path(recipe)
-    if path.suffix not in FORMS and recipe and (path / CONFIG).is_file():
+    if path.suffix not in FORMS and recipe and os.path.isfile(path / CONFIG):  # False, too, for what can be no path
         path = path / CONFIG
     if path.suffix not in FORMS:
         raise ConfigError(_no_recipe(recipe))

@@ -6,6 +6,8 @@ from difflib import SequenceMatcher
 MOST_SUGGESTED = 3
 LIKE = 0.7
 """Share of letters in common from which a name counts as spelt like another."""
+LONGEST = 80
+"""Letters; what is longer is no slip of the pen, and takes long to compare."""
 
 
 def did_you_mean(word: str, known: Iterable[str], write: str = "{}", *, dotted: bool = False) -> str:
@@ -21,6 +23,8 @@ def did_you_mean(word: str, known: Iterable[str], write: str = "{}", *, dotted: 
         >>> did_you_mean("sft.epoch", ["sft.epochs", "sft.batch_size"], dotted=True)
         'did you mean sft.epochs?'
     """
+    if len(word) > LONGEST:
+        return ""
     like = _likeness_of_dotted if dotted else _likeness
     scores = {name: like(word.lower(), name.lower()) for name in known}
     best = max(scores.values(), default=0.0)
