@@ -1,5 +1,6 @@
 """Reads YAML of unknown origin (recipes, option values) within limits on size, depth and aliases."""
 
+from collections import Counter
 from typing import Any, NoReturn
 
 import yaml
@@ -74,7 +75,7 @@ def _check_node(root: yaml.Node) -> None:
                 raise ValueError(f"a number of {len(node.value):,} characters")
         elif isinstance(node, yaml.MappingNode):
             names = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            twice = next((name for name in names if names.count(name) > 1 and name[0][-5:] != "merge"), None)
+            twice = next((name for name, n in Counter(names).items() if n > 1 and name[0][-5:] != "merge"), None)
             if twice:
                 raise ValueError(f"{twice[1][:40]!r} is given twice")
             waiting += [(part, depth + 1) for pair in node.value for part in pair]
