@@ -43,6 +43,7 @@ PROGRAM = "stonk-pipeline"
 OF_TRAININGS = ("--folds", "--results-dir")
 """Options that mean nothing to a command that asks a trained model."""
 
+
 def build_parser(flows: Mapping[str, str] | None = None) -> Parser:
     """Builds the parser of all commands; each stores the function that runs it as `run`.
 
@@ -51,7 +52,8 @@ def build_parser(flows: Mapping[str, str] | None = None) -> Parser:
     """
     parser = Parser(
         prog=program.stages(),
-        description="Stages of the pipeline, one at a time. COMMAND --help lists the options of each.",
+        description=f"{'The whole pipeline, its server, or one stage' if flows else 'Stages of the pipeline, one at a time'}. "
+        "COMMAND --help lists the options of each.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     add_completion(parser, PROGRAM)

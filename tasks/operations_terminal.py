@@ -1,5 +1,6 @@
 """Runs an operations flow from the terminal, with its settings as options, one a field."""
 
+import argparse
 import sys
 from collections.abc import Callable
 from typing import Any

@@ -20,7 +20,7 @@ LINES = 40
 """Of the screen; settings are shortened to what is left of it."""
 FEW = 3
 """Entries of a list that have room."""
-PLACES = ("contract", "results_dir", "models_dir", "forecasts_dir", "run_dir")
+PLACES = ("contract", "results_dir", "models_dir", "forecasts_dir", "run_dir", "recipe")
 """Settings that say nothing about the training."""
 
 

@@ -11,8 +11,8 @@ from stonk_pipeline import PACKAGE
 
 CODE = ("stonk_pipeline", "preprocessing")
 STARTING = (
-    "__main__", "cli", "commands.outlook", "commands.parser", "commands.plan", "runs.child", "runs.program", "files.locks",
-    "files.spelling", "errors", "runs.capacity", "pipeline.room",
+    "__main__", "cli", "commands.outlook", "commands.parser", "commands.plan", "runs.child", "runs.program",
+    "files.locks", "files.spelling", "errors", "runs.capacity", "pipeline.room",
 )  # fmt: skip
 NO_CODE = frozenset(f"stonk_pipeline.{name}" for name in STARTING)
 LIBRARIES = (
