@@ -52,8 +52,10 @@ def build_parser(flows: Mapping[str, str] | None = None) -> Parser:
     """
     parser = Parser(
         prog=program.stages(),
-        description=f"{'The whole pipeline, its server, or one stage' if flows else 'Stages of the pipeline, one at a time'}. "
-        "COMMAND --help lists the options of each.",
+        description=(
+            "The whole pipeline, its server, or one stage. " if flows else "Stages of the pipeline, one at a time. "
+        )
+        + "COMMAND --help lists the options of each.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     add_completion(parser, PROGRAM)

@@ -27,6 +27,7 @@ NO_PATHS = {
     "calendar": "a name in exchange_calendars",
     "address": "checked where it is fetched",
     "overrides": "checked as the settings that they become",
+    "recipe": "of a run: what it began with, shown alone; `retrain` opens one, and confines it",
     "key": "two plain names, by form",
     "revision": "of a model of the hub: no part of it begins with a dot, by form",
     "val_start": "a date",
