@@ -9,6 +9,7 @@ on the market as it is. Tasks, retries and caching are those of the training flo
 
 from prefect import flow
 
+from stonk_pipeline.commands.form import RunForm
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from tasks.begin import begin_run
 from tasks.promotion import promote_model
@@ -16,13 +17,13 @@ from tasks.steps import run_steps
 
 
 @flow(name="direction", flow_run_name="direction-{config.stock_name}", persist_result=True, result_serializer="json")
-def direction_flow(config: DirectionConfig) -> str:
+def direction_flow(config: RunForm[DirectionConfig]) -> str:
     """Preprocess, make examples, train twice with a gate between, compare; returns the run's directory.
 
     Args:
-        config: every setting of the run; the form in the UI is drawn from it.
+        config: What to train, and on what.
     """
-    run = begin_run(config)
+    run = begin_run(config.settings, config.recipe)
     promote_model(run, run_steps(run))
     return str(run.directory)
 

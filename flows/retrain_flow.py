@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from flows.train_flow import train_flow
 from stonk_pipeline.commands import retraining
+from stonk_pipeline.commands.form import RunForm
 from stonk_pipeline.commands.retraining import RetrainConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig, of_forecasts
 from stonk_pipeline.files import roots
@@ -41,7 +42,8 @@ def retrain_flow(config: RetrainConfig = DEFAULT) -> str | State[None]:
             return Completed(name="Unchanged", message=f"neither bars nor settings changed since {last.run}")
         training = PipelineConfig.model_validate(prepare(config.model_dump(mode="json")))
         take_over(training, None if config.force else last)
-        directory = train_flow.fn(training)  # its tasks are this run's own, so that a retry of it redoes nothing
+        # Its tasks are this run's own, so that a retry of it redoes nothing.
+        directory = train_flow.fn(RunForm[PipelineConfig].model_validate(training))
         trained = retraining.data_digest(training)
         retraining.write_last(wanted, retraining.Last(data=trained, settings=settings, run=directory))
     announce_newer_bars(config, trained)

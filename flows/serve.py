@@ -1,7 +1,7 @@
 """Serves every flow: starts a Prefect server, unless one is named, and a process that starts its runs.
 
     ./run_pipeline.sh serve
-    ./run_pipeline.sh serve --recipe small          # other settings in the form
+    ./run_pipeline.sh serve --recipe small          # another recipe in the form
     PREFECT_API_URL=http://host:4200/api ./run_pipeline.sh serve
 
 Ctrl-C ends the runs, which become Cancelled and can be retried, and then the server. Schedules go on when it is started
@@ -22,26 +22,21 @@ from uuid import UUID
 
 import httpx
 from prefect import Flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
-from prefect.types.entrypoint import EntrypointType
 
 from stonk_pipeline.commands import options
 from stonk_pipeline.commands.parser import Parser
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contracts import contract_of
-from stonk_pipeline.contracts.recipes import load_config
+from stonk_pipeline.contracts.recipes import recipe_files
 from stonk_pipeline.errors import PipelineError, StartError, of_system
 from stonk_pipeline.files import locks, roots
 from stonk_pipeline.runs import program
-from tasks import access, contact, guard, server, slots
+from tasks import access, contact, guard, results, server, slots
 from tasks.automations import ensure_retrain_automation
+from tasks.deployments import Wanted, deployment
 
 PORT = 4200
 
@@ -57,13 +52,11 @@ class Served:
     """Schedule that a new deployment gets, switched off, in New York's time; later changes in the UI stay."""
     one_at_a_time: bool = False
     """Whether a second run is cancelled while one is under way."""
-    recipe: str | None = None
-    """Fills the form of a flow that takes a run's settings, where the options ask for no other of its contract."""
 
 
 DEPLOYMENTS = (
-    Served("train", "flows.train_flow", "train_flow", recipe="default"),
-    Served("direction", "flows.direction_flow", "direction_flow", recipe="direction"),
+    Served("train", "flows.train_flow", "train_flow"),
+    Served("direction", "flows.direction_flow", "direction_flow"),
     Served("retrain", "flows.retrain_flow", "retrain_flow", "30 18 * * 1-5", one_at_a_time=True),
     Served("ingest", "flows.ingest_flow", "ingest_flow", "30 17 * * 1-5", one_at_a_time=True),
     Served("forecast", "flows.forecast_flow", "forecast_flow", "0 20 * * 1-5", one_at_a_time=True),
@@ -77,38 +70,6 @@ def load(served: Served) -> Flow[..., Any] | None:
         return None
     flow: Flow[..., Any] = getattr(importlib.import_module(served.module), served.flow)
     return flow
-
-
-def deployment(served: Served, flow: Flow[..., Any], parameters: dict[str, Any] | None) -> RunnerDeployment:
-    """Builds the deployment of a flow as the server is to have it.
-
-    One that exists keeps its schedules, its switch and its parameters, whatever they were changed to in the UI; given
-    parameters replace them.
-    """
-    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    made = flow.to_deployment(
-        served.name,
-        tags=["stonk"],
-        parameters=parameters,
-        enforce_parameter_schema=True,
-        concurrency_limit=limit if served.one_at_a_time else None,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    assert isinstance(made, RunnerDeployment)
-    with get_client(sync_client=True) as client:
-        try:
-            there = client.read_deployment_by_name(made.full_name)
-        except ObjectNotFound:
-            if served.cron:
-                schedule = CronSchedule(cron=served.cron, timezone="America/New_York")
-                made.schedules = [DeploymentScheduleCreate(schedule=schedule, active=False)]
-            return made
-    made.paused = there.paused
-    made.model_fields_set.discard("schedules")  # what is sent replaces those that are there, an empty list too
-    if parameters is None:
-        made.parameters = there.parameters
-    made.tags = there.tags
-    return made
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -139,13 +100,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         program.require_no_namesake(Path.cwd())
         config = options.resolve_config(args)
-        _confine(config, args.root, private=args.private_addresses)
-        chosen = bool(args.recipe or options.overrides(args, contract_of(config)))
+        own = [args.recipe] if args.recipe not in (None, *recipe_files()) else []
+        _confine(config, args.root, own, private=args.private_addresses)
+        wanted = Wanted(config, args.recipe, options.overrides(args, contract_of(config)))
         # A shell starts what it puts in the background deaf to Ctrl-C, which SIGTERM is turned into here.
         signal.signal(signal.SIGINT, signal.default_int_handler)  # which ends `interrupt.end_at_once`, too
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that the server ends as well
-        with _server(args.host, args.port, args.allowed_host) as url, _alone(url):
-            _serve(config, chosen, url, args.limit)
+        with _server(args.host, args.port, args.allowed_host, config.results_dir) as url, _alone(url):
+            _serve(wanted, url, args.limit)
     except (PipelineError, OSError) as error:
         sys.stderr.write(f"error: {of_system(error) if isinstance(error, OSError) else error}\n")
         return 1
@@ -157,14 +119,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _confine(config: RunConfig, chosen: list[str], *, private: bool) -> None:
+def _confine(config: RunConfig, chosen: list[str], own: list[str], *, private: bool) -> None:
     """Confines the paths and the addresses of all runs that are started from here; see `stonk_pipeline.files.roots`.
 
     Raises:
         ConfigError: the settings of the form themselves lead elsewhere, or no folder is named and the current one is
             too much.
     """
-    os.environ[roots.VARIABLE] = roots.named(chosen or [roots.here(), *roots.folders(config)])
+    os.environ[roots.VARIABLE] = roots.named(chosen or [roots.here(), *roots.folders(config), *own])
     os.environ[roots.PRIVATE] = str(int(private))
     roots.check(config)
 
@@ -175,8 +137,9 @@ def _alone(url: str) -> AbstractContextManager[int]:
 
 
 @contextmanager
-def _server(host: str, port: int, allowed: list[str]) -> Iterator[str]:
+def _server(host: str, port: int, allowed: list[str], results_dir: str) -> Iterator[str]:
     if PREFECT_API_URL.value():
+        os.environ.pop(results.OFFERED, None)  # what another one shows is not known
         yield contact.require_answer()
         return
     log = Path(PREFECT_HOME.value()) / "stonk-server.log"
@@ -186,16 +149,20 @@ def _server(host: str, port: int, allowed: list[str]) -> Iterator[str]:
     except OSError as error:
         raise StartError(f"{log}: cannot be written ({error.strerror}); PREFECT_HOME names another folder") from error
     sys.stdout.write(f"starting a Prefect server; its log: {log}\n")
-    with server.running(host, port, ui=True, log=log, allowed=allowed) as url, access.used(url):
+    shown = Path(results_dir).expanduser().resolve()
+    os.environ[results.OFFERED] = str(shown)
+    with server.running(host, port, ui=True, log=log, allowed=allowed, shown=shown) as url, access.used(url):
         yield url
 
 
-def _serve(config: RunConfig, chosen: bool, url: str, limit: int | None) -> None:
+def _serve(wanted: Wanted, url: str, limit: int | None) -> None:
     made = {}
     for served in DEPLOYMENTS:
         flow = load(served)
         if flow is not None:
-            made[served.name] = deployment(served, flow, _parameters(served, flow, config, chosen))
+            made[served.name] = deployment(
+                flow, served.name, wanted, cron=served.cron, one_at_a_time=served.one_at_a_time
+            )
     slots.ensure_limits(locks.accelerators(None))
     guard.quiet_runner()
     runner = Runner(pause_on_shutdown=False, limit=limit, query_seconds=2)
@@ -207,27 +174,14 @@ def _serve(config: RunConfig, chosen: bool, url: str, limit: int | None) -> None
     for name in guard.recover(list(ids.values())):
         sys.stdout.write(f"{name}: its process is gone; marked as crashed, and can be retried\n")
     names = ", ".join(one.full_name for one in made.values())
-    sys.stdout.write(f"serving {names}\nUI: {url.removesuffix('/api')}/deployments   (Ctrl-C ends)\n")
+    site = url.removesuffix("/api")
+    shown = f"results: {site}{results.PATH}/\n" if results.OFFERED in os.environ else ""
+    sys.stdout.write(f"serving {names}\n{shown}UI: {site}/deployments   (Ctrl-C ends)\n")
     sys.stdout.flush()
     try:
         asyncio.run(runner.start())
     finally:
         guard.recover(list(ids.values()))  # runs that were ended with it, while the server can still be told
-
-
-def _parameters(served: Served, flow: Flow[..., Any], config: RunConfig, chosen: bool) -> dict[str, Any] | None:
-    """What fills the form of a flow that takes a run's settings: those of the options, or else the last ones."""
-    if served.recipe is None:
-        return None
-    wanted = load_config(served.recipe)
-    asked = type(config) is type(wanted)
-    parameters = {"config": (config if asked else wanted).model_dump(mode="json")}
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_deployment_by_name(f"{flow.name}/{served.name}")
-        except ObjectNotFound:
-            return parameters
-    return parameters if asked and chosen else None
 
 
 if __name__ == "__main__":

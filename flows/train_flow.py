@@ -14,6 +14,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
+from stonk_pipeline.commands.form import RunForm
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.files import roots
@@ -41,13 +42,13 @@ def count_trials(config: PipelineConfig) -> PipelineConfig:
 
 
 @flow(name="train", flow_run_name="train-{config.stock_name}", persist_result=True, result_serializer="json")
-def train_flow(config: PipelineConfig) -> str:
+def train_flow(config: RunForm[PipelineConfig]) -> str:
     """Preprocess, train with GRPO, sample, fine-tune, train again, compare; returns the run's directory.
 
     Args:
-        config: every setting of the run; the form in the UI is drawn from it.
+        config: What to train, and on what.
     """
-    run = begin_run(count_trials(config))
+    run = begin_run(count_trials(config.settings), config.recipe)
     if run.folds:
         comparison = step_result(COMPARE, run, *[run_steps(fold)[COMPARE] for fold in run.folds])
         report(run, comparison)

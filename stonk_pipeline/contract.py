@@ -164,6 +164,8 @@ class Contract:
     """Prints scores and verdict from the directory of a comparison."""
     kept: Callable[["Run"], dict[str, Any]] = lambda run: {}
     """What a registered model of a run needs in use besides its adapter, as JSON; read from the run's comparison."""
+    picture: tuple[str, str] | None = None
+    """The picture that says most of a comparison: its PNG below the comparison's directory, and what it shows."""
     build_tiny: Callable[..., float] | None = None
     """Trains its embedded tiny model from nothing; returns the last loss in nats a token."""
     commands: tuple[Command, ...] = ()

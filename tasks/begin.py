@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
@@ -19,6 +20,7 @@ from stonk_pipeline.pipeline.run import LOG, Run, alone_in, new_directory
 from stonk_pipeline.runs import child
 from stonk_pipeline.training.tracking import require_tracker
 from tasks import guard, server
+from tasks.summaries import settings
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 SERVED = "PREFECT__FLOW_RUN_ID"
@@ -31,8 +33,10 @@ _held = ExitStack()
 """The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
 
-def begin_run(config: RunConfig) -> Run:
+def begin_run(config: RunConfig, recipe: str | None = None) -> Run:
     """Makes the run's directory, or reopens it in a retry, takes it for this process, and sends the run's log there.
+
+    All settings of the run become its first artifact, with the name of the recipe that they began with.
 
     The directory is named after the flow run's scheduled start (UTC) and the head of its id, as in
     `AAPL_20261121-004500-1a2b`. Both are the same in a retry; the id keeps two runs of one second apart.
@@ -54,6 +58,8 @@ def begin_run(config: RunConfig) -> Run:
     take(directory, f"flow run {flow_run.name}")
     run = write_run(directory, config)
     global opened
+    if opened != run.directory:  # a retraining has begun its run before its flow does
+        create_markdown_artifact(key="settings", markdown=settings(config, recipe), description="Settings of the run")
     opened = run.directory
     for each, step in run.steps():
         require_publishable(each, step)

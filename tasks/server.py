@@ -1,6 +1,6 @@
 """Starts a Prefect server on the loopback interface that ends with the process which started it.
 
-python -m tasks.server HOST PORT [--without-ui] [--allowed-host NAME]
+python -m tasks.server HOST PORT [--without-ui] [--allowed-host NAME] [--results DIR]
 
 Foreign web pages are refused (`tasks.gate`), and other machines unless they know a password.
 """
@@ -22,7 +22,7 @@ import httpx
 
 from stonk_pipeline.errors import StartError
 from stonk_pipeline.runs import child, interrupt
-from tasks import access, contact, environment, gate
+from tasks import access, contact, environment, gate, results
 from tasks.access import LOOPBACK
 
 START_SECONDS = 180
@@ -43,7 +43,15 @@ def free_port(host: str = LOOPBACK) -> int:
 
 
 @contextlib.contextmanager
-def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed: Sequence[str] = ()) -> Iterator[str]:
+def running(
+    host: str,
+    port: int,
+    *,
+    ui: bool,
+    log: Path | None = None,
+    allowed: Sequence[str] = (),
+    shown: Path | None = None,
+) -> Iterator[str]:
     """Runs a server while the block does; gives the address of its API.
 
     Args:
@@ -52,6 +60,7 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
         ui: whether it has pages for a browser.
         log: what it prints.
         allowed: names besides its own by which it may be called.
+        shown: folder of results that it shows to browsers.
 
     Raises:
         StartError: the port is taken, other machines could use the server without a password, a name is none, or it
@@ -61,7 +70,7 @@ def running(host: str, port: int, *, ui: bool, log: Path | None = None, allowed:
     access.require_names(allowed)
     _require_free(host, port)
     command = [sys.executable, "-m", "tasks.server", host, str(port), *([] if ui else ["--without-ui"])]
-    command += [f"--allowed-host={name}" for name in allowed]
+    command += [f"--allowed-host={name}" for name in allowed] + ([f"--results={shown}"] if shown else [])
     with contextlib.ExitStack() as stack:
         environment.ask_directly(access.local_name(host).strip("[]"))
         output: IO[bytes] = stack.enter_context(log.open("a+b")) if log else stack.enter_context(TemporaryFile())
@@ -189,6 +198,7 @@ def main() -> int:
     parser.add_argument("port", type=int)
     parser.add_argument("--without-ui", action="store_true")
     parser.add_argument("--allowed-host", action="append", default=[])
+    parser.add_argument("--results", type=Path, help="show a folder of results below /results/")
     args = parser.parse_args()
     # Before Prefect is imported, which reads it then.
     _set(args.host, args.port, args.allowed_host, ui=not args.without_ui)
@@ -203,7 +213,9 @@ def main() -> int:
     from prefect.settings import PREFECT_HOME
 
     PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # SQLite makes the database, but no directory for it
-    app = create_app(ephemeral=args.without_ui, final=True)
+    app: gate.App = create_app(ephemeral=args.without_ui, final=True)
+    if args.results is not None:
+        app = results.Results(app, args.results, access.password())
     interrupt.raise_again()
     uvicorn.run(
         gate.Gate(app, args.host, args.port, args.allowed_host),

@@ -25,7 +25,7 @@ from stonk_pipeline.pipeline.run import LOG, Run
 from stonk_pipeline.runs import child, program
 from stonk_pipeline.runs.manifest import StageResult, read_manifest
 from tasks import begin, board, slots
-from tasks.summaries import summary
+from tasks.summaries import report_card, summary
 
 EVERY = timedelta(seconds=2)
 """Shortest time between two updates of a progress artifact."""
@@ -204,19 +204,17 @@ def _say_if_code_changed(step: str, run: Run) -> None:
 
 @task(name="report", cache_policy=NO_CACHE)  # cheap, and a page that was deleted is written again
 def write_report(run_dir: str, settings: str, after: dict[str, str]) -> str:
-    """Writes the run's report and links to it.
+    """Writes the run's report, and says the most important of it where it links to it.
 
     Raises:
         StageError: `config.json` was changed while the last stage ran.
     """
     del after
-    from prefect.artifacts import create_link_artifact
-
     from stonk_pipeline.commands.report import write_report as write
 
     run = open_run(Path(run_dir))
     run.require_digest(settings)
     path, label = write(run.directory), run.label("report")
-    create_link_artifact(key=label, link=path.as_uri(), link_text="report.html", description="Report of the run")
+    create_markdown_artifact(key=label, markdown=report_card(run, path), description="Report of the run")
     get_run_logger().info("%s: %s", label, path)
     return str(path)

@@ -34,8 +34,9 @@ def chromium() -> str | None:
 class Page:
     """One tab."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket, self.count = socket, 0
+    def __init__(self, socket: ClientConnection, port: int) -> None:
+        """`port`: of the browser's debugging protocol."""
+        self.socket, self.port, self.count = socket, port, 0
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """A command of the debugging protocol, and its answer."""
@@ -72,16 +73,53 @@ class Page:
         )
         self.wait(f"Boolean({find})")
         box = self.ask(
-            f"(() => {{ const {{x, y, width, height}} = {find}.getBoundingClientRect();"
-            " return [x + width / 2, y + height / 2] })()"
+            f"((one) => {{ one.scrollIntoView({{block: 'nearest'}});"
+            " const {x, y, width, height} = one.getBoundingClientRect();"
+            f" return [x + width / 2, y + height / 2] }})({find})"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def choose(self, select: str, value: str) -> None:
+        """Chooses an entry of a list of choices, given as an expression."""
+        self.ask(
+            f"((one) => {{ one.value = {json.dumps(value)}; "
+            "one.dispatchEvent(new Event('change', {bubbles: true})) })"
+            f"({select})"
+        )
+
+    def write(self, field: str, text: str) -> None:
+        """Writes at the end of a field of text, given as an expression."""
+        self.ask(f"((one) => {{ one.focus(); one.setSelectionRange(1e6, 1e6) }})({field})")
+        self.send("Input.insertText", text=text)
+
+    @contextmanager
+    def opened(self, text: str) -> "Iterator[Page]":
+        """Clicks on a link with just this text, and gives the tab that it opens, which is closed afterwards."""
+        before = {tab["id"] for tab in tabs(self.port)}
+        self.press(text)
+        until = time.monotonic() + 30
+        while not (new := [tab for tab in tabs(self.port) if tab["id"] not in before]):
+            assert time.monotonic() < until, f"{text}: opened nothing"
+            time.sleep(0.1)
+        with connect(new[0]["webSocketDebuggerUrl"], max_size=None) as socket:
+            made = Page(socket, self.port)
+            try:
+                yield made
+            finally:
+                made.send("Page.close")
+        self.send("Page.bringToFront")  # a tab that is not seen draws nothing
 
     def picture(self, path: Path) -> None:
         """A PNG of what is to be seen."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+
+
+def tabs(port: int) -> list[dict[str, Any]]:
+    """The tabs of a browser."""
+    found = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
+    return [tab for tab in found if tab["type"] == "page"]
 
 
 @contextmanager
@@ -100,11 +138,9 @@ def page(command: str, directory: Path, *flags: str) -> Iterator[Page]:
         while not port_file.is_file() or not port_file.read_text().strip():
             assert time.monotonic() < until, (directory / "chromium.log").read_text()[-2000:]
             time.sleep(0.1)
-        port = port_file.read_text().splitlines()[0]
-        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
-        address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
-        with connect(address, max_size=None) as socket:
-            yield Page(socket)
+        port = int(port_file.read_text().splitlines()[0])
+        with connect(tabs(port)[0]["webSocketDebuggerUrl"], max_size=None) as socket:
+            yield Page(socket, port)
     finally:
         browser.terminate()
         browser.wait(30)

@@ -122,23 +122,36 @@ def overrides(args: argparse.Namespace, contract: Contract) -> dict[str, Any]:
     _require_own(args, contract)
     out: dict[str, Any] = {}
     if args.model is not None:  # what a recipe says of its own model does not hold for another
-        out = _nested("model.knowledge_cutoff", None)
+        out = nested("model.knowledge_cutoff", None)
     for own in (*COMMON, *contract.options):
         value = getattr(args, own.name)
         if own.name == "stock" and value is not None:
             value = [_symbols(value)]
         given = value if isinstance(value, list) else [value] if value is not None else []
         for place, key in enumerate(own.settings if given else ()):
-            out = merge(out, _nested(key, given[min(place, len(given) - 1)]))
+            out = merge(out, nested(key, given[min(place, len(given) - 1)]))
     for text in args.set:
-        key, equals, value = text.partition("=")
-        if not equals or not all(key.split(".")) or key.count(".") >= DEEPEST:
-            raise ConfigError(f"--set {shown(text)}: write it as KEY=VALUE, e.g. --set grpo_first.steps=50")
-        out = merge(out, _nested(key, parse_yaml(value, f"--set {shown(text)}")))
+        out = merge(out, one_setting(text, f"--set {shown(text)}"))
     model = out.get("model")
     if isinstance(model, dict) and "name" in model:  # a commit is one of a model
-        out = merge(_nested("model.revision", None), out)
+        out = merge(nested("model.revision", None), out)
     return out
+
+
+def one_setting(text: str, place: str) -> dict[str, Any]:
+    """Reads `KEY=VALUE` and returns the setting, nested.
+
+    Args:
+        text: a dotted name, and a value in YAML.
+        place: where it was given, for the message.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")) or key.count(".") >= DEEPEST:
+        raise ConfigError(f"{place}: write it as KEY=VALUE, e.g. grpo_first.steps=50")
+    return nested(key, parse_yaml(value, place))
 
 
 def _require_own(args: argparse.Namespace, contract: Contract) -> None:
@@ -157,9 +170,10 @@ def _symbols(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Returns a setting as a table in tables, from its dotted name."""
     head, _, rest = key.partition(".")
-    return {head: _nested(rest, value) if rest else value}
+    return {head: nested(rest, value) if rest else value}
 
 
 def resolve_config(args: argparse.Namespace) -> RunConfig:

@@ -60,3 +60,4 @@ class MarketNewsConfig(Settings):
     reliability: Annotated[float, Field(ge=0.5, le=1)] = 0.8
     """Probability that an informative headline points the right way."""
     seed: Seed = 11
+    """Seed of the generator; the pipeline's own seed does not change the headlines."""

@@ -221,7 +221,7 @@ def test_browser_keeps_foreign_pages_out(served: Served, foreign_port: int, tmp_
 
 
 def test_served_run_leaves_other_folders_alone(served: Served, tmp_path: Path) -> None:
-    run = served.run(results_dir=str(tmp_path / "results"))
+    run = served.run(overrides=f"results_dir={tmp_path / 'results'}")
     assert served.wait(run, seconds=120) in ("FAILED", "CRASHED")
     assert "lies outside of the folders that are served" in str(served.api.get(f"/flow_runs/{run}").json()["state"])
     assert list(tmp_path.iterdir()) == []
@@ -233,14 +233,17 @@ def test_serve_on_another_interface_needs_a_password_and_takes_it(tmp_path: Path
         served.start()
     served.start(PREFECT_SERVER_API_AUTH_STRING="admin:long")
     try:
+        shown = served.url.replace("/api", "/results/")
         assert served.api.get("/deployments/name/train/train").status_code == 401
+        assert served.api.get(shown).status_code == 401
         served.api.auth = ("admin", "long")
+        assert "<h1>Runs</h1>" in served.api.get(shown).text
         assert served.deployment()["name"] == "train"
         foreign = served.api.get("/deployments/name/train/train", headers={"Origin": f"http://{EVIL}"})
         assert foreign.status_code == 403
         behind = {"Host": "stonk.example", "Origin": "https://stonk.example"}  # as a reverse proxy passes it on
         assert served.api.get("/deployments/name/train/train", headers=behind).status_code == 200
-        run = served.run(results_dir=str(tmp_path / "elsewhere"))  # its process tells the server why it fails
+        run = served.run(overrides=f"results_dir={tmp_path / 'elsewhere'}")  # its process tells the server why it fails
         assert served.wait(run, seconds=120) in ("FAILED", "CRASHED")
         assert "lies outside of the folders" in str(served.api.get(f"/flow_runs/{run}").json()["state"])
     finally:

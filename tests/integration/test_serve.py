@@ -16,10 +16,13 @@ from tests.served import ROOT, Served, of_home
     ("where", "value"),
     [
         ("seed", -1),
-        ("sft", {"epochs": 0}),
-        ("data", {"window": 4}),
-        ("lora", {"rank": "many"}),
-        ("model", {"backend": "other"}),
+        ("recipe", "none"),
+        ("promotion", "perhaps"),
+        ("advanced", {"sft": {"epochs": 0}}),
+        ("advanced", {"data": {"window": 4}}),
+        ("advanced", {"lora": {"rank": "many"}}),
+        ("advanced", {"model": {"backend": "other"}}),
+        ("advanced", {"run_dir": "results"}),
         ("no_such_setting", 1),
     ],
 )

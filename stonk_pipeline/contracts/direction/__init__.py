@@ -24,6 +24,7 @@ DIRECTION = Contract(
     losses=Later(f"{__name__}.contest:losses"),
     page=Later(f"{__name__}.page.page:render"),
     show=Later(f"{__name__}.scores.summary:show"),
+    picture=("pictures/reliability.png", "How often calls of about the same stated confidence were right."),
     build_tiny=Later(f"{__name__}.tiny:rebuild_calls"),
     card=Later(f"{__name__}.card:card"),
     commands=COMMANDS,

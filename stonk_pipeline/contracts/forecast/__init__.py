@@ -32,6 +32,7 @@ FORECAST = Contract(
     kept=Later(f"{__name__}.scores.calibrate:kept"),
     page=Later(f"{__name__}.page.page:render"),
     show=Later(f"{__name__}.scores.summary:show"),
+    picture=("skill.png", "How much smaller the error of each forecaster is than that of repeating the last price."),
     build_tiny=Later(f"{__name__}.tiny:rebuild"),
     card=Later(f"{__name__}.card:card"),
     commands=COMMANDS,

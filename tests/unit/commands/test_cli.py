@@ -108,7 +108,7 @@ def test_set_can_be_given_more_than_once_and_the_last_wins():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lora.rank", "--set lora.rank: write it as KEY=VALUE, e.g. --set grpo_first.steps=50"),
+        ("lora.rank", "--set lora.rank: write it as KEY=VALUE, e.g. grpo_first.steps=50"),
         ("=3", "--set =3: write it as KEY=VALUE"),
         ("", "--set : write it as KEY=VALUE"),
         ("lora.rank=[3", "--set lora.rank=[3: "),  # not YAML
