@@ -23,7 +23,7 @@ def direction_flow(config: RunForm[DirectionConfig]) -> str:
     Args:
         config: What to train, and on what.
     """
-    run = begin_run(config.settings, config.recipe)
+    run = begin_run(config.settings)
     promote_model(run, run_steps(run))
     return str(run.directory)
 

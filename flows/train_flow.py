@@ -48,7 +48,7 @@ def train_flow(config: RunForm[PipelineConfig]) -> str:
     Args:
         config: What to train, and on what.
     """
-    run = begin_run(count_trials(config.settings), config.recipe)
+    run = begin_run(count_trials(config.settings))
     if run.folds:
         comparison = step_result(COMPARE, run, *[run_steps(fold)[COMPARE] for fold in run.folds])
         report(run, comparison)

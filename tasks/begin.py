@@ -33,10 +33,10 @@ _held = ExitStack()
 """The lock on the run's directory; a second run in this process takes its place, the process's end lets go of it."""
 
 
-def begin_run(config: RunConfig, recipe: str | None = None) -> Run:
+def begin_run(config: RunConfig) -> Run:
     """Makes the run's directory, or reopens it in a retry, takes it for this process, and sends the run's log there.
 
-    All settings of the run become its first artifact, with the name of the recipe that they began with.
+    All settings of the run become its first artifact.
 
     The directory is named after the flow run's scheduled start (UTC) and the head of its id, as in
     `AAPL_20261121-004500-1a2b`. Both are the same in a retry; the id keeps two runs of one second apart.
@@ -59,7 +59,7 @@ def begin_run(config: RunConfig, recipe: str | None = None) -> Run:
     run = write_run(directory, config)
     global opened
     if opened != run.directory:  # a retraining has begun its run before its flow does
-        create_markdown_artifact(key="settings", markdown=settings(config, recipe), description="Settings of the run")
+        create_markdown_artifact(key="settings", markdown=settings(config), description="Settings of the run")
     opened = run.directory
     for each, step in run.steps():
         require_publishable(each, step)

@@ -38,7 +38,7 @@ def summary(run: Run, result: StageResult) -> str:
     return "\n\n".join(parts)
 
 
-def settings(config: RunConfig, recipe: str | None) -> str:
+def settings(config: RunConfig) -> str:
     """Lists all settings of a run, first those that differ from their contract's defaults.
 
     Names and values are as the form's overrides and `--set` take them.
@@ -49,7 +49,7 @@ def settings(config: RunConfig, recipe: str | None) -> str:
     now = {name: (in_yaml(value), in_yaml(usual.get(name))) for name, value in flat(config.model_dump(mode="json"))}
     changed = [(f"`{name}`", *both) for name, both in now.items() if both[0] != both[1]]
     same = [(f"`{name}`", value) for name, (value, default) in now.items() if value == default]
-    begin = f"Recipe `{recipe}`. " if recipe else ""
+    begin = f"Recipe `{config.recipe}`. " if config.recipe else ""
     parts = [f"{begin}{len(changed)} settings differ from the defaults, {len(same)} do not."]
     parts += [_table(("setting", "value", "default"), changed)] if changed else []
     parts += ["**As the defaults have it**", _table(("setting", "value"), same)]

@@ -79,7 +79,8 @@ def test_artifact_has_verdict_and_picture_and_opens_the_report(
     verdict = Verdict.model_validate_json((directory / DIRECTORY / "verdict.json").read_text(encoding="utf-8"))
     of_run = {"artifacts": {"key": {"any_": ["report", "settings"]}}, "flow_runs": {"id": {"any_": [run]}}}
     artifacts = {one["key"]: one for one in served.post("/artifacts/filter", of_run)}
-    assert artifacts["settings"]["data"].startswith(f"Recipe `{served.deployment()['parameters']['config']['recipe']}`")
+    recipe = Path(served.deployment()["parameters"]["config"]["recipe"]).name
+    assert artifacts["settings"]["data"].startswith(f"Recipe `{recipe}`. ")
     page.open(f"{site}/artifacts/artifact/{artifacts['report']['id']}")
     page.wait("document.querySelector('main img, .markdown-renderer__image')?.naturalWidth > 500")
     page.picture(pictures / "report-artifact.png")

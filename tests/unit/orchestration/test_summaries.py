@@ -62,12 +62,14 @@ def test_report_card_does_without_a_picture_and_not_without_a_verdict(run: Run) 
 @pytest.mark.parametrize("recipe", recipe_files())
 def test_settings_table_has_every_setting_once_and_as_the_form_takes_it(recipe: str) -> None:
     config = load_config(recipe)
-    rows = [line.strip("| ").split(" | ") for line in summaries.settings(config, recipe).splitlines() if "`" in line]
+    rows = [line.strip("| ").split(" | ") for line in summaries.settings(config).splitlines() if "`" in line]
     assert rows.pop(0)[0].startswith(f"Recipe `{recipe}`. ")
     asked = RunForm[PipelineConfig if isinstance(config, PipelineConfig) else DirectionConfig]
     own = {"`contract`", "`run_dir`", "`recipe`"}
     lines = [f"{name.strip('`')}={value}" for name, value, *_ in rows if name not in own]
-    assert asked.model_validate({"overrides": "\n".join(lines)}).settings == config
+    assert (
+        asked.model_validate({"overrides": "\n".join(lines)}).settings.model_copy(update={"recipe": recipe}) == config
+    )
     changed = [row for row in rows if len(row) == 3]
     assert all(value != default for _, value, default in changed)
     assert len({row[0] for row in rows}) == len(rows)
