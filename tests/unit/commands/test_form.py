@@ -140,7 +140,7 @@ def test_run_of_the_long_form_can_be_retried(recipe: str) -> None:
         ({"recipe": "nope"}, "no recipe 'nope'"),
         ({"recipe": "direction"}, "not of the contract forecast"),
         ({"overrides": "lora.rank"}, "overrides: lora.rank: write it as KEY=VALUE"),
-        ({"overrides": "lora.rnk=3"}, "lora.rnk: Extra inputs are not permitted"),
+        ({"overrides": "lora.rnk=3"}, "lora.rnk: no such setting"),
         ({"overrides": "contract=direction"}, "form: wrong settings"),
         ({"overrides": "sft.epochs=0"}, "sft.epochs: Input should be greater than 0"),
         ({"overrides": "seed=[1"}, "not readable as YAML"),

@@ -36,13 +36,15 @@ def show(directory: Path, console: Console) -> None:
         table.add_row(
             row.name,
             f"{row.mae:.3f}",
-            f"{row.skill:+.3f}",
+            f"{round(row.skill, 3) + 0.0:+.3f}",  # -0.0004 is +0.000
             _between(row.skill_low, row.skill_high),
-            f"{row.single_skill:+.3f}",
-            "" if row.attained is None else f"{row.attained:.0%}",
+            f"{round(row.single_skill, 3) + 0.0:+.3f}",
+            "" if row.attained is None else f"{round(row.attained, 2) + 0.0:.0%}",
         )
     console.print(table)
-    console.print(f"\n{comparison.verdict.finding}: {comparison.verdict.sentence}", style="bold", highlight=False)
+    finding, sentence = comparison.verdict.finding, comparison.verdict.sentence
+    said = sentence if sentence.lower().startswith(finding) else f"{finding}: {sentence}"
+    console.print(f"\n{said}", style="bold", highlight=False)
     for line in after:
         console.print(line, highlight=False)
 
