@@ -317,7 +317,7 @@ def test_load_config_takes_the_settings_of_a_run_for_another_one(tmp_path, name)
         assert load_config(recipe) == config  # and no run_dir: nothing is written into the old run
         assert load_config(recipe, {"seed": 8}).seed == 8
     (tmp_path / "mine.yaml").write_text(f"base: {run.directory}\nseed: 9\n")
-    assert load_config(str(tmp_path / "mine.yaml")) == config.model_copy(update={"seed": 9})
+    assert load_config(str(tmp_path / "mine.yaml")) == config.model_copy(update={"seed": 9, "recipe": "mine.yaml"})
 
 
 def test_load_config_refuses_the_settings_of_a_single_fold(tmp_path):

@@ -53,7 +53,7 @@ def test_choose_engine_does_without_vllm_unless_it_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)  # Python's own way to say that there is none
     assert choose_engine("auto", prefer_vllm=True) == "transformers"
     assert choose_engine("transformers", prefer_vllm=True) == "transformers"
-    with pytest.raises(EngineError, match=r"vLLM is not installed; run setup\.sh, or set it to 'transformers'"):
+    with pytest.raises(EngineError, match=r"vLLM is not installed; install it, or set it to 'transformers'"):
         choose_engine("vllm", prefer_vllm=False)
 
 
