@@ -45,7 +45,10 @@ def open_run(directory: Path) -> Run:
     try:
         settings = read_table(path, StageError, "begin a run with the preprocess step")
     except FileNotFoundError as error:
-        raise StageError(f"{path}: no such file; begin a run with the preprocess step") from error
+        raise StageError(
+            f"{directory}: no run lies here ({path.name} is missing); give the directory of one, as in results, or "
+            "begin one with the preprocess step"
+        ) from error
     return run_at(directory.resolve(), make_config(settings, source=str(path)))
 
 

@@ -14,6 +14,8 @@ from stonk_pipeline.models.template_probe import MEGABYTES, SECONDS
 
 LONGEST_TEMPLATE = 200_000
 """Characters; those of known models have less than 20,000."""
+PATIENCE = 60
+"""Seconds until an answer is given up; its computing time is limited to less, which a busy machine may not give it."""
 COPY = "copy the tokenizer's files of the model there"
 REMEDY = "choose another model, or put the template of its base model there"
 CONVERSATION = (
@@ -59,13 +61,16 @@ def check_template(template: str, place: str, tokens: tuple[tuple[str, str], ...
             input=given,
             capture_output=True,
             text=True,
-            timeout=3 * SECONDS,
+            timeout=PATIENCE,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise PromptError(f"{place}: its chat template runs for more than {3 * SECONDS} s; {REMEDY}") from error
+        raise PromptError(
+            f"{place}: its chat template gave no answer within {PATIENCE} s; if this machine is busy, try again, and "
+            f"otherwise {REMEDY}"
+        ) from error
     if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise PromptError(f"{place}: its chat template runs for more than {SECONDS} s; {REMEDY}")
+        raise PromptError(f"{place}: its chat template computes for more than {SECONDS} s; {REMEDY}")
     if done.returncode:
         why = done.stdout or f"needs more than {MEGABYTES:,} MB, or ended the process ({done.returncode})"
         raise PromptError(f"{place}: its chat template cannot be used ({shown(why)}); {REMEDY}")

@@ -41,7 +41,7 @@ for name, public in json.loads(sys.argv[2]):
         (["--horizon", "3"], "--horizon: the model has settings of its own; leave out, or give --adapter"),
         (["--run-dir", "x", "--set", "seed=1"], "--set: the model has settings of its own"),
         (["--public"], "--public says who may read what --push-to-hub uploads"),
-        (["--run-dir", "nowhere"], "nowhere/config.json: no such file; begin a run"),
+        (["--run-dir", "nowhere"], "nowhere: no run lies here (config.json is missing); give the directory of one"),
         (["--adapter", "nowhere"], "nowhere: no adapter there"),
         (["--models-dir", "nowhere"], "in nowhere/registry; it has none yet"),
         (["--push-to-hub", "a b/c"], "no name of a model; write it as me/my-model"),

@@ -155,7 +155,7 @@ def test_run_without_settings_goes_on_with_the_first_step(tmp_path):
     for directory in (walk.directory, done):
         (directory / CONFIG).unlink(missing_ok=True)
         require_run_dir(directory)
-        with pytest.raises(StageError, match="begin a run with the preprocess step"):
+        with pytest.raises(StageError, match="no run lies here"):
             open_run(directory)
         mine(directory / "novel.txt")
         with pytest.raises(StageError, match=r"holds novel\.txt, which this project has not put there"):

@@ -121,7 +121,7 @@ def test_write_run_reopens_a_directory_with_other_settings(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (None, StageError, r"config\.json: no such file; begin a run with the preprocess step"),
+        (None, StageError, r"no run lies here \(config\.json is missing\); give the directory of one"),
         ("", StageError, r"config\.json: not JSON"),
         ('{"seed": 1', StageError, r"config\.json: not JSON"),
         ('{"seeds": 1}', ConfigError, r"(?s)config\.json: wrong settings.*seeds"),

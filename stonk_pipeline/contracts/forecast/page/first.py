@@ -105,8 +105,8 @@ def coverage(comparison: Comparison) -> tuple[str, str, str] | None:
     levels = sorted(held, key=float)
     shown = next((level for level in ("0.9", "0.8") if level in held), levels[-1])
     others = ", ".join(f"its {_level(level)} band {percent(held[level], 0)}" for level in levels if level != shown)
-    off = held[shown] - float(shown)
-    width = " Far too narrow." if off < -0.1 else " Far too wide." if off > 0.1 else ""
+    off = [held[level] - float(level) for level in levels]
+    width = " Far too narrow." if min(off) < -0.1 else " Far too wide." if max(off) > 0.1 else ""
     what = "of the closes that came" if row.calibrated_coverage else "of the closes that came, not calibrated"
     return f"Its {_level(shown)} band held", percent(held[shown], 0), f"{what}; {others}.{width}"
 
@@ -139,7 +139,7 @@ def advice(comparison: Comparison, config: PipelineConfig, run: Path) -> list[Ad
     if recipe:
         return [do("Train in earnest (some minutes on two cores):"), own, folds]
     if short:
-        return [more, own, folds]
+        return [windows, more, own] if verdict.finding == "too little data to tell" else [more, own, folds]
     if not generated(comparison, config):
         if verdict.finding == "too little data to tell":
             longer = do("Test on a longer part of the bars:", data__train_share=0.5)

@@ -64,8 +64,9 @@ def best_baseline(
 def _sentence(row: Row, ruling: Ruling) -> str:
     if ruling.finding == "too little data to tell":
         return (
-            f"Too little data to tell: {row.dates} test dates hold about {ruling.blocks:.0f} independent stretches of"
-            " time, and so few cannot separate skill from luck, whatever the numbers look like."
+            f"Too little data to tell: {row.dates} test dates hold about {ruling.blocks:.0f} independent "
+            f"{'stretch' if round(ruling.blocks) == 1 else 'stretches'} of time, and so few cannot separate skill from "
+            "luck, whatever the numbers look like."
         )
     start, end = words(ruling.finding, "persistence")
     size = f"{abs(row.skill):.1%} {'smaller' if row.skill >= 0 else 'larger'}"
