@@ -1,6 +1,6 @@
 """Waits for the accelerator, starts an engine, and samples a model's answers to prompts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,13 +27,28 @@ def draw(
     out: Path,
     progress: Progress,
 ) -> list[list[str]]:
-    """Samples a model's answers to prompts, with the comparison's engine and sampling settings.
+    """Samples a model's answers to prompts, as `draw_each` does for several lots."""
+    return draw_each(model, comparison, seed, [prompts], adapter, out, progress)[0]
+
+
+def draw_each(
+    model: ModelConfig,
+    comparison: ComparisonConfig,
+    seed: int,
+    lots: Sequence[Prompts],
+    adapter: Path | None,
+    out: Path,
+    progress: Progress,
+) -> list[list[list[str]]]:
+    """Samples a model's answers to lots of prompts, with the comparison's engine and sampling settings.
+
+    Each lot begins with the seed, so that its answers do not depend on the other ones.
 
     Args:
         model: the base model.
         comparison: engine and sampling settings.
         seed: of the answers.
-        prompts: makes them for the model's tokenizer.
+        lots: make the prompts of each lot for the model's tokenizer.
         adapter: adapter directory, or None for the base model.
         out: where a `scratch` directory may be made.
         progress: receives the prompts answered so far.
@@ -43,7 +58,21 @@ def draw(
     engine = open_engine(kind, model, adapter, seed=seed, scratch=out / "scratch", wanted=comparison.engine)
     room = comparison.max_tokens
     draws = Draws(comparison.samples, comparison.temperature, comparison.top_p, room, seed)
-    return engine.sample(prompts(engine.tokenizer, room, model.max_seq_length), draws, progress)
+    asked = [prompts(engine.tokenizer, room, model.max_seq_length) for prompts in lots]
+    total, answers, done = sum(map(len, asked)), [], 0
+    for prompts in asked:
+        answers.append(engine.sample(prompts, draws, _after(progress, done, total)))
+        done += len(prompts)
+    return answers
+
+
+def _after(progress: Progress, before: int, total: int) -> Progress:
+    """Reports the progress of one lot as that of all."""
+
+    def report(done: int, of_lot: int, note: str) -> None:
+        progress(before + done, total, note)
+
+    return report
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
     roots = ("--root", str(ROOT), "--root", str(tmp_path))
     served = Served(tmp_path, *roots, named=False)  # options would be put in the place of what was edited
     served.start()
-    run = served.run(results_dir=str(tmp_path / "results"), models_dir=str(tmp_path / "models"))
+    run = served.run(overrides=f"results_dir={tmp_path / 'results'}\nmodels_dir={tmp_path / 'models'}")
     until = time.monotonic() + 120
     while not served.tasks(run):
         assert time.monotonic() < until

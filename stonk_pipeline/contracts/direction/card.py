@@ -40,12 +40,12 @@ def card(config: DirectionConfig, run: Run | None, stocks: list[str]) -> Card:
     made = Card(does, data(config, stocks), answer("reasoning", "up", 2.5, 0.75), use, limits)
     if run is None:
         return made
-    comparison = read_calls(run.stage_dir(COMPARE))
+    comparison, decisions = read_calls(run.stage_dir(COMPARE)), read_decisions(run.stage_dir(EXAMPLES), "test")
     return made._replace(
         tested=f"{comparison.final.row.moved} decisions whose close moved (stocks: {comparison.stocks}, dates: "
         f"{comparison.dates}, from {comparison.first_date} to {comparison.last_date})",
         scores=scores(comparison),
-        messages=messages(read_decisions(run.stage_dir(EXAMPLES), "test")[0], config.prompt, ahead),
+        messages=messages(next((one for one in decisions if one.headlines), decisions[0]), config.prompt, ahead),
     )
 
 

@@ -1,6 +1,6 @@
 """Runs the comparison stage: asks every model about the same test windows, scores the answers, writes all files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from stonk_pipeline.contracts.forecast.sections import ComparisonStage
 from stonk_pipeline.evaluation.baselines import all_baselines
 from stonk_pipeline.models import load
 from stonk_pipeline.runs.manifest import Progress, Stage
-from stonk_pipeline.sampling.ask import alone, draw, part
+from stonk_pipeline.sampling.ask import Prompts, alone, draw_each, part
 from stonk_pipeline.schema import Target, Window
 
 Part = tuple[list[Window], list[Target]]
@@ -39,15 +39,15 @@ def run(config: ComparisonStage, inputs: Mapping[str, Path], out: Path, progress
     calibration = _some(config, inputs["dataset"], "val") if config.comparison.conformal else ([], [])
     horizon = len(targets[0].values)
     roles = [role for role in evidence.MODELS if role == "base" or role in inputs]
-    read = {}
+    read: dict[str, tuple[evidence.Answers, evidence.Answers]] = {}
+    lots = [windows, calibration[0]] if calibration[0] else [windows]
     for place, role in enumerate(roles):
         adapter = inputs[role] / load.ADAPTER if role in inputs else None
-        asked = [*windows, *calibration[0]]
-        texts = ask(config, asked, horizon, adapter, out, part(progress, place, len(roles), role))
-        answers = question.read_all(texts, asked, horizon)
-        count = len(windows)
-        evidence.write_answers(out, role, windows, texts[:count], answers[:count])
-        read[role] = answers[count:], answers[:count]
+        texts = ask_each(config, lots, horizon, adapter, out, part(progress, place, len(roles), role))
+        answers = [question.read_all(said, asked, horizon) for said, asked in zip(texts, lots, strict=True)]
+        evidence.write_answers(out, role, windows, texts[0], answers[0])
+        if calibration[0]:
+            read[role] = answers[1], answers[0]
     if calibration[0]:
         write_calibrated(out, windows, calibrate_answers(calibration, (windows, targets), read))
     write_references(config, inputs["dataset"], out, (windows, targets), extra)
@@ -91,21 +91,35 @@ def write_references(config: ComparisonStage, directory: Path, out: Path, test: 
 def ask(
     config: ComparisonStage, windows: list[Window], horizon: int, adapter: Path | None, out: Path, progress: Progress
 ) -> list[list[str]]:
-    """Samples a model's answers to every window, with the comparison's engine and sampling settings.
+    """Samples a model's answers to every window, as `ask_each` does for several lots of windows."""
+    return ask_each(config, [windows], horizon, adapter, out, progress)[0]
+
+
+def ask_each(
+    config: ComparisonStage,
+    lots: Sequence[list[Window]],
+    horizon: int,
+    adapter: Path | None,
+    out: Path,
+    progress: Progress,
+) -> list[list[list[str]]]:
+    """Samples a model's answers to lots of windows, with the comparison's engine and sampling settings.
 
     Args:
         config: settings.
-        windows: what to ask about.
+        lots: what to ask about; answers to one lot do not depend on the others.
         horizon: closes to forecast.
         adapter: adapter directory, or None for the base model.
         out: where a `scratch` directory may be made.
         progress: receives the windows answered so far.
     """
 
-    def prompts(tokenizer: Any, room: int, limit: int) -> list[str]:
-        return questions(tokenizer, windows, config.prompt, horizon, room=room, limit=limit)
+    def of(windows: list[Window]) -> Prompts:
+        return lambda tokenizer, room, limit: questions(
+            tokenizer, windows, config.prompt, horizon, room=room, limit=limit
+        )
 
-    return draw(config.model, config.comparison, config.seed, prompts, adapter, out, progress)
+    return draw_each(config.model, config.comparison, config.seed, [*map(of, lots)], adapter, out, progress)
 
 
 def ask_alone(
