@@ -138,7 +138,7 @@ def test_locks_take_over_what_an_earlier_holder_left(tmp_path):
             assert (tmp_path / LOCK).read_text() == f"process {os.getpid()}, writing"
 
 
-def test_journal_waits_for_a_while_and_says_for_whom(tmp_path, monkeypatch, capsys):
+def test_journal_waits_for_a_while_and_says_for_whom(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(journal, "WAIT_SECONDS", 0.3)
     monkeypatch.setattr(journal, "QUIET_SECONDS", 0.05)
     with (
@@ -147,7 +147,7 @@ def test_journal_waits_for_a_while_and_says_for_whom(tmp_path, monkeypatch, caps
         journal.locked(tmp_path),
     ):
         pass
-    assert capsys.readouterr().err.count(f"held by process {os.getpid()}, the other one, for at most 0.3 s") == 1
+    assert caplog.text.count(f"held by process {os.getpid()}, the other one, for at most 0.3 s") == 1
 
 
 def test_locks_name_no_process_as_holder_that_has_ended(tmp_path):
