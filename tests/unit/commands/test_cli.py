@@ -243,7 +243,7 @@ def test_main_names_the_stage_that_is_missing(tmp_path, capsys):
         (("preprocess", "--recipe", "default", "--stock", "../../etc/passwd"), "is not a stock symbol"),
         (("preprocess", "--recipe", "default", "--stock", "XYZ"), "error: XYZ: no bars of this stock"),
         (("preprocess", "--recipe", "default", "--stock", ","), "data.stocks: "),
-        (("sft",), "config.json: no such file"),
+        (("sft",), "no run lies here (config.json is missing)"),
         (("report",), "error: "),
     ],
 )
@@ -306,7 +306,7 @@ def test_help_imports_nothing_heavy():
 def test_python_m_hands_on_the_exit_code(tmp_path):
     done = python("-m", "stonk_pipeline", "sft", "--run-dir", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {tmp_path}/config.json: no such file")
+    assert done.stderr.startswith(f"error: {tmp_path}: no run lies here (config.json is missing)")
     assert python("-m", "stonk_pipeline", "nonsense").returncode == 2
 
 
