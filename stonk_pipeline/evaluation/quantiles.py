@@ -31,9 +31,7 @@ def crps_of(quantiles: Floats, truth: float) -> float:
     >>> crps_of(np.full(len(LEVELS), 101.0), 103.0)
     2.0
     """
-    levels = np.asarray(LEVELS)
-    error = truth - quantiles
-    return float(2.0 * np.mean(np.maximum(levels * error, (levels - 1.0) * error)))
+    return crps_of_all(quantiles, np.asarray(truth))
 
 
 def crps_of_all(quantiles: Floats, truth: Floats) -> float:

@@ -7,6 +7,7 @@ from stonk_pipeline.contracts.forecast.page.looks import label
 from stonk_pipeline.contracts.forecast.question import answer, messages
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, read_comparison
 from stonk_pipeline.contracts.forecast.scores.rows import Row
+from stonk_pipeline.contracts.forecast.scores.verdict import best_row
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.evaluation.results import TOO_FEW
 from stonk_pipeline.files.brief import first_names
@@ -75,8 +76,7 @@ def data(config: PipelineConfig, stocks: list[str]) -> str:
 
 def scores(comparison: Comparison, final: Row) -> tuple[tuple[str, str], ...]:
     """Lists skill over persistence: the model's, the best baseline's (chosen with hindsight) and the best possible."""
-    baselines = [row for row in comparison.rows if row.kind == "baseline"]
-    best = min(baselines, key=lambda row: row.mae)
+    best = best_row(comparison.rows)
     told = [("this model", final), (f"{label(best.name)}, the best numeric baseline", best)]
     told += [
         ("the best possible forecast, known as the market is generated", row)
