@@ -33,7 +33,7 @@ def shown(console: Console, config: RunConfig) -> Iterator[None]:
             try:
                 yield
                 board.current.end()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM
                 board.current.end(STOPPED)
                 raise
             except BaseException:

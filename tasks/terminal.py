@@ -132,11 +132,15 @@ def _chosen(config: RunConfig, stages: str) -> list[str]:
 def _run(flow: Callable[[Any], str], config: RunConfig, console: Console) -> int:
     begun = time.monotonic()
     try:
-        with server.for_this_run(partial(console.print, style="dim")), live.shown(console, config):
+        with (
+            interrupt.exit_when_terminated(),
+            server.for_this_run(partial(console.print, style="dim")),
+            live.shown(console, config),
+        ):
             directory = Path(flow(config))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
         _say_how_to_go_on(console)
-        return 130
+        return interrupt.INTERRUPTED if isinstance(ended, KeyboardInterrupt) else interrupt.TERMINATED
     except Exception as error:
         said = of_system(error) if isinstance(error, OSError) else error
         console.print(f"error: {said}", style="red", markup=False, highlight=False)

@@ -39,15 +39,18 @@ class End:
     """Senders of log lines and events that were still at work after it."""
 
 
-def command(home: Path, *options: str, interrupt: str | None = None) -> End:
-    """Runs the pipeline in a terminal; where its screen shows the words of `interrupt`, Ctrl-C is pressed."""
+def command(home: Path, *options: str, interrupt: str | None = None, kill: bool = False) -> End:
+    """Runs the pipeline in a terminal; where its screen shows the words of `interrupt`, it is ended."""
     count, terminal = home / "awaited", Terminal(80)
     own = ["--results-dir", str(home / "results"), "--models-dir", str(home / "models")]
     arguments = [sys.executable, "-c", COUNTING, str(count), "--recipe", "small", *own, *options]
     terminal.run(arguments, ROOT, environment(home, HF_HUB_OFFLINE="1"))
     if interrupt is not None:
         terminal.until(lambda text: re.search(interrupt, text) is not None, 120)
-        terminal.press(CTRL_C)
+        if kill and terminal.process is not None:
+            terminal.process.terminate()
+        else:
+            terminal.press(CTRL_C)
     code = terminal.wait(120)
     end = End(code, terminal.screen, terminal.ended - terminal.last, int(count.read_text()))
     sys.stdout.write(f"{end.silent:.2f} s after the last line, {end.awaited} awaited:\n" + "\n".join(end.screen.lines))
@@ -61,14 +64,16 @@ def test_wrong_model_name_is_said_before_a_server_is_started(tmp_path: Path) -> 
     assert end.screen.text.startswith("error: model.name: nosuch/model: not on this machine")
 
 
-@pytest.mark.parametrize("stopped", [False, True], ids=["failed", "interrupted"])
-def test_ended_run_says_last_how_to_go_on(tmp_path: Path, stopped: bool) -> None:
+@pytest.mark.parametrize(("ending", "exit_code"), [("failed", 1), ("interrupted", 130), ("terminated", 143)])
+def test_ended_run_says_last_how_to_go_on(tmp_path: Path, ending: str, exit_code: int) -> None:
+    stopped = ending != "failed"
     bars = tmp_path / "bars"
     bars.mkdir()
     (bars / "AAA.csv").write_text("date,open,high,low,close,volume\n2020-01-02,1,2,0.5,nonsense,10\n")
     options = ["--data-dir", str(bars), "--stock", "AAA"] if not stopped else []
-    end = command(tmp_path, *options, interrupt=r"First GRPO +runs" if stopped else None)
-    assert end.code == (130 if stopped else 1)
+    reached = r"First GRPO +runs" if stopped else None
+    end = command(tmp_path, *options, interrupt=reached, kill=ending == "terminated")
+    assert end.code == exit_code
     assert end.awaited == 0
     assert end.silent < PROMPT_SECONDS
     lines, text = end.screen.lines, end.screen.text
