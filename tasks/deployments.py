@@ -121,6 +121,8 @@ def deployment(
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
     )
+    for parameter in made._parameter_openapi_schema.properties.values():
+        parameter.pop("default", None)  # each of its fields has its own, where the UI may fill one in
     if there:
         made.paused = there.paused
         made.model_fields_set.discard("schedules")  # what is sent replaces those that are there, an empty list too

@@ -65,6 +65,18 @@ def test_form_is_short_and_a_recipe_chosen_in_it_is_what_runs(served: Served, pa
     assert "model.max_seq_length (2048) must exceed the longest answer (2048 tokens)" in message
 
 
+@pytest.mark.parametrize("name", ["ingest/ingest", "retrain/retrain", "forecast/forecast", "direction/direction"])
+def test_form_accepts_the_values_that_it_is_filled_with(served: Served, page: browser.Page, name: str) -> None:
+    identity = served.deployment(name)["id"]
+    page.open(f"{served.url.removesuffix('/api')}/deployments/deployment/{identity}/edit")
+    page.wait("[...document.querySelectorAll('button')].some((one) => one.innerText === 'Save')")
+    page.wait("document.querySelectorAll('label').length > 5")
+    wrong = page.ask(
+        "[...document.querySelectorAll('input')].filter((one) => !one.checkValidity()).map((one) => one.value)"
+    )
+    assert wrong == []
+
+
 def made(served: Served) -> set[str]:
     """Flow runs of the training's deployment."""
     of_training = {"deployments": {"id": {"any_": [served.deployment()["id"]]}}}

@@ -46,6 +46,29 @@ def test_form_explains_every_field_and_bounds_every_number(served: Served) -> No
                 assert {"minimum", "exclusiveMinimum"} & set(spec), f"{name}.{field} has no bound"
 
 
+@pytest.mark.parametrize("name", ["ingest/ingest", "retrain/retrain", "forecast/forecast"])
+def test_schedule_that_is_switched_on_plans_runs(served: Served, name: str) -> None:
+    """SQLAlchemy 2.1 fails in the server's own code for this, and nothing but its log says so."""
+    deployment = served.deployment(name)
+    (schedule,) = deployment["schedules"]
+    switch = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    asked = {
+        "deployments": {"id": {"any_": [deployment["id"]]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    assert not schedule["active"]
+    assert served.post("/flow_runs/filter", asked) == []
+    served.send("PATCH", switch, {"active": True}).raise_for_status()
+    try:
+        until = time.monotonic() + 90
+        while not (planned := served.post("/flow_runs/filter", asked)):
+            assert time.monotonic() < until, (served.home / "prefect" / "stonk-server.log").read_text()[-3000:]
+            time.sleep(0.5)
+    finally:
+        served.send("PATCH", switch, {"active": False}).raise_for_status()
+    assert all(run["auto_scheduled"] for run in planned)
+
+
 def test_schedule_and_switch_outlive_a_restart(tmp_path: Path) -> None:
     roots = ("--root", str(ROOT), "--root", str(tmp_path))
     served = Served(tmp_path, *roots, named=False)  # options would be put in the place of what was edited
