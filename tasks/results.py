@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import PathLike, StaticFiles
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.headline import Tone
 from stonk_pipeline.evaluation.results import VERDICT
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline.compared import DIRECTORY, Verdict
@@ -121,8 +122,9 @@ class Listed(NamedTuple):
     """A run on the page of all runs."""
 
     name: str
-    finding: str
+    headline: str
     """Of its verdict; what it lacks, where it has none."""
+    tone: Tone
     sentence: str
     warnings: list[str]
     report: str | None
@@ -138,15 +140,15 @@ def listed(directory: Path) -> Iterator[Listed]:
         yield Listed(run.name, *_verdict(run), *links)
 
 
-def _verdict(run: Path) -> tuple[str, str, list[str]]:
-    """Finding, sentence and warnings of a run's verdict, or why it has none."""
+def _verdict(run: Path) -> tuple[str, Tone, str, list[str]]:
+    """Headline, its colour, sentence and warnings of a run's verdict, or why it has none."""
     try:
         verdict = read_model(run / DIRECTORY / VERDICT, Verdict, StageError, "run the comparison again")
     except FileNotFoundError:
-        return "no verdict yet", "Its models have not been compared.", []
+        return "no verdict yet", "none", "Its models have not been compared.", []
     except StageError as error:
-        return "verdict damaged", str(error), []
-    return verdict.finding, verdict.sentence, warnings_of(verdict)
+        return "verdict damaged", "bad", str(error), []
+    return *verdict.headline, verdict.sentence, warnings_of(verdict)
 
 
 def warnings_of(verdict: Verdict) -> list[str]:

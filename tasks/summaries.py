@@ -66,7 +66,8 @@ def report_card(run: Run, report: Path) -> str:
     verdict = read_model(directory / VERDICT, Verdict, StageError, remedy)
     alarm = read_table(directory / COMPARISON, StageError, remedy).get("alarm")
     said = verdict.sentence.split(": ", 1)[-1]
-    parts = [f"## {_escaped(verdict.finding.capitalize())}", _escaped(said[:1].upper() + said[1:])]
+    headline = verdict.headline[0]
+    parts = [f"## {_escaped(headline[:1].upper() + headline[1:])}", _escaped(said[:1].upper() + said[1:])]
     parts += [f"⚠ {_escaped(str(sign))}" for sign in ([alarm] if alarm else []) + results.warnings_of(verdict)]
     address = results.address(report)
     parts.append(f"[Open the report]({address})" if address else f"The report: `{report}`")

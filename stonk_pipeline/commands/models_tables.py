@@ -4,13 +4,15 @@ from typing import Any
 
 from rich.table import Table
 
+from stonk_pipeline.pipeline.notes import counted
 from stonk_pipeline.registry.entries import Entry
 from stonk_pipeline.registry.store import Registry
 
 
 def models_table(registry: Registry, key: str) -> Table:
     """Builds a table of the models of a key, oldest first."""
-    table = Table(title=f"{key}: {registry.trials_since_promotion(key)} comparisons since the last promotion by test")
+    tried = counted(registry.trials_since_promotion(key), "comparison")
+    table = Table(title=f"{key}: {tried} since the last promotion by test")
     for heading in ("model", "registered", "trained to", "seen to", "stocks", "skill", "verdict", "state"):
         table.add_column(heading, justify="right" if heading in ("stocks", "skill") else "left")
     line = registry.champions(key).line
@@ -23,7 +25,7 @@ def models_table(registry: Registry, key: str) -> Table:
             entry.seen_until,
             str(len(entry.stocks)),
             f"{verdict.skill:+.3f}" if verdict else "",
-            verdict.finding if verdict else "not compared",
+            verdict.headline[0] if verdict else "not compared",
             _state(entry, line),
         )
     return table

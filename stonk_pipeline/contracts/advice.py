@@ -28,8 +28,8 @@ FLAGS = {
     "records": "--records",
 }
 """Settings with an option of their own, as all contracts or the contract with the setting have it."""
-PLACES = ("run_dir", "recipe", "contract", "data.fold", "model.revision")
-"""Settings that say where a run lies and how it began; a new run finds its own."""
+PLACES = ("run_dir", "recipe", "contract", "data.fold", "model.revision", "comparison.trials")
+"""Settings that say where a run lies, how it began and what was tried before it; a new run finds its own."""
 DATA = ("data.data_dir", "data.stocks", "data.market", "news", "companies", "records")
 """Settings that say which data a run is about, and the beginnings of their names."""
 MOST = 4

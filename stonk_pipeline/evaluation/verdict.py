@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from stonk_pipeline.config.evaluation import ComparisonConfig
+from stonk_pipeline.evaluation.headline import Addition
 from stonk_pipeline.evaluation.losses import FEWEST_BLOCKS, End, Losses
 from stonk_pipeline.evaluation.results import Result
 
@@ -54,9 +55,6 @@ class Ruling(Result):
     dates: int
     blocks: float
     confidence: float
-
-
-Addition = Literal["adds to it", "no evidence that it adds to it", "is worse than it", "too little data to tell"]
 
 
 class BestBaseline(Result):

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from stonk_pipeline.errors import StageError
+from stonk_pipeline.evaluation.headline import Tone, headline
 from stonk_pipeline.files.untrusted import read_model
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.run import Run
@@ -23,6 +24,14 @@ class Verdict(BaseModel):
     skill: float
     low: float | None
     high: float | None
+
+    @property
+    def headline(self) -> tuple[str, Tone]:
+        """Words it in one line, with the best numeric baseline where its contract names one, and says its colour."""
+        best = (self.model_extra or {}).get("best_baseline")
+        if not isinstance(best, dict) or not isinstance(best.get("name"), str):
+            return headline(self.finding)
+        return headline(self.finding, best["name"], best.get("addition"))
 
 
 def require_of_run(run: Run, manifest: Manifest) -> None:

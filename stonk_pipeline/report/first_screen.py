@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from stonk_pipeline.evaluation.headline import Tone, tone
 from stonk_pipeline.evaluation.verdict import Verdict
 
-Tone = Literal["good", "bad", "none"]
 NAMED = 4
 """Stocks that are named; of more, the first ones and their number."""
 
@@ -54,13 +54,6 @@ class FirstScreen:
 def plain(verdict: Verdict) -> FirstScreen:
     """Makes the first screen of a contract that adds nothing to the verdict."""
     return FirstScreen(verdict.finding.capitalize(), tone(verdict.finding))
-
-
-def tone(finding: str) -> Tone:
-    """Says how a verdict's finding colours its box: `good`, `bad` or `none`."""
-    if finding == "evidence of skill":
-        return "good"
-    return "bad" if finding == "worse than the baseline" else "none"
 
 
 def names(stocks: Sequence[str]) -> str:

@@ -98,6 +98,15 @@ def test_advice_on_calls_gives_three_different_commands_that_can_be_run(recipe, 
         assert parsed(item.command) != config
 
 
+@pytest.mark.parametrize("recipe", ["control-random-reward", "control-shuffled-targets"])
+def test_control_says_what_it_is_and_leads_to_the_real_run(recipe):
+    config = load_config(recipe, {"comparison": {"trials": 5}})
+    assert cautioned(config).startswith(f"A control run ({config.control})")
+    given = advice(comparison(verdict("no evidence of skill"), True), config, RUN)
+    assert given[0].command == "./run_pipeline.sh --recipe default"
+    assert not [item for item in given if "trials" in item.command]
+
+
 def test_small_says_that_it_learns_nothing_and_leads_to_the_default():
     config = load_config("small", {"seed": 5})
     assert (

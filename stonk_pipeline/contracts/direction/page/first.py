@@ -10,7 +10,8 @@ from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.contracts.advice import OWN_DATA, again, too_short
 from stonk_pipeline.contracts.direction.scores.results import CallComparison
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
-from stonk_pipeline.report.first_screen import Advice, FirstScreen, names, three, tone
+from stonk_pipeline.evaluation.headline import tone
+from stonk_pipeline.report.first_screen import Advice, FirstScreen, names, three
 
 OWN = {**OWN_DATA, "news": "my-news"}
 LARGER = "direction-qwen-1.5b"

@@ -8,12 +8,11 @@ from pydantic import ValidationError
 
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.contracts.advice import OWN_DATA, again, too_short
-from stonk_pipeline.contracts.forecast.page.looks import label
 from stonk_pipeline.contracts.forecast.scores.results import Comparison
-from stonk_pipeline.contracts.forecast.scores.scores import PERSISTENCE
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
+from stonk_pipeline.evaluation.headline import Tone, headline
 from stonk_pipeline.evaluation.verdict import Verdict
-from stonk_pipeline.report.first_screen import Advice, FirstScreen, Tone, names, tone
+from stonk_pipeline.report.first_screen import Advice, FirstScreen, names
 from stonk_pipeline.report.style import percent
 
 FOLDS = 3
@@ -29,10 +28,10 @@ def first_screen(comparison: Comparison, config: PipelineConfig | None, run: Pat
         config: settings of the run; None where they cannot be read.
         run: its directory.
     """
-    headline, box = headline_of(comparison.verdict)
+    said, box = headline_of(comparison.verdict)
     caution = cautioned(config)
     return FirstScreen(
-        headline=headline,
+        headline=said,
         tone="none" if caution and box == "good" else box,
         tested_on=tested_on(comparison, config),
         generated=bool(generated(comparison, config)),
@@ -52,16 +51,9 @@ def settings_of(record: Mapping[str, Any] | None) -> PipelineConfig | None:
 
 def headline_of(verdict: Verdict) -> tuple[str, Tone]:
     """Words the finding together with what the best numeric baseline says about it; green if the model adds to it."""
-    best, found = verdict.best_baseline, verdict.finding.capitalize()
-    if verdict.finding != "evidence of skill" or best is None or best.name == PERSISTENCE:
-        return found, tone(verdict.finding)
-    name = label(best.name)
-    name = name[0].lower() + name[1:]
-    if best.addition == "adds to it":
-        return f"{found}, beyond {name}", "good"
-    if best.addition == "is worse than it":
-        return f"{found}, but worse than {name}", "bad"
-    return f"{found}, no more than {name} has", "none"
+    best = verdict.best_baseline
+    said, box = headline(verdict.finding, *((best.name, best.addition) if best else ()))
+    return said[0].upper() + said[1:], box
 
 
 def generated(comparison: Comparison, config: PipelineConfig | None) -> bool | None:
@@ -76,7 +68,8 @@ def cautioned(config: PipelineConfig | None) -> str:
     if config is None:
         return ""
     asked = sum(grpo.steps * grpo.prompts_per_step for grpo in (config.grpo_first, config.grpo_second))
-    return too_short(config, asked)
+    control = f"A control run ({config.control}): what it reaches was not learned from that." if config.control else ""
+    return " ".join(filter(None, [control, too_short(config, asked)]))
 
 
 def tested_on(comparison: Comparison, config: PipelineConfig | None) -> str:
@@ -120,7 +113,7 @@ def advice(comparison: Comparison, config: PipelineConfig, run: Path) -> list[Ad
     verdict, data = comparison.verdict, config.data
     best = verdict.best_baseline
     adds = best is None or best.addition == "adds to it"
-    short = cautioned(config)
+    short = bool(cautioned(config)) and not config.control
     recipe = "default" if config.recipe == "small" and short else None
 
     def do(what: str, recipe: str | None = recipe, **changes: object) -> Advice:
@@ -136,6 +129,8 @@ def advice(comparison: Comparison, config: PipelineConfig, run: Path) -> list[Ad
         f"Train anew along time, tested on {FOLDS} stretches of it:", data__folds=FOLDS)  # fmt: skip
     larger = do("Take a larger model (one NVIDIA GPU):", recipe=LARGER)
     control = do("See whether wrong outcomes teach as much:", data__shuffle_targets=True)
+    if config.control:
+        return [do("Make the run that it is a control of:", recipe="default"), seed, more]
     if recipe:
         return [do("Train in earnest (some minutes on two cores):"), own, folds]
     if short:

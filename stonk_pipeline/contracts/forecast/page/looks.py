@@ -1,5 +1,6 @@
 """Says how each forecaster of a forecast run is called and drawn in the report."""
 
+from stonk_pipeline.evaluation.headline import LABELS as BASELINES
 from stonk_pipeline.report.style import LIGHT
 
 LABELS = {
@@ -7,15 +8,7 @@ LABELS = {
     "grpo_1st": "First GRPO",
     "sft": "SFT",
     "grpo_2nd": "Second GRPO",
-    "persistence": "Persistence",
-    "random_walk": "Random walk with volatility",
-    "drift": "Drift so far",
-    "mean_return": "Mean training return",
-    "exp_smoothing": "Exponential smoothing",
-    "theta": "Theta",
-    "ridge": "Ridge regression",
-    "boosted_trees": "Boosted trees",
-    "chronos": "Chronos",
+    **BASELINES,
     "best_possible": "Best possible",
     "hold": "Bought and held",
 }

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from stonk_pipeline.contract import Resolve
+from stonk_pipeline.contracts.forecast.page.first import headline_of
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, read_comparison
 from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.contracts.forecast.settings import of_forecasts
@@ -28,7 +29,7 @@ REMEDY = "move it away, or give --out another name"
 CSV, JSON = "run,control,folds,finding,", '[\n  {\n    "run": '
 """What earlier files of the page's numbers have near their beginning."""
 
-PLACES = ("results_dir", "models_dir", "run_dir")
+PLACES = ("results_dir", "models_dir", "run_dir", "comparison.trials")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,11 @@ def remarks(runs: Sequence[RunSummary]) -> list[str]:
     return said
 
 
+def verdict_line(run: RunSummary) -> str:
+    """Words a run's verdict with what the best numeric baseline says about it."""
+    return headline_of(run.comparison.verdict)[0]
+
+
 def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     """Writes the page, one file that needs no other and no network, and its numbers as CSV and JSON beside it.
 
@@ -127,7 +133,14 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
     page = (
         environment(Path(__file__).parent)
         .get_template("runs.html.j2")
-        .render(rows=rows, remarks=remarks(runs), css=stylesheet(), duration=duration, shown=SHOWN_SETTINGS)
+        .render(
+            rows=rows,
+            remarks=remarks(runs),
+            css=stylesheet(),
+            duration=duration,
+            verdict_line=verdict_line,
+            shown=SHOWN_SETTINGS,
+        )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     table = [

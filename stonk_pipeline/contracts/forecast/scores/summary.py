@@ -6,13 +6,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stonk_pipeline.contracts.forecast.page.first import cautioned, coverage, generated, settings_of, tested_on
+from stonk_pipeline.contracts.forecast.page.first import (
+    cautioned,
+    coverage,
+    generated,
+    headline_of,
+    settings_of,
+    tested_on,
+)
 from stonk_pipeline.contracts.forecast.page.looks import label
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, read_comparison
 from stonk_pipeline.evaluation.results import TOO_FEW
 from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.report.files import RunFiles
 
+ADDED = {
+    "adds to it": "adds to it",
+    "no evidence that it adds to it": "shows no evidence that it adds to it",
+    "is worse than it": "is worse than it",
+    "too little data to tell": "has too few dates to tell whether it adds to it",
+}
 HEADINGS = ("forecaster", "MAE, % of price", "skill over persistence", "interval", "one answer", "of attainable")
 
 
@@ -42,10 +55,10 @@ def show(directory: Path, console: Console) -> None:
             "" if row.attained is None else f"{round(row.attained, 2) + 0.0:.0%}",
         )
     console.print(table)
-    finding, sentence = comparison.verdict.finding, comparison.verdict.sentence
-    said = sentence if sentence.lower().startswith(finding) else f"{finding}: {sentence}"
-    console.print(f"\n{said}", style="bold", highlight=False)
-    for line in after:
+    verdict = comparison.verdict
+    about = verdict.sentence.split(": ", 1)[-1]
+    console.print(f"\n{headline_of(verdict)[0]}: {about}", style="bold", highlight=False)
+    for line in (*verdict.warnings, *after):
         console.print(line, highlight=False)
 
 
@@ -66,10 +79,11 @@ def words(comparison: Comparison, run: Path) -> tuple[str, list[str]]:
 def _best(comparison: Comparison) -> Iterator[str]:
     best = comparison.verdict.best_baseline
     if best is not None:
+        ends = _between(best.gain_low, best.gain_high)
         yield (
             f"Best numeric baseline, chosen with hindsight: {label(best.name).lower()}, skill {best.skill:+.3f} "
-            f"({_between(best.low, best.high)}). The model: {best.addition}; its skill is {best.gain:+.3f} beside it "
-            f"({_between(best.gain_low, best.gain_high)})."
+            f"({_between(best.low, best.high)}). The model {ADDED[best.addition]}: its skill less that is "
+            f"{best.gain:+.3f} ({ends})."
         )
 
 
