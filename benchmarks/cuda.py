@@ -69,10 +69,11 @@ def gigabytes(*, allocated: bool) -> float:
 def trained(run: Run, step: str, inputs: dict[str, Path]) -> dict[str, Any]:
     """Runs a training stage up to its last step."""
     out = run.directory / f"{step}-measured"
-    marks, peaks, reserved = [time.monotonic()], [0.0], [0.0]
+    marks, worked, peaks, reserved = [time.monotonic()], [time.process_time()], [0.0], [0.0]
 
     def progress(done: int, total: int, note: str) -> None:
         marks.append(time.monotonic())
+        worked.append(time.process_time())
         print(f"{done} of {total} steps after {marks[-1] - marks[0]:.0f} s; {note}", flush=True)
         reserved.append(gigabytes(allocated=False))
         peaks.append(gigabytes(allocated=True))
@@ -82,10 +83,9 @@ def trained(run: Run, step: str, inputs: dict[str, Path]) -> dict[str, Any]:
     spec = run.spec(step)
     with suppress(Enough):
         spec.load().body(spec.settings(run.config), inputs, out, progress)
-    seconds = [after - before for before, after in pairwise(marks)]
-    later = statistics.median(seconds[2:] or seconds[1:])
+    later, processor = (_later(each) for each in (marks, worked))
     backend = load.choose_backend(run.config.model)
-    row: dict[str, Any] = {"backend": backend, "first, s": marks[1] - marks[0], "a step, s": later}
+    row: dict[str, Any] = {"backend": backend, "first, s": marks[1] - marks[0], "a step, s": later, "CPU s": processor}
     row |= {"GB allocated": max(peaks), "GB reserved": max(reserved), "GB a step": max(peaks[2:], default=0.0)}
     with next(out.rglob("training_log.csv")).open(newline="", encoding="utf-8") as stream:
         last = list(csv.DictReader(stream))[-1]
@@ -94,6 +94,12 @@ def trained(run: Run, step: str, inputs: dict[str, Path]) -> dict[str, Any]:
     grpo = spec.settings(run.config).grpo
     answers = grpo.prompts_per_step * grpo.group_size
     return row | {"tokens/s": answers * float(last["completion_length"]) / later}
+
+
+def _later(marks: list[float]) -> float:
+    """The median step, but for the first two."""
+    seconds = [after - before for before, after in pairwise(marks)]
+    return statistics.median(seconds[2:] or seconds[1:])
 
 
 def sampled(run: Run, count: int) -> dict[str, Any]:
@@ -106,11 +112,11 @@ def sampled(run: Run, count: int) -> dict[str, Any]:
     room, limit = sampling.max_tokens, config.model.max_seq_length
     prompts = questions(engine.tokenizer, windows, config.prompt, len(targets[0].values), room=room, limit=limit)
     engine.draw(prompts[:2], Draws(2, 1.0, 1.0, 4, 0))  # what is compiled or chosen at the first call
-    loaded = time.monotonic()
+    loaded, worked = time.monotonic(), time.process_time()
     drawn = engine.draw(prompts, Draws(sampling.samples, sampling.temperature, sampling.top_p, room, config.seed))
-    seconds = time.monotonic() - loaded
+    seconds, processor = time.monotonic() - loaded, time.process_time() - worked
     tokens = sum(len(ids) for of_window in drawn for ids in of_window)
-    row: dict[str, Any] = {"backend": engine.name, "first, s": loaded - began, "a step, s": seconds}
+    row: dict[str, Any] = {"backend": engine.name, "first, s": loaded - began, "a step, s": seconds, "CPU s": processor}
     reserved = gigabytes(allocated=False)
     return row | {"tokens/s": tokens / seconds, "GB allocated": gigabytes(allocated=True), "GB reserved": reserved}
 

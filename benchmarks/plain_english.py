@@ -14,13 +14,10 @@ NEXT = {
     "The capital of France is": "Paris",
     "In winter the days are short, and in summer the days are": "long",
     "The sun rises in the east and sets in the": "west",
-    "Dogs bark, and cats": "me",
-    "She opened the door with a": "key",
     "Monday, Tuesday, Wednesday,": "Thursday",
-    "The company's profits went up, and so did the price of its": "stock",
+    "Red, orange, yellow, green,": "blue",
+    "A week has seven": "days",
     "Once upon a": "time",
-    "Ice is frozen": "water",
-    "He was so hungry that he ate the whole": "p",
 }
 """What a text goes on with, or the beginning of it."""
 

@@ -12,8 +12,9 @@ own, and a line of the table; what it printed is in `log.txt` of `--home`:
 - train: GRPO, `--steps` steps; sample-vllm and sample-transformers: `--windows` windows, as rejection sampling does;
 - sft: fine-tuning on unskilled answers, three times as many steps.
 
-Seconds of the first step (with loading) and of a later one (sampling: of loading, and of all answers), tokens a second
-(GRPO and sampling: of answers drawn; SFT: read or taught) and the largest resident memory of the process in GB.
+Seconds of the first step (with loading) and of a later one (sampling: of loading, and of all answers), that one in
+seconds of processor time, which other work on the machine lengthens less, tokens a second (GRPO and sampling: of
+answers drawn; SFT: read or taught) and the largest resident memory of the process in GB.
 """
 
 import argparse
@@ -45,7 +46,7 @@ from stonk_pipeline.pipeline.run import Run  # noqa: E402
 
 MODELS = ("smollm2", "gemma-270m")
 PARTS = ("check", "prompt", "train", "sample-transformers", "sample-vllm", "sft")
-HEADS = ("model", "part", "first, s", "a step, s", "tokens/s", "GB", "more")
+HEADS = ("model", "part", "first, s", "a step, s", "CPU s", "tokens/s", "GB", "more")
 
 
 def settings(model: str, options: argparse.Namespace, home: Path) -> Any:

@@ -11,7 +11,7 @@ from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.errors import ConfigError, StageError
 from stonk_pipeline.models.adapters import read_adapter, require_adapter
-from stonk_pipeline.models.locations import base_directory, on_hub
+from stonk_pipeline.models.locations import base_directory, is_fetched
 from stonk_pipeline.pipeline.compared import Verdict, verdict_of
 from stonk_pipeline.pipeline.places import CONFIG, ORIGIN, PUBLICATION, is_note, table_of
 from stonk_pipeline.pipeline.run import ADAPTER, Run
@@ -148,7 +148,7 @@ def _trained(run: Run, step: str) -> Source:
     """
     training, read = verify(run.stage_dir(step)), run.contract.training(run)
     model = run.config.model
-    if not on_hub(model) and training.inputs.get(MODEL) not in (None, model_digest(base_directory(model))):
+    if not is_fetched(model) and training.inputs.get(MODEL) not in (None, model_digest(base_directory(model))):
         raise StageError(
             f"{run.stage_dir(step)}: trained on another base model than is in {base_directory(model)} now; put the "
             "other back"

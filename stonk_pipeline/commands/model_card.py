@@ -11,7 +11,8 @@ from stonk_pipeline.commands.export_source import Source
 from stonk_pipeline.config.data import EMBEDDED
 from stonk_pipeline.contract import Card
 from stonk_pipeline.files.untrusted import shown
-from stonk_pipeline.models.locations import EMBEDDED_MODELS, on_hub
+from stonk_pipeline.models.locations import EMBEDDED_MODELS, is_fetched
+from stonk_pipeline.models.packaged import PACKAGED
 from stonk_pipeline.report.frame import flat
 
 CARD = "README.md"
@@ -42,7 +43,7 @@ def write_card(source: Source, card: Card, serve: str, out: Path) -> None:
         autoescape=False,  # Markdown, whose only strangers' text stands in a fence that it cannot close
     )
     config, verdict = source.config, source.verdict
-    base = config.model.name if on_hub(config.model) or config.model.name in EMBEDDED_MODELS else config.model_name
+    base = config.model.name if is_fetched(config.model) or config.model.name in EMBEDDED_MODELS else config.model_name
     text = jinja.get_template(f"{Path(__file__).stem}.md.j2").render(
         front=yaml.safe_dump(front_matter(source), sort_keys=False).strip(),
         title=f"{config.model_name}, trained by Stonk Pipeline on {config.stock_name}",
@@ -66,7 +67,8 @@ def write_card(source: Source, card: Card, serve: str, out: Path) -> None:
 def front_matter(source: Source) -> dict[str, Any]:
     """Builds the card's metadata, as the hub reads it."""
     model = source.config.model
-    base = {"base_model": model.name, "base_model_relation": "finetune"} if on_hub(model) else {}
+    origin = PACKAGED[model.name].origin if model.name in PACKAGED else model.name
+    base = {"base_model": origin, "base_model_relation": "finetune"} if is_fetched(model) else {}
     return {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",

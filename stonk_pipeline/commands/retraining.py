@@ -24,7 +24,7 @@ from stonk_pipeline.files import folders, locks
 from stonk_pipeline.files.model_digest import model_digests
 from stonk_pipeline.files.roots import PathOrName
 from stonk_pipeline.files.untrusted import read_table
-from stonk_pipeline.models.locations import base_directory, on_hub
+from stonk_pipeline.models.locations import base_directory, is_fetched
 from stonk_pipeline.pipeline.graph import bar_files
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.records.ingests import bars_digest
@@ -89,7 +89,8 @@ def data_digest(config: RunConfig) -> str:
 def settings_digest(config: RunConfig, start_from: str) -> str:
     """Computes the digest of what results follow from besides the bars: settings, starting point, base model.
 
-    A model of the hub is as its revision says; where none is given, a newer commit of it is no reason to train again.
+    A model that is fetched is as its name and revision say; where none is given, a newer commit of it is no reason to
+    train again.
 
     Raises:
         StageError: the base model is not there.
@@ -97,7 +98,7 @@ def settings_digest(config: RunConfig, start_from: str) -> str:
     placeless = config.with_data(data_dir="")
     steps = contract_of(config).steps(config)
     stages = {name: step.settings(placeless).model_dump(mode="json") for name, step in steps.items()}
-    weights = {} if on_hub(config.model) else model_digests(base_directory(config.model))
+    weights = {} if is_fetched(config.model) else model_digests(base_directory(config.model))
     return json_digest([stages, start_from, weights])
 
 

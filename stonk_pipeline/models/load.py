@@ -21,6 +21,7 @@ from stonk_pipeline.models.fitting import outlined, require_finite
 from stonk_pipeline.models.generation import end_tokens, end_tokens_of, forget_defaults
 from stonk_pipeline.models.layers import layers_as_named, linear_kinds, put_adapters, require_all_adapted
 from stonk_pipeline.models.locations import base_location, of_adapter, outline_location
+from stonk_pipeline.models.precision import train_in_bfloat16
 from stonk_pipeline.models.templates import settle_template
 from stonk_pipeline.models.trial import try_adapters
 from stonk_pipeline.models.vocabulary import require_embeddings
@@ -141,6 +142,7 @@ def load_for_training(
     network, tokenizer = load(model, lora, seed, fast_inference)
     if start is not None:
         _load_adapter_weights(network, start, lora)
+    train_in_bfloat16(network, model)
     remedy = "set model.backend to peft" if backend == "unsloth" else "choose another model"
     return Loaded(network, tokenizer, backend, require_all_adapted(network, model.name, remedy))
 
