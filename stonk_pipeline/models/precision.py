@@ -30,7 +30,7 @@ def train_in_bfloat16(network: Any, model: ModelConfig) -> None:
             return plain(*args, **kwargs)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             out = plain(*args, **kwargs)
-        if out.logits is not None:
+        if isinstance(out.logits, torch.Tensor):  # Unsloth's fine-tuning gives none
             out.logits = out.logits.float()  # a softmax of bfloat16 would round once more
         return out
 

@@ -153,7 +153,7 @@ APART = {"cpu": {"torch"}, "gpu": set()}
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_versions_in_pyproject_and_constraints_agree(device):
     lock = locked(device)
-    for wanted in requirements(device, "dev"):
+    for wanted in requirements(device, "small-model", "dev"):
         name = canonicalize_name(wanted.name)
         if name in APART[device]:
             continue
