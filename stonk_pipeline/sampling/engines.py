@@ -16,7 +16,7 @@ from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.generation import end_tokens, end_tokens_of
 from stonk_pipeline.models.locations import base_location, of_adapter
 from stonk_pipeline.runs.manifest import Progress
-from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown
+from stonk_pipeline.sampling.known import UNKNOWN, in_its_place, require_known, takes_adapters, unknown
 from stonk_pipeline.sampling.prompts import token_ids
 
 Answers = list[list[str]]
@@ -98,7 +98,7 @@ def open_engine(
         wanted: the setting; with `auto`, transformers takes a model that vLLM has no code for.
 
     Raises:
-        EngineError: vLLM has no code for the model's architecture, and is asked for.
+        EngineError: vLLM cannot run the model, and is asked for.
     """
     if kind == "vllm":
         try:
@@ -106,7 +106,7 @@ def open_engine(
         except UnknownModelError as error:
             if wanted != "auto":
                 raise
-            logging.getLogger(__name__).warning("%s; transformers answers in its place", error)
+            logging.getLogger(__name__).warning("%s", in_its_place(error))
     return TransformersEngine(*load.load_merged(model, adapter))
 
 
@@ -250,6 +250,7 @@ class VllmEngine:
         options: dict[str, Any] = {"gpu_memory_utilization": model.gpu_memory_utilization}
         model = of_adapter(model, adapter)
         location, self._lora = base_location(model), None
+        require_known(Path(location), model.name)
         on_cuda = load.cuda()
         as_adapter = adapter is not None and on_cuda and takes_adapters(location)
         if adapter is not None and as_adapter:

@@ -170,7 +170,6 @@ def shortened(**settings):
             "lower model.max_seq_length to 100",
         ),
         ("org/words", "tokenizer.json", {}, "no tokenizer"),
-        ("org/base", "chat_template.jinja", {}, "no chat template"),
         ("org/adapter", "config.json", MORE, "not a model (it has no config.json)"),
         (
             "org/shards",

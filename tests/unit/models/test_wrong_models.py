@@ -9,22 +9,10 @@ from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.files import model_settings
 from stonk_pipeline.files.weights import check_loaded, check_model
-from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.fitting import outlined, require_finite
 from stonk_pipeline.models.load import load_base, load_tokenizer
 from stonk_pipeline.models.readiness import require_model
-from stonk_pipeline.models.templates import FOLDING, check_template
-from stonk_pipeline.sampling.guarding import guarded
-from stonk_pipeline.sampling.prompts import render
-from stonk_pipeline.text.form import TAGS
-from tests.tiny_models import SHAPE, TURNS, copy_of_tiny, random_model, template
-
-REFUSES_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + template()
-)
-DROPS_SYSTEM = TURNS.replace("in messages", "in messages if message['role'] != 'system'").replace("OPENING", "")
-DROPS_SYSTEM = DROPS_SYSTEM.replace("CONTENT", "message['content']")
-ASKED = [{"role": "system", "content": "Answer as <answer>[1.0]</answer>."}, {"role": "user", "content": "100.0 1.5"}]
+from tests.tiny_models import SHAPE, copy_of_tiny, random_model, template
 
 
 @pytest.fixture
@@ -155,48 +143,6 @@ def test_special_tokens_that_nothing_names_need_no_embedding(model, text, specia
         required(model)
 
 
-# Templates
-
-
-@pytest.mark.parametrize("given", [REFUSES_SYSTEM, DROPS_SYSTEM])
-def test_system_message_is_put_before_the_question_where_a_template_has_no_place_for_it(tmp_path, given):
-    model = copy_of_tiny(tmp_path / "mine", chat_template=given, special=TAGS)
-    required(model)
-    tokenizer = load_tokenizer(str(model))
-    (prompt,) = render(tokenizer, [ASKED], room=1, limit=999, shorter="")
-    begun = "<|im_start|>user\nAnswer as <answer>[1.0]</answer>.\n\n100.0 1.5<|im_end|>\n<|im_start|>assistant\n"
-    assert prompt == begun
-    (asked,) = guarded(tokenizer, [ASKED])  # the trainer applies the template itself
-    assert tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False) == begun
-    chat = Chat.of(tokenizer, [])
-    answer = "<think>up</think>\n<answer>[1.0]</answer>"
-    assert chat.end == tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert (chat.opening, chat.read(chat.write(answer))) == ("", answer)
-    tokenizer.save_pretrained(tmp_path / "saved")  # as an adapter keeps it
-    saved = (tmp_path / "saved" / "chat_template.jinja").read_text()
-    assert check_template(saved, "saved") == saved == FOLDING + given
-
-
-def test_template_that_takes_a_system_message_is_left_as_it_is():
-    assert check_template(template(), "m") == template()
-    assert check_template(REFUSES_SYSTEM, "m") == FOLDING + REFUSES_SYSTEM
-
-
-def test_template_that_leaves_out_the_question_is_not_mended():
-    with pytest.raises(PipelineError, match="leaves out what the user says"):
-        check_template("{{ messages[0]['content'] }}", "m")
-
-
-def test_load_tokenizer_puts_a_system_message_into_the_default_of_several_templates(model):
-    (model / "chat_template.jinja").unlink()
-    named = [{"name": "default", "template": REFUSES_SYSTEM}, {"name": "tool_use", "template": "{{ tools[0] }}"}]
-    edited(model / "tokenizer_config.json", chat_template=named)
-    required(model)
-    tokenizer = load_tokenizer(str(model))
-    assert tokenizer.chat_template == {"default": FOLDING + REFUSES_SYSTEM, "tool_use": "{{ tools[0] }}"}
-    assert ASKED[0]["content"] in tokenizer.apply_chat_template(ASKED, tokenize=False)
-
-
 # What is told before anything starts
 
 
@@ -214,10 +160,6 @@ def processors_template(model):
 def number(model):
     (model / "chat_template.jinja").unlink()
     edited(model / "tokenizer_config.json", chat_template=5)
-
-
-def nothing(model):
-    (model / "chat_template.jinja").write_text("")
 
 
 def joined(model):
@@ -245,7 +187,6 @@ def says(**said):
             r"chat_template\.json: a chat template of a processor, .*to a chat_template\.jinja there$",
         ),
         (number, r"tokenizer_config\.json: its chat template is no text; choose"),
-        (nothing, r"mine: no chat template"),
         (
             joined,
             r"chat_template\.jinja: its chat template cannot be used \(UndefinedError: 'bos_token' is undefined\)",
