@@ -1,10 +1,9 @@
 """Small models of many families, made on the spot: each architecture with its tokenizer, its template and its quirks.
 
-All text here is made up; the templates have the structure of those that published models bring, and none of their words.
+All text is made up; templates have the structure of those that published models bring, and none of their words.
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ SHAPE = {
     **{"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2},
     **{"num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 2048},
 }
-TURN = "{{ bos_token }}" * 0 + "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+TURN = "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
 CHATML = (
     "{% for message in messages %}"
     + TURN
@@ -88,15 +87,16 @@ class Family:
     named: dict[str, str | None] = field(default_factory=dict)
     """Tokens that the tokenizer names, such as `pad_token`."""
     settings: dict[str, Any] = field(default_factory=dict)
-    rows: Callable[[int], int] = lambda tokens: tokens
-    """Rows of the embedding for a number of tokens."""
+    padded: bool = False
+    """Whether the embedding is padded to a multiple of 64."""
+    puts_bos: bool = False
+    """Whether the tokenizer is told to put BOS before a text; some classes do by themselves."""
     dtype: str = "float32"
     shards: bool = False
     length: float | None = None
     """`model_max_length` of the tokenizer."""
 
 
-TO_64: Callable[[int], int] = lambda tokens: 64 * -(-tokens // 64)
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 FAMILIES = [
     Family(
@@ -116,7 +116,7 @@ FAMILIES = [
     Family(
         "qwen2", "qwen2", "Qwen2Tokenizer", "a vocabulary padded to a multiple of 64, two ends",
         "<|im_end|>", CHATML, special=("<|im_start|>", "<|im_end|>"), ends=("<|im_end|>", "<|endoftext|>"),
-        named={"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}, rows=TO_64,
+        named={"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}, padded=True,
     ),
     Family(
         "qwen3", "qwen3", "Qwen2Tokenizer", "a template that opens <think> and drops it from turns, tied",
@@ -151,12 +151,12 @@ FAMILIES = [
     Family(
         "opt", "opt", "GPT2Tokenizer", "no template, BOS and EOS are one token, which the tokenizer puts first",
         "</s>", None, "</s>", special=("</s>", "<pad>"),
-        named={"bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "<pad>", "add_bos_token": "1"},
-        settings={"ffn_dim": 96, "word_embed_proj_dim": 64},
+        named={"bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "<pad>"},
+        puts_bos=True, settings={"ffn_dim": 96, "word_embed_proj_dim": 64},
     ),
     Family(
         "gpt-neox", "gpt_neox", "GPTNeoXTokenizer", "no template, weights of 16 bits, a padded vocabulary",
-        "<|endoftext|>", None, dtype="float16", rows=TO_64,
+        "<|endoftext|>", None, dtype="float16", padded=True,
     ),
     Family(
         "mixtral", "mixtral", "LlamaTokenizer", "experts, BOS of template and tokenizer",
@@ -185,7 +185,8 @@ def build(family: Family, directory: Path) -> Path:
     inside = len(tokenizer) - len(family.beyond)
     shape = SHAPE | {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None} | named | family.settings
     torch.manual_seed(0)
-    config = CONFIG_MAPPING[family.kind](vocab_size=family.rows(inside), **shape)
+    rows = 64 * -(-inside // 64) if family.padded else inside
+    config = CONFIG_MAPPING[family.kind](vocab_size=rows, **shape)
     network = AutoModelForCausalLM.from_config(config).to(getattr(torch, family.dtype))
     ends = list(map(ids, family.ends)) or named["eos_token_id"]
     network.generation_config = GenerationConfig(
@@ -204,17 +205,16 @@ def tokenizer_of(family: Family) -> Any:
     import transformers
     from tokenizers import AddedToken
 
-    known = {name: token for name, token in family.named.items() if name != "add_bos_token"}
     if family.tokenizer == "PreTrainedTokenizerFast":
-        blank = transformers.PreTrainedTokenizerFast(tokenizer_object=_byte_level(family), **known)
+        blank = transformers.PreTrainedTokenizerFast(tokenizer_object=_byte_level(), **family.named)
     else:
-        begins = {"add_bos_token": True} if "add_bos_token" in family.named else {}
-        blank = getattr(transformers, family.tokenizer)(**known, **begins)
+        begins = {"add_bos_token": True} if family.puts_bos else {}
+        blank = getattr(transformers, family.tokenizer)(**family.named, **begins)
     tokenizer = blank.train_new_from_iterator(texts(), VOCABULARY)
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in family.special], True)
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in family.added])
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in family.beyond], True)
-    for name, token in known.items():
+    for name, token in family.named.items():
         setattr(tokenizer, name, token)
     if family.length is not None:
         tokenizer.model_max_length = int(family.length)
@@ -222,7 +222,7 @@ def tokenizer_of(family: Family) -> Any:
     return tokenizer
 
 
-def _byte_level(family: Family) -> Any:
+def _byte_level() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     made = Tokenizer(models.BPE())

@@ -52,7 +52,7 @@ def plain(model: ModelConfig) -> list[str]:
         return []
     return [
         f"{model.name} has no chat template, so it is asked in a plain form, as a base model: the question, and "
-        "'Answer:'. If it is an instruction-tuned one, its chat_template.jinja is missing: put it beside its config.json"
+        "'Answer:'. An instruction-tuned one lacks its chat_template.jinja: put that beside its config.json"
     ]
 
 

@@ -93,7 +93,7 @@ def cpu_head_sizes() -> frozenset[int]:
         for node in ast.walk(function)
         if isinstance(node, ast.Return) and isinstance(node.value, ast.List)
     )
-    return frozenset(size.value for each in lists for size in each.elts if isinstance(size, ast.Constant))
+    return frozenset(size for each in lists for size in ast.literal_eval(each))
 
 
 def unknown(name: str, error: Exception) -> str:
