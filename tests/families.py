@@ -90,7 +90,7 @@ class Family:
     padded: bool = False
     """Whether the embedding is padded to a multiple of 64."""
     puts_bos: bool = False
-    """Whether the tokenizer is told to put BOS before a text; some classes do by themselves."""
+    """Whether the tokenizer puts BOS before a text by itself."""
     dtype: str = "float32"
     shards: bool = False
     length: float | None = None
@@ -101,17 +101,17 @@ EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 FAMILIES = [
     Family(
         "llama", "llama", "LlamaTokenizer", "BOS of template and tokenizer, tied, no pad token, no limit of length",
-        "</s>", INST, "<s>", settings={"tie_word_embeddings": True}, length=1e30,
+        "</s>", INST, "<s>", puts_bos=True, settings={"tie_word_embeddings": True}, length=1e30,
     ),
     Family(
         "llama-biased", "llama", "PreTrainedTokenizerFast", "biases, untied, several ends, shards",
         "<|eot|>", HEADERS, "<|begin|>", special=("<|begin|>", "<|stop|>", "<|header|>", "<|/header|>", "<|eot|>"),
-        ends=("<|stop|>", "<|eot|>"), named={"bos_token": "<|begin|>", "eos_token": "<|stop|>"},
+        puts_bos=True, ends=("<|stop|>", "<|eot|>"), named={"bos_token": "<|begin|>", "eos_token": "<|stop|>"},
         settings={"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False}, shards=True,
     ),
     Family(
         "mistral-base", "mistral", "LlamaTokenizer", "no template, sliding window, no pad token",
-        "</s>", None, "<s>", settings={"sliding_window": 16},
+        "</s>", None, "<s>", puts_bos=True, settings={"sliding_window": 16},
     ),
     Family(
         "qwen2", "qwen2", "Qwen2Tokenizer", "a vocabulary padded to a multiple of 64, two ends",
@@ -127,12 +127,12 @@ FAMILIES = [
     Family(
         "gemma2", "gemma2", "GemmaTokenizer", "a template without system role, capped logits, sliding window",
         "<end_of_turn>", NO_SYSTEM, "<bos>", special=("<start_of_turn>", "<end_of_turn>"),
-        ends=("<eos>", "<end_of_turn>"), settings={"sliding_window": 16, "query_pre_attn_scalar": 32},
+        puts_bos=True, ends=("<eos>", "<end_of_turn>"), settings={"sliding_window": 16, "query_pre_attn_scalar": 32},
     ),
     Family(
         "gemma3", "gemma3_text", "GemmaTokenizer", "a token beyond the embedding, layers of two kinds",
         "<end_of_turn>", WITH_SYSTEM, "<bos>", special=("<start_of_turn>", "<end_of_turn>"), beyond=("<image_soft>",),
-        ends=("<eos>", "<end_of_turn>"), length=1e30,
+        puts_bos=True, ends=("<eos>", "<end_of_turn>"), length=1e30,
         settings={
             "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"], "query_pre_attn_scalar": 32,
         },
@@ -160,7 +160,7 @@ FAMILIES = [
     ),
     Family(
         "mixtral", "mixtral", "LlamaTokenizer", "experts, BOS of template and tokenizer",
-        "</s>", INST, "<s>", settings=EXPERTS, dtype="bfloat16",
+        "</s>", INST, "<s>", puts_bos=True, settings=EXPERTS, dtype="bfloat16",
     ),
     Family(
         "gpt-oss", "gpt_oss", "PreTrainedTokenizerFast", "experts, sinks, a template with channels, three ends",
@@ -208,14 +208,16 @@ def tokenizer_of(family: Family) -> Any:
     if family.tokenizer == "PreTrainedTokenizerFast":
         blank = transformers.PreTrainedTokenizerFast(tokenizer_object=_byte_level(), **family.named)
     else:
-        begins = {"add_bos_token": True} if family.puts_bos else {}
-        blank = getattr(transformers, family.tokenizer)(**family.named, **begins)
+        blank = getattr(transformers, family.tokenizer)(**family.named)
     tokenizer = blank.train_new_from_iterator(texts(), VOCABULARY)
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in family.special], True)
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in family.added])
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in family.beyond], True)
     for name, token in family.named.items():
         setattr(tokenizer, name, token)
+    if family.puts_bos:
+        tokenizer.add_bos_token = True
+        tokenizer.update_post_processor()
     if family.length is not None:
         tokenizer.model_max_length = int(family.length)
     tokenizer.chat_template = family.template

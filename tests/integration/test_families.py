@@ -98,9 +98,10 @@ def test_a_family_is_asked_and_taught_in_the_same_tokens_and_its_adapter_is_wort
     by_trainer = tokenizer.apply_chat_template([ASKED, SHORTER], add_generation_prompt=True, return_dict=True)
     assert by_trainer["input_ids"] == asked
     assert all(message["content"] in prompts[0] for message in ASKED)
-    begin = tokenizer.convert_tokens_to_ids(family.begins) if family.begins else None
-    assert [ids.index(begin) for ids in asked] == [0, 0] if family.begins else begin is None
-    assert family.begins == "" or [ids[:2].count(begin) for ids in asked] == [1, 1]
+    first = [tokenizer.convert_ids_to_tokens(ids[:2]) for ids in asked]
+    assert [tokens.count(family.begins) for tokens in first] == [int(bool(family.begins))] * 2
+    assert not family.begins or [tokens[0] for tokens in first] == [family.begins] * 2
+    assert (len(tokenizer("1")["input_ids"]) > len(token_ids(tokenizer, ["1"])[0])) == family.puts_bos
 
     assert tokenizer.convert_ids_to_tokens(chat.end) == family.end
     answer = chat.opening + ANSWER.removeprefix("<think>") if chat.opening else ANSWER

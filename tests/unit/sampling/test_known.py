@@ -45,7 +45,7 @@ def config(model, **settings):
     [
         ("llama", {"head_dim": 16}, {16}),
         ("gpt_neox", {}, {8}),
-        ("gpt2", {"n_embd": 128, "n_head": 2}, {64}),
+        ("gpt2", {"hidden_size": 128, "num_attention_heads": 2}, {64}),
         ("opt", {"word_embed_proj_dim": 32}, {8}),
         ("deepseek_v3", {"kv_lora_rank": 8}, set()),
     ],
