@@ -70,6 +70,26 @@ def require_heads(network: Any, name: str) -> None:
         )
 
 
+def require_answer(llm: Any, name: str) -> None:
+    """Has a started engine write one token on a CPU, where some models start and fail at their first answer.
+
+    So does GPT-OSS, whose attention sinks are taken for numbers of 16 bits (vLLM 0.30).
+
+    Raises:
+        UnknownModelError: it fails.
+    """
+    if cuda():
+        return
+    from vllm import SamplingParams, TokensPrompt
+
+    try:
+        llm.generate(
+            [TokensPrompt(prompt_token_ids=[0])], SamplingParams(max_tokens=1, detokenize=False), use_tqdm=False
+        )
+    except Exception as error:  # of any kernel
+        raise UnknownModelError(unknown(name, error)) from error
+
+
 def head_sizes(network: Any) -> set[int]:
     """Lists the sizes of a network's attention heads; those of latent attention (DeepSeek) are no such sizes."""
     if getattr(network.config.get_text_config(), "kv_lora_rank", None):

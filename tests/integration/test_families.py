@@ -14,7 +14,8 @@ import pytest
 
 from stonk_pipeline.config.training import LoraConfig, ModelConfig, SFTConfig, SFTStage
 from stonk_pipeline.contracts.forecast.sections import GRPOConfig
-from stonk_pipeline.models.load import ADAPTER, Loaded, load_for_training, load_merged, save_adapter
+from stonk_pipeline.errors import UnknownModelError
+from stonk_pipeline.models.load import ADAPTER, Loaded, cuda, load_for_training, load_merged, save_adapter
 from stonk_pipeline.models.readiness import require_model
 from stonk_pipeline.models.templates import PLAIN
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine
@@ -28,6 +29,8 @@ from tests.families import ANSWER, ASKED, FAMILIES, Family, build
 LORA = LoraConfig(rank=2)
 ROOM = 40
 GREEDY = Draws(n=1, temperature=0.0, top_p=1.0, max_tokens=12, seed=0)
+NOT_ON_CPU = ("gpt-oss",)
+"""What vLLM's build for CPUs cannot run in 32 bits (0.30)."""
 SHORTER = [ASKED[0], {"role": "user", "content": "Closes: [99.0]"}]
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
@@ -233,8 +236,13 @@ def test_a_step_of_grpo_trains_on_the_tokens_that_were_asked_and_drawn(
     assert alone(model, tmp_path / ADAPTER, list(chat.ends)) == drawn
 
 
+def is_dense(family: Family) -> bool:
+    """vLLM makes the groups of experts with the first engine of a process, or never: theirs come first."""
+    return "experts" not in family.quirks
+
+
 @pytest.mark.long
-@each_family
+@pytest.mark.parametrize("family", sorted(FAMILIES, key=is_dense), ids=lambda family: family.name)
 def test_vllm_answers_as_transformers_does(
     built: Callable[[Family], ModelConfig], tmp_path: Path, family: Family
 ) -> None:
@@ -242,6 +250,10 @@ def test_vllm_answers_as_transformers_does(
     trained(model, tmp_path / "adapter")
     network, tokenizer = load_merged(model, tmp_path / "adapter")
     expected = TransformersEngine(network, tokenizer).draw(prompts_of(tokenizer), GREEDY)
-    engine = VllmEngine(model, tmp_path / "adapter", seed=0, scratch=tmp_path)
+    try:
+        engine = VllmEngine(model, tmp_path / "adapter", seed=0, scratch=tmp_path)
+    except UnknownModelError as error:  # in one line, when it is started and not at some answer
+        assert family.name in NOT_ON_CPU and not cuda() and "\n" not in str(error)
+        return
     assert engine.chat.ends == TransformersEngine(network, tokenizer).chat.ends
     assert engine.draw(prompts_of(engine.tokenizer), GREEDY) == expected
