@@ -12,6 +12,7 @@ from stonk_pipeline.files.weights import check_loaded, check_model
 from stonk_pipeline.models.fitting import outlined, require_finite
 from stonk_pipeline.models.load import load_base, load_tokenizer
 from stonk_pipeline.models.readiness import require_model
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine
 from tests.tiny_models import SHAPE, copy_of_tiny, random_model, template
 
 
@@ -194,6 +195,14 @@ def says(**said):
         (end_as_text, r"generation_config\.json: eos_token_id is '</s>', and no number of a token or list of such"),
         (says(eos_token_id=[1, "x"]), r"/config\.json: eos_token_id is \[1, 'x'\]"),
         (adapter, r"adapter_config\.json: an adapter beside the weights .*; move it .* stonk_pipeline merge\)$"),
+        (
+            says(attn_implementation="who/kernel"),
+            r"config\.json: attn_implementation names a kernel of the hub, .*; remove",
+        ),
+        (
+            says(text_config={"_attn_implementation": {"": "who/kernel"}}),
+            "_attn_implementation names a kernel of the hub",
+        ),
         (says(model_type="t5"), r"model_type t5 is no causal language model of transformers \d.*; choose one that is"),
         (says(model_type="supermodel9"), r"model_type supermodel9 is not known to transformers \d.*; choose another"),
         (says(quantization_config={"quant_method": "gptq"}), r"another library \(gptq\).*; choose the model that they"),
@@ -204,6 +213,22 @@ def test_require_model_tells_before_anything_starts(model, damage, message):
     damage(model)
     with pytest.raises(PipelineError, match=message):
         required(model)
+
+
+@pytest.mark.parametrize("tokenizer", ["Qwen2Tokenizer", "Evil"])
+def test_code_beside_a_model_is_never_run(model, tmp_path, tokenizer):
+    for place in ("evil.py", "__init__.py", "tokenization_evil.py", "custom_generate/generate.py"):
+        (model / place).parent.mkdir(exist_ok=True)
+        (model / place).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n\nclass Evil:\n    pass\n")
+    named = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    edited(model / "tokenizer_config.json", auto_map=named, tokenizer_class=tokenizer)
+    edited(model / "generation_config.json", custom_generate=str(model), trust_remote_code=True)
+    try:
+        engine = TransformersEngine(*load_base(ModelConfig(name=str(model), backend="peft")))
+        engine.draw(["100.0"], Draws(n=1, temperature=1.0, top_p=1.0, max_tokens=2, seed=0))
+    except ConfigError as error:
+        assert "not readable as a model" in str(error)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_load_tokenizer_refuses_templates_by_the_tokens_that_the_tokenizer_has(model):
