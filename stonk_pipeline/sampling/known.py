@@ -16,8 +16,6 @@ from stonk_pipeline.models.trial import outline
 
 UNKNOWN = (ValidationError, NotImplementedError, AttributeError, KeyError, TypeError, AssertionError)
 """What vLLM raises while it starts on an architecture, or on settings of one, that its code was not made for."""
-
-
 REMEDY = "set sampling.engine and comparison.engine to 'auto' or 'transformers'"
 ON_CPU = ("v1/attention/backends/cpu_attn.py", "get_supported_head_sizes")
 """File of vLLM, and the function in it that lists the sizes of heads which its build for CPUs computes."""
@@ -100,20 +98,22 @@ def head_sizes(network: Any) -> set[int]:
 
 
 def cpu_head_sizes() -> frozenset[int]:
-    """Reads in vLLM's source which sizes of heads it computes on a CPU; none where it is not installed."""
+    """Reads in vLLM's source which sizes of heads it computes on a CPU; none where they are not found there."""
     found = importlib.util.find_spec("vllm")
-    path = Path(found.origin).parent / ON_CPU[0] if found is not None and found.origin else None
-    if path is None or not path.is_file():
+    if found is None or found.origin is None:
         return frozenset()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lists = (
-        node.value
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef) and function.name == ON_CPU[1]
-        for node in ast.walk(function)
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.List)
-    )
-    return frozenset(size for each in lists for size in ast.literal_eval(each))
+    try:
+        tree = ast.parse((Path(found.origin).parent / ON_CPU[0]).read_text(encoding="utf-8"))
+        lists = [
+            ast.literal_eval(node.value)
+            for function in ast.walk(tree)
+            if isinstance(function, ast.FunctionDef) and function.name == ON_CPU[1]
+            for node in ast.walk(function)
+            if isinstance(node, ast.Return) and node.value is not None
+        ]
+    except (OSError, ValueError, SyntaxError):  # another version, which tells at its first answer
+        return frozenset()
+    return frozenset(size for each in lists for size in each)
 
 
 def unknown(name: str, error: Exception) -> str:

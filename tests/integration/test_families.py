@@ -57,9 +57,8 @@ def trained(model: ModelConfig, out: Path) -> Loaded:
     import torch
 
     loaded = load_for_training(model, LORA, 0)
-    for name, parameter in loaded.model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.3)
+    for parameter in (part for name, part in loaded.model.named_parameters() if "lora_B" in name):
+        torch.nn.init.normal_(parameter, std=0.3)
     save_adapter(loaded, model, out)
     return loaded
 
@@ -75,13 +74,8 @@ def alone(model: ModelConfig, adapter: Path, ends: list[int]) -> list[list[int]]
     answers = []
     for talk in (ASKED, SHORTER):
         asked = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-        whole = network.generate(
-            input_ids=asked["input_ids"],
-            attention_mask=asked["attention_mask"],
-            max_new_tokens=GREEDY.max_tokens,
-            do_sample=False,
-            eos_token_id=ends,
-        )
+        given = {name: asked[name] for name in ("input_ids", "attention_mask")}
+        whole = network.generate(**given, max_new_tokens=GREEDY.max_tokens, do_sample=False, eos_token_id=ends)
         answers.append(whole[0, asked["input_ids"].shape[1] :].tolist())
     return answers
 
@@ -216,15 +210,12 @@ def test_a_step_of_grpo_trains_on_the_tokens_that_were_asked_and_drawn(
     )
     steps = {"steps": 1, "prompts_per_step": 2, "group_size": 4, "micro_batch": 8, "save_steps": 1}
     grpo = GRPOConfig(**steps, max_completion_length=12, learning_rate=1e-2, warmup_steps=0, validation_samples=1)
-    numbers = train(model, grpo, loaded, lesson, 0, tmp_path, lambda *_: None)
-    assert numbers["steps"] == 1
+    assert train(model, grpo, loaded, lesson, 0, tmp_path, lambda *_: None)["steps"] == 1
     asked = token_ids(loaded.tokenizer, prompts_of(loaded.tokenizer))
     chat, texts = loaded.chat, []
     for batch in batches:
-        rows = zip(
-            *(batch[name] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")), strict=True
-        )
-        for prompt, there, drawn, counted in rows:
+        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        for prompt, there, drawn, counted in zip(*(batch[name] for name in names), strict=True):
             assert [token for token, mask in zip(prompt, there, strict=True) if mask] in asked
             ids = [token for token, mask in zip(drawn, counted, strict=True) if mask]
             assert not set(ids[:-1]) & set(chat.ends)
