@@ -95,7 +95,7 @@ def listen() -> None:
 def _heed(senders: bool) -> None:
     """Shows what senders say of their troubles, or keeps it from the terminal, where it would stand below the remedy.
 
-    A sender that cannot reach the server writes so to standard error itself, as long as `logging.raiseExceptions` holds.
+    A sender that cannot reach the server writes so to standard error itself while `logging.raiseExceptions` holds.
     """
     logging.raiseExceptions = senders
     for name in SENDERS:

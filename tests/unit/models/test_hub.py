@@ -185,6 +185,12 @@ def test_model_of_the_hub_is_refused_before_its_weights_are_fetched(hub, online,
     assert not [line for line in hub.asked if name in line and line.endswith((".safetensors", ".bin"))]
 
 
+def test_base_model_of_the_hub_needs_no_template(hub, online):
+    hub.push("org/base", {file: data for file, data in FILES.items() if file != "chat_template.jinja"})
+    assert online("require_model(model('org/base')).name") == "org/base"
+    assert not [line for line in hub.asked if "org/base" in line and line.endswith(".safetensors")]
+
+
 def test_model_of_the_hub_has_the_commit_of_its_adapter_or_of_its_setting(tmp_path, hub, online):
     first, second = hub.push("org/two", FILES, branch="old"), hub.push("org/two", FILES)
     layer = "base_model.model.model.layers.0.self_attn.q_proj"
