@@ -30,7 +30,7 @@ from stonk_pipeline.errors import ConfigError, PipelineError, StageError, of_imp
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import words
 from stonk_pipeline.files.untrusted import read_table
-from stonk_pipeline.models.locations import local_model
+from stonk_pipeline.models.locations import base_directory, local_model
 from stonk_pipeline.pipeline import room
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
@@ -207,7 +207,8 @@ def _asks_next(run: Run, step: str) -> bool:
     steps = list(run.graph)
     first = next((place for place, name in enumerate(steps) if run.loads_model(name)), 0)
     once = run.config.data.fold in (None, 1)  # the folds of a walk-forward differ in their dates
-    return once and first > 0 and step == steps[first - 1] and local_model(run.config.model) is not None
+    here = (base_directory(run.config.model) / "config.json").is_file()
+    return once and first > 0 and step == steps[first - 1] and here
 
 
 def _run_fold(fold: Run, step: str) -> None:

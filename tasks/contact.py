@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import gc
+import logging
 from typing import Any
 
 import httpx
@@ -79,15 +80,32 @@ def _is_json(answer: httpx.Response) -> bool:
     return True
 
 
+SENDERS = ("prefect._internal.concurrency", "prefect.events.clients", "APILogWorker", "EventsWorker")
+"""Loggers in which senders say that they could not send."""
+
+
 def listen() -> None:
     """Sends log lines to the server again, where an earlier run in the same process had ended that (`take_leave`)."""
     from prefect.logging.handlers import set_api_log_sink
 
     set_api_log_sink(None)
+    _heed(True)
+
+
+def _heed(senders: bool) -> None:
+    """Shows what senders say of their troubles, or keeps it from the terminal, where it would stand below the remedy.
+
+    A sender that cannot reach the server writes so to standard error itself while `logging.raiseExceptions` holds.
+    """
+    logging.raiseExceptions = senders
+    for name in SENDERS:
+        logging.getLogger(name).disabled = not senders
 
 
 def take_leave(patience: float = PATIENCE_SECONDS) -> int:
     """Sends what waits to be sent, and nothing from then on; counts the senders that had to be stopped.
+
+    What could not be sent is dropped without a word: nothing is printed by a sender from here on.
 
     Args:
         patience: seconds for the sending.
@@ -95,6 +113,7 @@ def take_leave(patience: float = PATIENCE_SECONDS) -> int:
     from prefect.logging.handlers import set_api_log_sink
 
     set_api_log_sink(lambda line: None)
+    _heed(False)
     atexit.register(gc.freeze)  # or Python looks through a million objects before the prompt is back: 0.7 s, not 0.1
     senders = awaited()
     tasks = [sender._task for sender in senders]  # a sender that is told to end forgets its own

@@ -9,7 +9,7 @@ from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contract import Plan
 from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.pipeline import room
-from stonk_pipeline.pipeline.base_model import settled
+from stonk_pipeline.pipeline.base_model import remarks, settled
 from stonk_pipeline.pipeline.run import Run
 
 CPU_FLOPS, GPU_FLOPS = 1e11, 1e14
@@ -58,7 +58,7 @@ def look(config: RunConfig) -> Outlook:
             for step in (name for name, spec in run.graph.items() if not spec.loads_model):
                 numbers[run.title(step)] = run.execute(step, lambda *_: None).numbers
         plan = run.contract.plan(run, load_tokenizer(str(outline_location(config.model))))
-        warnings = room.warnings(run)
+        warnings = room.warnings(run) + remarks(config)
     on_gpu = torch.cuda.is_available()
     one = parameters / (GPU_FLOPS if on_gpu else CPU_FLOPS)
     seconds = {step: work * one + run.graph[step].start_seconds for step, (_, work) in plan.work.items()}
@@ -67,23 +67,19 @@ def look(config: RunConfig) -> Outlook:
 
 
 def tried(run: Run) -> int:
-    """Puts adapters on the model without its weights, and asks whether the engine that is asked for knows it.
+    """Puts adapters on the model without its weights.
 
     Returns:
         Parameters of the model.
 
     Raises:
         ConfigError: it cannot be trained; see `trial.try_adapters`.
-        EngineError: vLLM is asked for, and cannot run it.
     """
     from stonk_pipeline.models.locations import outline_location
     from stonk_pipeline.models.trial import try_adapters
-    from stonk_pipeline.sampling.known import require_known
 
     config = run.config
     directory = outline_location(config.model)
-    if "vllm" in (part.engine for part in (getattr(config, "sampling", None), config.comparison) if part is not None):
-        require_known(directory, config.model.name)
     return try_adapters(directory, run.contract.lora(config), config.model.name)
 
 

@@ -14,6 +14,8 @@ from stonk_pipeline.files.untrusted import read_table, shown
 
 REMEDY = "copy the file again, or save the model anew as safetensors"
 ADAPTER = "adapter_config.json"
+KERNELS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+"""Settings that transformers takes for names of repositories with code, where they have a slash."""
 READ_BY_TRANSFORMERS = ("bitsandbytes", "mxfp4")
 """Quantised weights that a trainable adapter can be put on."""
 TABLES = (
@@ -41,6 +43,11 @@ def check_config(directory: Path) -> dict[str, Any]:
     if config.get("auto_map"):
         raise ConfigError(
             f"{path}: auto_map names code of its own, which is never run; choose a model that transformers knows"
+        )
+    kernels = [name for name in KERNELS for settings in (config, of_text(config)) if "/" in str(settings.get(name))]
+    if kernels:
+        raise ConfigError(
+            f"{path}: {kernels[0]} names a kernel of the hub, which is code and never fetched; remove that line"
         )
     if (directory / ADAPTER).exists():
         raise ConfigError(

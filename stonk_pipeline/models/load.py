@@ -22,7 +22,7 @@ from stonk_pipeline.models.generation import end_tokens, end_tokens_of, forget_d
 from stonk_pipeline.models.layers import layers_as_named, linear_kinds, put_adapters, require_all_adapted
 from stonk_pipeline.models.locations import base_location, of_adapter, outline_location
 from stonk_pipeline.models.precision import train_in_bfloat16
-from stonk_pipeline.models.templates import settle_template
+from stonk_pipeline.models.tokenizer import prepare_tokenizer
 from stonk_pipeline.models.trial import try_adapters
 from stonk_pipeline.models.vocabulary import require_embeddings
 
@@ -164,7 +164,7 @@ def _load_unsloth(model: ModelConfig, lora: LoraConfig, seed: int, fast_inferenc
         trust_remote_code=False,
         **fast,
     )
-    _prepare_tokenizer(tokenizer)
+    prepare_tokenizer(tokenizer, location)
     _finish(location, network, tokenizer, packed=model.load_in_4bit)
     with layers_as_named(network):
         network = FastLanguageModel.get_peft_model(
@@ -239,17 +239,10 @@ def load_tokenizer(location: str) -> Any:
     with told(location):
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         tokenizer(["100.00"])  # some settings of a wrong type are first met here
-    _prepare_tokenizer(tokenizer)
     with told(location):
+        prepare_tokenizer(tokenizer, location)
         Chat.of(tokenizer, end_tokens_of(location))  # before weights are loaded
     return tokenizer
-
-
-def _prepare_tokenizer(tokenizer: Any) -> None:
-    settle_template(tokenizer)
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
 
 
 def _load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:

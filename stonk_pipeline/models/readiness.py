@@ -35,7 +35,7 @@ def require_model(model: ModelConfig) -> ModelConfig:
     Raises:
         ConfigError: there is no such model, it is none that can be trained, its weights are damaged or pickles, it
             knows fewer positions than `model.max_seq_length`, or its tokenizer is missing or another model's.
-        PromptError: it has no chat template that can be used.
+        PromptError: its chat template cannot be used.
         DownloadError: it is not on this machine, and the hub cannot be asked.
     """
     model = locations.pinned(model)

@@ -31,6 +31,15 @@ FOLDING = (
     "{% endif %}\n"
 )
 """Put before a template that has no place for a system message: its words then begin the user's message."""
+PLAIN = (
+    "{#- A plain form, for a base model that has no chat template of its own. -#}\n"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}Answer:\n{{ message['content'] }}{{ eos_token }}\n"
+    "{% else %}{{ message['content'] }}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}Answer:\n{% endif %}"
+)
+"""Asks a base model, which has no template: the messages as they are, then `Answer:`, and the model's own end."""
 NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -100,29 +109,54 @@ def default_template(said: Any, place: object) -> str | None:
 def settle_template(tokenizer: Any) -> None:
     """Tries a tokenizer's chat template and adapts it, if needed, so that it takes a system message.
 
+    One that has none gets `PLAIN`, after what the tokenizer itself puts before a text, such as BOS.
+
     Raises:
         PromptError: see `default_template` and `check_template`.
     """
     place = str(tokenizer.name_or_path)
     template = default_template(tokenizer.chat_template, place)
     if template is None:
-        return  # for others to refuse
+        tokenizer.chat_template = template = _beginning(tokenizer) + PLAIN
     named = tuple((name, str(token)) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str))
     usable = check_template(template, place, named)
     several = isinstance(tokenizer.chat_template, dict)
     tokenizer.chat_template = tokenizer.chat_template | {"default": usable} if several else usable
 
 
+def _beginning(tokenizer: Any) -> str:
+    """What a tokenizer puts before a text by itself, as a part of a template; empty where it puts nothing."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    ids = tokenizer("a")["input_ids"]
+    places = (place for place in range(len(ids)) if ids[place : place + len(bare)] == bare)
+    text = "".join(tokenizer.convert_ids_to_tokens(ids[: next(places, 0)]))
+    return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}" if text else ""
+
+
 def check_files(directory: Path) -> str:
-    """Tries the chat template in a model's files, chosen as transformers chooses among them.
+    """Tries the chat template in a model's files, or the plain one where they have none.
 
     Returns:
         It and the tokens that have a name, one after the other.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it lies where tokenizers do not look for it.
         PromptError: see `check_template`.
     """
+    template, place, said = _of_files(directory)
+    tokens = {name: "" for name in NAMED if name not in said or said[name] is not None}  # a class may have its own
+    tokens |= {name: text for name, token in said.items() if name.endswith("_token") and (text := _text(token))}
+    check_template(template or PLAIN, place, tuple(tokens.items()))
+    return " ".join((template or PLAIN, *tokens.values()))
+
+
+def is_plain(directory: Path) -> bool:
+    """Tells whether a model's files have no chat template, so that it is asked by the plain one; errors as above."""
+    return _of_files(directory)[0] is None
+
+
+def _of_files(directory: Path) -> tuple[str | None, str, dict[str, Any]]:
+    """The template that transformers would choose, or None; where it lies; the tokenizer's settings."""
     path, config = directory / "chat_template.jinja", directory / "tokenizer_config.json"
     said = read_json(config, PromptError, COPY) if config.is_file() else {}  # with numbers that no setting has
     said = said if isinstance(said, dict) else {}
@@ -132,26 +166,15 @@ def check_files(directory: Path) -> str:
         files = ([("default", path)] if path.is_file() else []) + [(other.stem, other) for other in others]
         given, place = {name: read_text(file, PromptError, COPY) for name, file in files}, files[0][1]
     template = default_template(given, place)
-    if template is None:
-        raise ConfigError(_none(directory))
-    tokens = {name: "" for name in NAMED if name not in said or said[name] is not None}  # a class may have its own
-    tokens |= {name: text for name, token in said.items() if name.endswith("_token") and (text := _text(token))}
-    check_template(template, str(place), tuple(tokens.items()))
-    return " ".join((template, *tokens.values()))
+    unread = directory / "chat_template.json"
+    if template is None and unread.is_file():
+        raise ConfigError(
+            f"{unread}: a chat template of a processor, which tokenizers do not read; write its text to a "
+            "chat_template.jinja there"
+        )
+    return template, str(place), said
 
 
 def _text(token: Any) -> str:
     said = token.get("content") if isinstance(token, dict) else token
     return said if isinstance(said, str) else ""
-
-
-def _none(directory: Path) -> str:
-    if (directory / "chat_template.json").is_file():
-        return (
-            f"{directory / 'chat_template.json'}: a chat template of a processor, which tokenizers do not read; write "
-            "its text to a chat_template.jinja there"
-        )
-    return (
-        f"{directory}: no chat template, the form in which a model is asked; choose an instruction-tuned model, or put "
-        "the chat_template.jinja of one there"
-    )

@@ -1,4 +1,4 @@
-"""Warns of settings that leave no room for an answer, before a run trains on answers that were cut off.
+"""Warns, before a run trains, of answers that would be cut off, and of a model that is asked in a plain form.
 
 A limit that the plainest answer does not fit is an error, since nothing could be learned. Between that and comfort, a
 model has no room to think, and each answer that thinks is cut off and counts as unreadable.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.models.locations import outline_location
+from stonk_pipeline.models.templates import is_plain
 from stonk_pipeline.pipeline.run import Run
 
 SPARE = 1.25
@@ -34,14 +35,29 @@ def counter(model: ModelConfig) -> Count:
 
 
 def warnings(run: Run) -> list[str]:
-    """Says which settings would cut the answers of a run off.
+    """Says which settings would cut the answers of a run off, and whether its model has no chat template.
 
     Args:
         run: its data is made; the files of its base model, weights excepted, are on this machine.
 
     Returns:
-        A sentence that names the settings and what to raise them to; nothing where whole answers fit.
+        A sentence for each, with what helps.
     """
+    return [*plain(run.config.model), *cut_off(run)]
+
+
+def plain(model: ModelConfig) -> list[str]:
+    """Says that a model has no chat template, and is asked by the plain one (`templates.PLAIN`)."""
+    if not is_plain(outline_location(model)):
+        return []
+    return [
+        f"{model.name} has no chat template, so it is asked in a plain form, as a base model: the question, and "
+        "'Answer:'. An instruction-tuned one lacks its chat_template.jinja: put that beside its config.json"
+    ]
+
+
+def cut_off(run: Run) -> list[str]:
+    """Names the settings that would cut answers off, and what to raise them to; nothing where whole answers fit."""
     if run.contract.answers is None:
         return []
     answers = run.contract.answers(run)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from stonk_pipeline.models.load import ADAPTER
+from stonk_pipeline.models.templates import PLAIN
 from stonk_pipeline.pipeline.graph import Steps
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.first_screen import ADDS, FirstScreen, plain
@@ -68,9 +70,16 @@ def render(
         "command": program.pipeline(),
         "dataset": files.record("preprocessing", "dataset.json"),
         "settings": settings(files.record("config.json")),
+        "plain": asked_plainly(files, steps),
         **provenance(files, {step.directory: step.title for step in steps.values()}),
     }
     return jinja.get_template("page.html.j2").render(shared | own)
+
+
+def asked_plainly(files: RunFiles, steps: Steps) -> bool:
+    """Tells whether a run's base model has no chat template of its own: its adapters then have the plain one."""
+    saved = (files.find(step.directory, ADAPTER, "chat_template.jinja") for step in steps.values())
+    return any(PLAIN in path.read_text(encoding="utf-8") for path in saved if path.is_file())
 
 
 def environment(*folders: Path) -> "Environment":

@@ -16,7 +16,7 @@ from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.generation import end_tokens, end_tokens_of
 from stonk_pipeline.models.locations import base_location, of_adapter
 from stonk_pipeline.runs.manifest import Progress
-from stonk_pipeline.sampling.known import UNKNOWN, takes_adapters, unknown
+from stonk_pipeline.sampling.known import UNKNOWN, in_its_place, require_answer, require_known, takes_adapters, unknown
 from stonk_pipeline.sampling.prompts import token_ids
 
 Answers = list[list[str]]
@@ -98,7 +98,7 @@ def open_engine(
         wanted: the setting; with `auto`, transformers takes a model that vLLM has no code for.
 
     Raises:
-        EngineError: vLLM has no code for the model's architecture, and is asked for.
+        EngineError: vLLM cannot run the model, and is asked for.
     """
     if kind == "vllm":
         try:
@@ -106,7 +106,7 @@ def open_engine(
         except UnknownModelError as error:
             if wanted != "auto":
                 raise
-            logging.getLogger(__name__).warning("%s; transformers answers in its place", error)
+            logging.getLogger(__name__).warning("%s", in_its_place(error))
     return TransformersEngine(*load.load_merged(model, adapter))
 
 
@@ -249,7 +249,8 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         options: dict[str, Any] = {"gpu_memory_utilization": model.gpu_memory_utilization}
         model = of_adapter(model, adapter)
-        location, self._lora = base_location(model), None
+        location = base_location(model)
+        require_known(Path(location), model.name)
         on_cuda = load.cuda()
         as_adapter = adapter is not None and on_cuda and takes_adapters(location)
         if adapter is not None and as_adapter:
@@ -263,8 +264,7 @@ class VllmEngine:
         from vllm import LLM
         from vllm.lora.request import LoRARequest
 
-        if as_adapter:
-            self._lora = LoRARequest("policy", 1, str(adapter))
+        self._lora = LoRARequest("policy", 1, str(adapter)) if as_adapter else None
         try:
             self._llm = LLM(
                 model=location,
@@ -275,6 +275,7 @@ class VllmEngine:
                 disable_log_stats=True,
                 **options,
             )
+            require_answer(self._llm, model.name)
         except UNKNOWN as error:
             raise UnknownModelError(unknown(model.name, error)) from error
         except (RuntimeError, OSError) as error:  # a port or a device that another process had a moment ago

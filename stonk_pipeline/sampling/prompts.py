@@ -20,8 +20,6 @@ def render(tokenizer: Any, conversations: list[Messages], *, room: int, limit: i
     Raises:
         PromptError: a prompt and its answer do not fit; names the length and the remedy.
     """
-    if not tokenizer.chat_template:
-        raise PromptError("the model's tokenizer has no chat template; choose an instruction-tuned model")
     prompts = [
         tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         for conversation in guarded(tokenizer, conversations)

@@ -8,18 +8,17 @@ import pytest
 
 from preprocessing import reading
 from stonk_pipeline.cli import main
-from stonk_pipeline.commands import plan
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.contracts.forecast.sections import SamplingConfig
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.contracts.runs import run_at
 from stonk_pipeline.errors import UnknownModelError
 from stonk_pipeline.models import load
 from stonk_pipeline.models.tiny import NUMBERS
+from stonk_pipeline.pipeline.base_model import settled
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.sampling.engines import Draws, TransformersEngine, VllmEngine, open_engine
-from stonk_pipeline.sampling.known import takes_adapters
+from stonk_pipeline.sampling.known import cpu_head_sizes, takes_adapters
 from stonk_pipeline.sampling.prompts import render
 from tests.tiny_models import SHAPE, random_model
 
@@ -169,12 +168,18 @@ def test_a_model_that_vllm_has_no_code_for_is_asked_by_transformers_or_refused(t
     with pytest.raises(UnknownModelError, match=r"vLLM cannot run this model .*GPTNeo.*; set sampling\.engine"):
         open_engine("vllm", model, None, seed=0, scratch=tmp_path, wanted="vllm")
     with pytest.raises(UnknownModelError, match=r"vLLM cannot run this model .*GPTNeo.*; set sampling\.engine"):
-        plan.tried(run_at(tmp_path, PipelineConfig(model=model, sampling=SamplingConfig(engine="vllm"))))
+        settled(PipelineConfig(model=model, sampling=SamplingConfig(engine="vllm")))
     engine = open_engine("vllm", model, None, seed=0, scratch=tmp_path, wanted="auto")
     assert engine.name == "transformers"
     GPT2Config(**SHAPE, architectures=["GPT2LMHeadModel"]).save_pretrained(tmp_path)
     assert takes_adapters(str(tiny.DIRECTORY))
     assert not takes_adapters(str(tmp_path))
+
+
+def test_cpu_head_sizes_are_those_of_vllm() -> None:
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    assert cpu_head_sizes() == set(CPUAttentionBackend.get_supported_head_sizes())
 
 
 def test_trainers_see_the_same_ids_as_auto_tokenizer(small_run: Run) -> None:

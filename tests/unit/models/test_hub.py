@@ -170,7 +170,6 @@ def shortened(**settings):
             "lower model.max_seq_length to 100",
         ),
         ("org/words", "tokenizer.json", {}, "no tokenizer"),
-        ("org/base", "chat_template.jinja", {}, "no chat template"),
         ("org/adapter", "config.json", MORE, "not a model (it has no config.json)"),
         (
             "org/shards",
@@ -184,6 +183,12 @@ def test_model_of_the_hub_is_refused_before_its_weights_are_fetched(hub, online,
     hub.push(name, {file: data for file, data in FILES.items() if file != lost} | put)
     assert message in online(f"require_model(model({name!r}))")
     assert not [line for line in hub.asked if name in line and line.endswith((".safetensors", ".bin"))]
+
+
+def test_base_model_of_the_hub_needs_no_template(hub, online):
+    hub.push("org/base", {file: data for file, data in FILES.items() if file != "chat_template.jinja"})
+    assert online("require_model(model('org/base')).name") == "org/base"
+    assert not [line for line in hub.asked if "org/base" in line and line.endswith(".safetensors")]
 
 
 def test_model_of_the_hub_has_the_commit_of_its_adapter_or_of_its_setting(tmp_path, hub, online):

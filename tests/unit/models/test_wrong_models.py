@@ -9,22 +9,11 @@ from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.errors import ConfigError, PipelineError
 from stonk_pipeline.files import model_settings
 from stonk_pipeline.files.weights import check_loaded, check_model
-from stonk_pipeline.models.chat import Chat
 from stonk_pipeline.models.fitting import outlined, require_finite
 from stonk_pipeline.models.load import load_base, load_tokenizer
 from stonk_pipeline.models.readiness import require_model
-from stonk_pipeline.models.templates import FOLDING, check_template
-from stonk_pipeline.sampling.guarding import guarded
-from stonk_pipeline.sampling.prompts import render
-from stonk_pipeline.text.form import TAGS
-from tests.tiny_models import SHAPE, TURNS, copy_of_tiny, random_model, template
-
-REFUSES_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + template()
-)
-DROPS_SYSTEM = TURNS.replace("in messages", "in messages if message['role'] != 'system'").replace("OPENING", "")
-DROPS_SYSTEM = DROPS_SYSTEM.replace("CONTENT", "message['content']")
-ASKED = [{"role": "system", "content": "Answer as <answer>[1.0]</answer>."}, {"role": "user", "content": "100.0 1.5"}]
+from stonk_pipeline.sampling.engines import Draws, TransformersEngine
+from tests.tiny_models import SHAPE, copy_of_tiny, random_model, template
 
 
 @pytest.fixture
@@ -155,48 +144,6 @@ def test_special_tokens_that_nothing_names_need_no_embedding(model, text, specia
         required(model)
 
 
-# Templates
-
-
-@pytest.mark.parametrize("given", [REFUSES_SYSTEM, DROPS_SYSTEM])
-def test_system_message_is_put_before_the_question_where_a_template_has_no_place_for_it(tmp_path, given):
-    model = copy_of_tiny(tmp_path / "mine", chat_template=given, special=TAGS)
-    required(model)
-    tokenizer = load_tokenizer(str(model))
-    (prompt,) = render(tokenizer, [ASKED], room=1, limit=999, shorter="")
-    begun = "<|im_start|>user\nAnswer as <answer>[1.0]</answer>.\n\n100.0 1.5<|im_end|>\n<|im_start|>assistant\n"
-    assert prompt == begun
-    (asked,) = guarded(tokenizer, [ASKED])  # the trainer applies the template itself
-    assert tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False) == begun
-    chat = Chat.of(tokenizer, [])
-    answer = "<think>up</think>\n<answer>[1.0]</answer>"
-    assert chat.end == tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert (chat.opening, chat.read(chat.write(answer))) == ("", answer)
-    tokenizer.save_pretrained(tmp_path / "saved")  # as an adapter keeps it
-    saved = (tmp_path / "saved" / "chat_template.jinja").read_text()
-    assert check_template(saved, "saved") == saved == FOLDING + given
-
-
-def test_template_that_takes_a_system_message_is_left_as_it_is():
-    assert check_template(template(), "m") == template()
-    assert check_template(REFUSES_SYSTEM, "m") == FOLDING + REFUSES_SYSTEM
-
-
-def test_template_that_leaves_out_the_question_is_not_mended():
-    with pytest.raises(PipelineError, match="leaves out what the user says"):
-        check_template("{{ messages[0]['content'] }}", "m")
-
-
-def test_load_tokenizer_puts_a_system_message_into_the_default_of_several_templates(model):
-    (model / "chat_template.jinja").unlink()
-    named = [{"name": "default", "template": REFUSES_SYSTEM}, {"name": "tool_use", "template": "{{ tools[0] }}"}]
-    edited(model / "tokenizer_config.json", chat_template=named)
-    required(model)
-    tokenizer = load_tokenizer(str(model))
-    assert tokenizer.chat_template == {"default": FOLDING + REFUSES_SYSTEM, "tool_use": "{{ tools[0] }}"}
-    assert ASKED[0]["content"] in tokenizer.apply_chat_template(ASKED, tokenize=False)
-
-
 # What is told before anything starts
 
 
@@ -214,10 +161,6 @@ def processors_template(model):
 def number(model):
     (model / "chat_template.jinja").unlink()
     edited(model / "tokenizer_config.json", chat_template=5)
-
-
-def nothing(model):
-    (model / "chat_template.jinja").write_text("")
 
 
 def joined(model):
@@ -245,7 +188,6 @@ def says(**said):
             r"chat_template\.json: a chat template of a processor, .*to a chat_template\.jinja there$",
         ),
         (number, r"tokenizer_config\.json: its chat template is no text; choose"),
-        (nothing, r"mine: no chat template"),
         (
             joined,
             r"chat_template\.jinja: its chat template cannot be used \(UndefinedError: 'bos_token' is undefined\)",
@@ -253,6 +195,14 @@ def says(**said):
         (end_as_text, r"generation_config\.json: eos_token_id is '</s>', and no number of a token or list of such"),
         (says(eos_token_id=[1, "x"]), r"/config\.json: eos_token_id is \[1, 'x'\]"),
         (adapter, r"adapter_config\.json: an adapter beside the weights .*; move it .* stonk_pipeline merge\)$"),
+        (
+            says(attn_implementation="who/kernel"),
+            r"config\.json: attn_implementation names a kernel of the hub, .*; remove",
+        ),
+        (
+            says(text_config={"_attn_implementation": {"": "who/kernel"}}),
+            "_attn_implementation names a kernel of the hub",
+        ),
         (says(model_type="t5"), r"model_type t5 is no causal language model of transformers \d.*; choose one that is"),
         (says(model_type="supermodel9"), r"model_type supermodel9 is not known to transformers \d.*; choose another"),
         (says(quantization_config={"quant_method": "gptq"}), r"another library \(gptq\).*; choose the model that they"),
@@ -263,6 +213,22 @@ def test_require_model_tells_before_anything_starts(model, damage, message):
     damage(model)
     with pytest.raises(PipelineError, match=message):
         required(model)
+
+
+@pytest.mark.parametrize("tokenizer", ["Qwen2Tokenizer", "Evil"])
+def test_code_beside_a_model_is_never_run(model, tmp_path, tokenizer):
+    for place in ("evil.py", "__init__.py", "tokenization_evil.py", "custom_generate/generate.py"):
+        (model / place).parent.mkdir(exist_ok=True)
+        (model / place).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n\nclass Evil:\n    pass\n")
+    named = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    edited(model / "tokenizer_config.json", auto_map=named, tokenizer_class=tokenizer)
+    edited(model / "generation_config.json", custom_generate=str(model), trust_remote_code=True)
+    try:
+        engine = TransformersEngine(*load_base(ModelConfig(name=str(model), backend="peft")))
+        engine.draw(["100.0"], Draws(n=1, temperature=1.0, top_p=1.0, max_tokens=2, seed=0))
+    except ConfigError as error:
+        assert "not readable as a model" in str(error)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_load_tokenizer_refuses_templates_by_the_tokens_that_the_tokenizer_has(model):

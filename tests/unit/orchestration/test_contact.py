@@ -16,6 +16,13 @@ from tasks import contact, server
 LINE = {"name": "test", "level": 20, "timestamp": "2026-01-02T00:00:00Z", "message": "the last words"}
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Other tests hear what senders say."""
+    yield
+    contact.listen()
+
+
 @pytest.fixture
 def silent():
     """The address of a server that takes connections and never answers."""
@@ -33,6 +40,20 @@ def test_take_leave_stops_senders_whose_server_does_not_answer(silent):
         assert contact.take_leave(patience=0.3) == 2
     assert time.monotonic() - begun < 3
     assert contact.awaited() == []
+
+
+@pytest.mark.parametrize("patience", [0.0, 2.0], ids=["stopped", "refused"])
+def test_take_leave_prints_nothing_of_a_server_that_is_gone(patience, capfd, caplog):
+    """What a sender prints of it would stand below the remedy of a run that failed."""
+    contact.listen()
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.free_port()}/api"}):
+        emit_api_log(dict(LINE))
+        emit_event("test", {"prefect.resource.id": "test"})
+        contact.take_leave(patience)
+        until = time.monotonic() + 20
+        while contact.awaited() and time.monotonic() < until:
+            time.sleep(0.1)
+    assert (capfd.readouterr().err, caplog.text, contact.awaited()) == ("", "", [])
 
 
 def test_take_leave_sends_what_waits_and_nothing_afterwards(answering):

@@ -93,12 +93,6 @@ def test_check_lengths_of_no_prompts_is_nothing(tokenizer):
     assert check_lengths(tokenizer, [], room=5, limit=5, shorter=SHORTER) == 0
 
 
-def test_render_refuses_a_model_without_a_chat_template(tokenizer, monkeypatch):
-    monkeypatch.setattr(tokenizer, "chat_template", None)
-    with pytest.raises(PromptError, match="no chat template; choose an instruction-tuned model"):
-        render(tokenizer, ASKED, room=1, limit=320, shorter=SHORTER)
-
-
 def test_tokenizer_keeps_the_form_of_an_answer(tokenizer):
     thought = "The close is -12.5 from its EMA after a move of +0.3. I expect +9.1 in 10 days, half of it by day 2."
     text = answer(thought, tuple(100.0 + step / 7 for step in range(10)), 1)
