@@ -141,7 +141,7 @@ def load_for_training(
     load = _load_unsloth if backend == "unsloth" else _load_peft
     network, tokenizer = load(model, lora, seed, fast_inference)
     if start is not None:
-        _load_adapter_weights(network, start, lora)
+        load_adapter_weights(network, start, lora)
     train_in_bfloat16(network, model)
     remedy = "set model.backend to peft" if backend == "unsloth" else "choose another model"
     return Loaded(network, tokenizer, backend, require_all_adapted(network, model.name, remedy))
@@ -245,12 +245,12 @@ def load_tokenizer(location: str) -> Any:
     return tokenizer
 
 
-def _load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:
+def load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:
+    """Gives a network's adapter the weights of a saved one; raises a `ConfigError` if that has another rank."""
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    rank = read_adapter(adapter).rank
-    if rank != lora.rank:
+    if (rank := read_adapter(adapter).rank) != lora.rank:
         raise ConfigError(f"lora.rank is {lora.rank}, but {adapter} has rank {rank}; use the same rank in every stage")
     set_peft_model_state_dict(network, load_file(adapter / "adapter_model.safetensors"))
 

@@ -30,6 +30,7 @@ def test_flow_leaves_the_layout_of_the_specification(small_run: run.Run) -> None
     names = {path.name for path in small_run.directory.iterdir()}
     assert names >= {
         "preprocessing",
+        "warm_up",
         "stage1_grpo_training",
         "sft_data_generation",
         "stage2_sft_training",
@@ -47,7 +48,7 @@ def test_flow_leaves_the_layout_of_the_specification(small_run: run.Run) -> None
 @pytest.mark.parametrize("step", STEPS)
 def test_flow_leaves_whole_stages(small_run: run.Run, step: str) -> None:
     manifest = verify(small_run.stage_dir(step))
-    assert manifest.outputs
+    assert manifest.outputs or step == "warm-up"  # which was not needed
     assert manifest.numbers
     assert small_run.finished(step) is not None
 
@@ -131,7 +132,7 @@ def test_terminal_shows_one_table_and_warnings_above_it(small_run: run.Run, watc
     first, last = lines.index(table[0]), lines.index(table[-1])
     assert lines[first : last + 1] == table
     assert max(map(len, table)) <= 80 - MARGIN
-    warned = "grpo-first: waiting for accelerator "
+    warned = "warm-up: waiting for accelerator "
     assert 0 < text.index(warned) < 80 * first
     assert text.count("changes that)") == 1  # how the warning ends
     assert "{" not in text
