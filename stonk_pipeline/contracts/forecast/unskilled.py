@@ -54,6 +54,8 @@ def unskilled_answer(window: Window, horizon: int, prompt: PromptConfig, rng: np
 def _course(half: int, horizon: int) -> np.ndarray:
     """(horizon,) share of a move that is made by each day: an exponential approach, one half of it by day `half`."""
     days = np.arange(1, horizon + 1)
+    if horizon == 1:
+        return np.ones(1)
 
     def share(rate: float, day: Any) -> Any:
         return day / horizon if abs(rate) < 1e-6 else np.expm1(-rate * day) / np.expm1(-rate * horizon)
@@ -80,4 +82,6 @@ def thought(window: Window, move: float, half: int, horizon: int, prompt: Prompt
     facts = (
         f"The last move was {step}." if math.isnan(ema) else f"The close is {gap} from its EMA after a move of {step}."
     )
+    if horizon == 1:
+        return f"{facts} I expect {expected} in 1 {bar}."
     return f"{facts} I expect {expected} in {horizon} {bar}s, half of it by {bar} {half}."

@@ -47,6 +47,16 @@ def test_unskilled_answer_quotes_the_question_and_keeps_its_own_word():
         assert answer.values[-1] - 100.0 == pytest.approx(float(found[3]), abs=0.06)  # both are rounded
 
 
+def test_unskilled_answer_for_a_single_day_can_be_read():
+    text = unskilled_answer(a_window(), 1, TENTHS, np.random.default_rng(0))
+    answer = question.read(text, a_window(), 1)
+    assert isinstance(answer, Forecast)
+    assert (
+        thinking(text)
+        == f"The close is +3.0 from its EMA after a move of -1.5. I expect {answer.values[0] - 100:+.1f} in 1 day."
+    )
+
+
 def test_unskilled_answers_follow_none_of_the_facts_that_they_quote():
     rng = np.random.default_rng(1)
     facts, moves, halves = [], [], []
