@@ -8,7 +8,8 @@ from typing import Any
 
 from preprocessing import reading
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.contracts.forecast import question, rejection, tiny
+from stonk_pipeline.contracts.forecast import question, rejection
+from stonk_pipeline.contracts.forecast.unskilled import unskilled_answer
 from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.training.kept_answers import TRAINING_DATA
@@ -39,6 +40,7 @@ def settings(case: str, options: argparse.Namespace, home: Path) -> RunConfig:
     sft = {"evaluations": 1} | ({"micro_batch": options.micro_batch} if options.micro_batch else {})
     grpo |= {"micro_batch": options.micro_batch} if options.micro_batch else {}
     every: dict[str, Any] = {"model": model, "models_dir": str(home / "models"), "data": {"market": {"days": 500}}}
+    every["warmup"] = "never"
     if name.startswith("direction"):
         return load_config(recipe, every | {"stage_one": grpo | {"epochs": None}})
     return load_config(recipe, every | {"grpo_first": grpo, "sft": sft})
@@ -80,14 +82,14 @@ def taught(run: Run, steps: int) -> Path:
     count = max(24, round(steps * run.config.sft.batch_size / run.config.sft.epochs * 1.2))
     split = reading.read_split(run.stage_dir("preprocess"), "train")
     windows, targets = reading.spread(*split, count, run.config.seed)
-    horizon, decimals, chance = len(targets[0].values), run.config.prompt.decimals, np.random.default_rng(0)
+    horizon, prompt, chance = len(targets[0].values), run.config.prompt, np.random.default_rng(0)
     out = run.directory / "taught"
     out.mkdir(exist_ok=True)
     with (out / f"{run.config.stock_name}_{TRAINING_DATA}").open("w", newline="", encoding="utf-8") as stream:
         rows = csv.DictWriter(stream, rejection.COLUMNS)
         rows.writeheader()
         for window in windows:
-            asked = json.dumps(question.messages(window, run.config.prompt, horizon))
-            answer = tiny.unskilled_answer(window, horizon, decimals, chance)
+            asked = json.dumps(question.messages(window, prompt, horizon))
+            answer = unskilled_answer(window, horizon, prompt, chance)
             rows.writerow({"stock": window.stock, "date": window.date, "prompt": asked, "completion": answer})
     return out

@@ -1,8 +1,8 @@
 """Runs any step from the command line, one subcommand a step, without Prefect.
 
     python -m stonk_pipeline preprocess --run-dir results/mine --stock AAPL --data-dir my-bars
-    python -m stonk_pipeline grpo-first --run-dir results/mine
-    python -m stonk_pipeline sample --run-dir results/mine        # and so on: sft, grpo-second, compare, report
+    python -m stonk_pipeline warm-up --run-dir results/mine
+    python -m stonk_pipeline grpo-first --run-dir results/mine    # and so on: sample, sft, grpo-second, compare, report
 
 A stage that is already done for the same settings and inputs is left as it is; an interrupted training continues from
 its last whole checkpoint. `./run_pipeline.sh` runs all of them as a Prefect flow, with the same functions.

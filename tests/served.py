@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 
-from stonk_pipeline.contracts.forecast.steps import STEPS
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.pipeline.places import ORIGIN
 from stonk_pipeline.pipeline.publishing import ADAPTER
@@ -185,7 +184,7 @@ def digests(directory: Path) -> dict[str, str]:
     """Digest of each stage's outputs, of those without times of the clock."""
     run = open_run(directory)
     found = {}
-    for step in STEPS:
+    for step in run.graph:
         outputs = verify(run.stage_dir(step)).outputs
         found |= {f"{step}/{name}": digest for name, digest in outputs.items() if name not in TIMED}
     return found
@@ -195,7 +194,7 @@ def unpublished(directory: Path, expected: dict[str, str]) -> list[str]:
     """What is not as an undisturbed run's digests say where a run publishes its adapters, or does not belong there."""
     run = open_run(directory)
     wanted = {}
-    for step, spec in STEPS.items():
+    for step, spec in run.graph.items():
         if spec.publishes:
             begin = f"{step}/{ADAPTER}/"
             names = [name.removeprefix(begin) for name in expected if name.startswith(begin)]

@@ -58,3 +58,34 @@ SHAPE = {
     **{"pad_token_id": 0, "bos_token_id": None, "eos_token_id": 398},
 }
 """Settings of a config that fit the vocabulary of `stonk-tiny`."""
+
+
+def fresh_llama(directory: Path) -> Path:
+    """A Llama of two million random weights, which never saw the form, with a tokenizer made on the spot."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    made = Tokenizer(models.BPE())
+    digits, letters = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Sequence([digits, letters]), decoders.ByteLevel()
+    texts = ["The last move was small. I expect a close below, in some days, half of it by the first day."] * 9
+    special = ["<pad>", "<turn>", "<end>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=512, special_tokens=special, initial_alphabet=alphabet)
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<end>")
+    turns = TURNS.replace("<|im_start|>", "<turn>").replace("<|im_end|>", "<end>")
+    tokenizer.chat_template = turns.replace("OPENING", "").replace("CONTENT", "message['content']")
+    config = LlamaConfig(
+        **{"vocab_size": len(tokenizer), "hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4},
+        **{"num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 1024},
+        **{"pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id},
+        initializer_range=0.1,  # at the usual 0.02 so narrow a model could not be sure of any token
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory

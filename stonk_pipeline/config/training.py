@@ -1,6 +1,6 @@
 """Defines the settings of the model, the trainings and the sampling between them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -114,6 +114,38 @@ class SFTConfig(Settings):
     """How often the held-out loss is measured in the run."""
     divergence: Annotated[float, Field(gt=0)] = 0.1
     """Stop when the held-out loss is above its best by this share at two measurements in a row."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.batch_size % min(self.micro_batch, self.batch_size):
+            raise ValueError("batch_size must be a multiple of micro_batch, or smaller")
+        return self
+
+
+class WarmupConfig(SFTConfig):
+    """Settings of the warm-up, which teaches the form of an answer before the first GRPO; its `when` may stand alone.
+
+    >>> WarmupConfig.model_validate("never").when
+    'never'
+    """
+
+    when: Literal["auto", "always", "never"] = "auto"
+    """`auto`: only where fewer than half of the base model's answers can be read."""
+    examples: Annotated[int, Field(ge=20)] = 800
+    """Answers that say nothing about what came, written to questions of training windows."""
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    """Passes over the examples."""
+    evaluations: PositiveInt = 4
+    """How often the held-out loss is measured in the run."""
+    windows: PositiveInt = 32
+    """Validation windows that the model is asked about before and after."""
+    samples: PositiveInt = 2
+    """Answers for each of these windows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _when_alone(cls, given: Any) -> Any:
+        return {"when": given} if isinstance(given, str) else given
 
 
 class SFTStage(Settings):

@@ -46,13 +46,25 @@ def dotted_names(kind: type[BaseModel], above: str = "") -> Iterator[str]:
             yield from dotted_names(inner, f"{above}{name}.")
 
 
+SHORT = {"warmup": "when"}
+"""Section -> the setting of it that a text in its place stands for, as in `warmup: always`."""
+
+
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merges mappings: `over` laid on `base`, nested mappings joined."""
+    """Merges mappings: `over` laid on `base`, nested mappings joined.
+
+    >>> merge({"warmup": {"examples": 90}}, {"warmup": "always"})
+    {'warmup': {'examples': 90, 'when': 'always'}}
+    """
     out = dict(base)
     for key, value in over.items():
-        old = out.get(key)
-        out[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        old, new = _section(key, out.get(key)), _section(key, value)
+        out[key] = merge(old, new) if isinstance(old, dict) and isinstance(new, dict) else value
     return out
+
+
+def _section(key: str, value: Any) -> Any:
+    return {SHORT[key]: value} if key in SHORT and isinstance(value, str) else value
 
 
 def _complaints(error: ValidationError, kind: type[BaseModel], others: Kinds) -> list[str]:

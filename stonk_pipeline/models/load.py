@@ -141,7 +141,7 @@ def load_for_training(
     load = _load_unsloth if backend == "unsloth" else _load_peft
     network, tokenizer = load(model, lora, seed, fast_inference)
     if start is not None:
-        _load_adapter_weights(network, start, lora)
+        load_adapter_weights(network, start, lora)
     train_in_bfloat16(network, model)
     remedy = "set model.backend to peft" if backend == "unsloth" else "choose another model"
     return Loaded(network, tokenizer, backend, require_all_adapted(network, model.name, remedy))
@@ -252,7 +252,8 @@ def _prepare_tokenizer(tokenizer: Any) -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
-def _load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:
+def load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:
+    """Gives a network's adapter the weights of a saved one; raises a `ConfigError` if that has another rank."""
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 

@@ -4,7 +4,7 @@ Stages are named as text and loaded when they run, so that nothing heavy is impo
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -42,6 +42,8 @@ class Step:
     """Input name -> file of the user's that it reads, from the run's settings."""
     loads_model: bool = True
     """Whether it asks or trains the base model, on an accelerator of its own."""
+    optional: bool = False
+    """Whether it is a training that may not be needed: it makes no file then, and is no input of the steps after it."""
     gate: str = ""
     """A step that decides whether this one is part of the run, by its number `go_on`."""
     smaller: str = "use a smaller model"
@@ -50,6 +52,11 @@ class Step:
     """What imports and engine starts take, for the estimate of a dry run."""
     wording: notes.Wording = notes.nothing
     """What a person reads of its numbers when it is done."""
+
+    @property
+    def trains(self) -> bool:
+        """Tells whether it is a training."""
+        return bool(self.publishes) or self.optional
 
     def note(self, numbers: Mapping[str, Any]) -> notes.Note:
         """Words its numbers for a person, the most important first; none where they are of another version's stage."""
@@ -70,6 +77,15 @@ class Step:
 
 Steps = dict[str, Step]
 """A graph in its order: name -> step."""
+
+
+def without(steps: Steps, name: str) -> Steps:
+    """Returns a graph that lacks a step, which is no input of the others then."""
+    return {
+        step.name: replace(step, needs={key: other for key, other in step.needs.items() if other != name})
+        for step in steps.values()
+        if step.name != name
+    }
 
 
 def graph(*steps: Step) -> Steps:

@@ -53,6 +53,21 @@ def trained(figure: str, words: str, form: str) -> Wording:
     return note
 
 
+def warmed_up(numbers: Mapping[str, Any]) -> Note:
+    """Words the numbers of a warm-up.
+
+    >>> warmed_up({"trained": False, "val_readable_share_start": 0.984})
+    ('read 98 % of answers: no warm-up needed',)
+    >>> warmed_up({"trained": True, "val_readable_share_start": 0.0, "val_readable_share": 0.97, "steps": 45})
+    ('readable answers 0 % → 97 %', '45 steps')
+    """
+    before = f"{100 * numbers['val_readable_share_start']:.0f} %"
+    if not numbers["trained"]:
+        return (f"read {before} of answers: no warm-up needed",)
+    after = f"{100 * numbers['val_readable_share']:.0f} %"
+    return (f"readable answers {before} → {after}", counted(numbers["steps"], "step"))
+
+
 def kept(numbers: Mapping[str, Any]) -> Note:
     """Words the numbers of rejection sampling.
 

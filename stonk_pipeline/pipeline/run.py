@@ -35,6 +35,7 @@ from stonk_pipeline.runs.manifest import (
     finished,
     json_digest,
     model_digest,
+    read_manifest,
     require_stage_dir,
     verify,
 )
@@ -109,7 +110,7 @@ class Run:
         spec = self.spec(step)
         if spec is self.contract.pooled:
             return {f"fold_{fold.config.data.fold}": fold.stage_dir(step) for fold in self.folds}
-        made = {name: self.stage_dir(other) for name, other in spec.needs.items() if self.runs(other)}
+        made = {name: self.stage_dir(other) for name, other in spec.needs.items() if self._gives(other)}
         if spec.loads_model:
             made[MODEL] = base_directory(self.config.model)
         return made | spec.files(self.config)
@@ -124,6 +125,13 @@ class Run:
         if not gate or not (self.stage_dir(gate) / MANIFEST).is_file():
             return True
         return bool(verify(self.stage_dir(gate)).numbers["go_on"])
+
+    def _gives(self, step: str) -> bool:
+        """Whether a step is, or will be, an input of the steps that need it."""
+        out = self.stage_dir(step)
+        if self.graph[step].optional and (out / MANIFEST).is_file():
+            return bool(read_manifest(out).outputs)
+        return self.runs(step)
 
     def devices(self, step: str) -> list[str]:
         """Lists the accelerators that a step has to have for itself."""
@@ -161,7 +169,7 @@ class Run:
             StageError: names the step that has to run first, and why; or what lies where its adapter is published.
         """
         require_publishable(self, step)
-        if self.spec(step).publishes:
+        if self.spec(step).trains:
             tracking.require_tracker(self.config.report_to)
         needed = [] if self.spec(step) is self.contract.pooled else earlier_steps(self.graph, step)
         model = self._model_digest() if self.loads_model(step) else None
@@ -203,7 +211,7 @@ class Run:
 
     def _tracked(self, step: str) -> tracking.Tracked | None:
         """Where a training reports to: one project a run, with one run in it for each training of each fold."""
-        if self.config.report_to is None or not self.spec(step).publishes:
+        if self.config.report_to is None or not self.spec(step).trains:
             return None
         whole = next(iter(walk_of(self.directory)), self.directory)
         return tracking.Tracked(self.config.report_to, whole.name, self.label(step), whole / TRACKING)

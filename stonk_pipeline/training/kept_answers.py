@@ -13,11 +13,13 @@ from stonk_pipeline.sampling.prompts import render, token_ids
 TRAINING_DATA = "sft_training_data.csv"
 """End of the name of the file of kept answers; the stocks' name stands before it."""
 SHORTER = "make the questions shorter"
+Examples = list[dict[str, Any]]
+"""Answers to learn, by date; see `read_examples`."""
 IGNORED = -100
 """Label of a token without loss, as torch and TRL have it."""
 
 
-def read_examples(directory: Path) -> list[dict[str, Any]]:
+def read_examples(directory: Path) -> Examples:
     """Reads the kept answers, by date: {"date", "prompt": messages, "completion": text, "tokens": of the completion}.
 
     Raises:
@@ -39,22 +41,24 @@ def read_examples(directory: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["date"])
 
 
-def split_examples(rows: list[dict[str, Any]], val_share: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def split_examples(rows: Examples, val_share: float, more: str) -> tuple[Examples, Examples]:
     """Cuts examples at a date: (training, held out); no date is in both.
+
+    Args:
+        rows: by date; see `read_examples`.
+        val_share: the latest share of them, which is held out.
+        more: how a person gets more of them, for the messages.
 
     Raises:
         StageError: fewer than 20 examples, or too few dates to hold some out.
     """
     if len(rows) < 20:
-        raise StageError(
-            f"only {len(rows)} examples were kept, too few to train on; raise sampling.windows or sampling.samples, or "
-            "lower sampling.min_skill"
-        )
+        raise StageError(f"only {len(rows)} examples, too few to train on; {more}")
     first_held_out = rows[int(len(rows) * (1 - val_share))]["date"]
     train = [row for row in rows if row["date"] < first_held_out]
     held_out = [row for row in rows if row["date"] >= first_held_out]
     if not train:
-        raise StageError("all kept examples have one date; sample more windows (sampling.windows)")
+        raise StageError(f"all examples have one date; {more}")
     return train, held_out
 
 

@@ -1,4 +1,4 @@
-"""Fine-tunes the base model on the answers that rejection sampling kept.
+"""Fine-tunes a model on examples of answers, as on those that rejection sampling kept.
 
 The prompt is worded and templated as everywhere else; the answer follows it word for word, and the loss lies on the
 answer and its end alone. The examples with the latest dates are held out; a held-out loss that keeps growing ends the
@@ -25,18 +25,45 @@ from stonk_pipeline.training.checkpoints import (
     seal_checkpoints,
     step_of,
 )
-from stonk_pipeline.training.kept_answers import IGNORED, lessons, read_examples, split_examples
+from stonk_pipeline.training.kept_answers import IGNORED, Examples, lessons, read_examples, split_examples
 from stonk_pipeline.training.telemetry import CsvLog
 
+MORE = "raise sampling.windows or sampling.samples, or lower sampling.min_skill"
+"""What to do about too few examples."""
 COLUMNS = ("step", "loss", "val_loss", "perplexity", "val_perplexity", "learning_rate", "tokens_per_second")
 
 
 def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progress) -> dict[str, Any]:
-    """Fine-tunes the base model and keeps the adapter with the lowest held-out loss.
+    """Fine-tunes the base model on kept answers, and keeps the adapter with the lowest held-out loss.
 
     Args:
         config: settings.
-        inputs: `examples`: output of the sampling stage.
+        inputs: `examples`: output of the sampling stage; optional `start`: a training stage whose adapter to continue.
+        out: receives `adapter/` and `training_log.csv`; `checkpoints/` while it runs.
+        progress: receives each logged step.
+
+    Returns:
+        Numbers of the run; see `fine_tune`.
+
+    Raises:
+        PromptError: a prompt does not fit beside its answer.
+        StageError: too few examples, answers that the tokenizer cannot spell, or training was interrupted.
+    """
+    parts = split_examples(read_examples(inputs["examples"]), config.sft.val_share, MORE)
+    start = inputs["start"] / load.ADAPTER if "start" in inputs else None
+    loaded = load.load_for_training(config.model, config.lora, config.seed, start=start)
+    return fine_tune(config, loaded, parts, out, progress)
+
+
+def fine_tune(
+    config: SFTStage, loaded: load.Loaded, parts: tuple[Examples, Examples], out: Path, progress: Progress
+) -> dict[str, Any]:
+    """Fine-tunes an adapter on examples of answers, and keeps it as it was where the held-out loss was lowest.
+
+    Args:
+        config: settings.
+        loaded: the model with its adapter.
+        parts: (training examples, those held out), each as `kept_answers.read_examples` gives them.
         out: receives `adapter/` and `training_log.csv`; `checkpoints/` while it runs.
         progress: receives each logged step.
 
@@ -45,13 +72,11 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
 
     Raises:
         PromptError: a prompt does not fit beside its answer.
-        StageError: too few examples, answers that the tokenizer cannot spell, or training was interrupted.
+        StageError: answers that the tokenizer cannot spell, or training was interrupted.
     """
     sft = config.sft
-    train, held_out = split_examples(read_examples(inputs["examples"]), sft.val_share)
-    loaded = load.load_for_training(config.model, config.lora, config.seed)
-    train, held_out = (lessons(loaded.chat, rows, config.model.max_seq_length) for rows in (train, held_out))
-    steps = max(1, math.ceil(sft.epochs * len(train) / sft.batch_size))
+    train, held_out = (lessons(loaded.chat, rows, config.model.max_seq_length) for rows in parts)
+    steps = optimizer_steps(sft, len(train))
     state = open_state(out)
     watch = _watch(CsvLog(state / "training_log.csv", COLUMNS), sft, loaded, config, state, progress, steps)
     trainer = _trainer(config, loaded, train, held_out, steps, out)
@@ -75,6 +100,11 @@ def run(config: SFTStage, inputs: Mapping[str, Path], out: Path, progress: Progr
         "adapted_layers": loaded.adapted_layers,
         **watch.numbers(),
     }
+
+
+def optimizer_steps(sft: SFTConfig, examples: int) -> int:
+    """Returns the optimizer steps of a fine-tuning on so many examples."""
+    return max(1, math.ceil(sft.epochs * examples / sft.batch_size))
 
 
 def diverged(losses: list[float], share: float) -> str:

@@ -63,9 +63,10 @@ CLIPPED = "completions/clipped_ratio"
 def _message(steps: int, unread: Unread, grpo: PolicyConfig, clipped: float) -> str:
     reason, count = unread.reasons.most_common(1)[0]
     cut = f"{clipped:.0%} of the last answers were cut off at max_completion_length = {grpo.max_completion_length}: "
-    longer = cut + "raise it; or choose" if clipped > 0.5 else "choose"
+    longer = cut + "raise it; or set" if clipped > 0.5 else "set"
     return (
         f"none of the {unread.answers} answers of {steps} steps could be read (most often: {unread.meanings[reason]}; "
         f"{count} of them), so there is nothing that GRPO could learn from. The last one: {shown(unread.last)!r}. "
-        f"Remedy: {longer} an instruction-tuned model, or one that was fine-tuned on answers of this form"
+        f"Remedy: {longer} warmup.when to always, which teaches the model the form first; or choose an "
+        "instruction-tuned model, or one that was fine-tuned on answers of this form"
     )

@@ -64,7 +64,7 @@ def copy_of(run: Run, directory: Path) -> Run:
     """A run with finished inputs and nothing trained."""
     config = load_config("small", SETTINGS | {"results_dir": str(directory), "models_dir": str(directory / "models")})
     new = write_run(directory / "run", config)
-    for step in ("preprocess", "grpo-first", "sample", "sft"):
+    for step in ("preprocess", "warm-up", "grpo-first", "sample", "sft"):
         shutil.copytree(run.stage_dir(step), new.stage_dir(step))
     return new
 
@@ -109,6 +109,7 @@ def test_resumed_stage_two_gives_the_same_adapter(tmp_path: Path) -> None:
     brief = {"steps": 4, "save_steps": 2, "prompts_per_step": 4, "micro_batch": 32, "validation_windows": 8}
     settings = {
         "model": {"name": "stonk-tiny-calls", "backend": "peft"},
+        "warmup": "never",
         "data": {"market": {"tickers": 2, "days": 600}},
         "models_dir": str(tmp_path / "models"),
         "stage_one": brief | {"steps": 2, "save_steps": 1},

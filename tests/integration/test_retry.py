@@ -7,13 +7,15 @@ import time
 
 import pytest
 
-from stonk_pipeline.contracts.forecast.steps import STEPS
+from stonk_pipeline.contracts.forecast.steps import steps_of
+from stonk_pipeline.contracts.recipes import load_config
 from stonk_pipeline.contracts.runs import open_run
 from stonk_pipeline.files import locks
 from stonk_pipeline.runs.manifest import output_files, read_manifest
-from tests.served import ROOT, Served, digests, environment
+from tests.served import ROOT, TINY, Served, digests, environment
 
 Undisturbed = tuple[str, dict[str, str]]
+STEPS = steps_of(load_config(str(TINY)))
 NAMES = list(STEPS)
 
 

@@ -30,6 +30,7 @@ def test_flow_leaves_the_layout_of_the_specification(small_run: run.Run) -> None
     names = {path.name for path in small_run.directory.iterdir()}
     assert names >= {
         "preprocessing",
+        "warm_up",
         "stage1_grpo_training",
         "sft_data_generation",
         "stage2_sft_training",
@@ -47,7 +48,7 @@ def test_flow_leaves_the_layout_of_the_specification(small_run: run.Run) -> None
 @pytest.mark.parametrize("step", STEPS)
 def test_flow_leaves_whole_stages(small_run: run.Run, step: str) -> None:
     manifest = verify(small_run.stage_dir(step))
-    assert manifest.outputs
+    assert manifest.outputs or step == "warm-up"  # which was not needed
     assert manifest.numbers
     assert small_run.finished(step) is not None
 

@@ -30,7 +30,8 @@ def run(config: CallPolicyStage, inputs: Mapping[str, Path], out: Path, progress
 
     Args:
         config: settings.
-        inputs: `examples`: the examples stage; `start`: the training stage whose model to go on from, in stage II.
+        inputs: `examples`: the examples stage; optional `warm_up`: the stage whose adapter to continue, in stage I;
+            `start`: the training stage whose model to go on from with an adapter of its own, in stage II.
         out: receives `adapter/` (for the base model, whatever it was trained on), `training_log.csv`, `validation.csv`.
         progress: receives each optimizer step.
 
@@ -48,13 +49,13 @@ def run(config: CallPolicyStage, inputs: Mapping[str, Path], out: Path, progress
         grpo = grpo.model_copy(update={"steps": steps})
     examples = _spread(examples, grpo.steps * grpo.prompts_per_step, config.seed)
     held_out = _spread(held_out, grpo.validation_windows, config.seed)
-    start = inputs["start"] / load.ADAPTER if "start" in inputs else None
+    start, warmed_up = (inputs[name] / load.ADAPTER if name in inputs else None for name in ("start", "warm_up"))
     with TemporaryDirectory() as scratch:
         model = config.model
         if start is not None:
             load.save_merged(config.model, start, Path(scratch))
             model = config.model.model_copy(update={"name": scratch})
-        loaded = load.load_for_training(model, grpo.lora, config.seed, fast_inference=load.colocates())
+        loaded = load.load_for_training(model, grpo.lora, config.seed, start=warmed_up, fast_inference=load.colocates())
         taught = lesson(config, loaded.tokenizer, examples, held_out)
         numbers = train(config.model, grpo, loaded, taught, config.seed, out, progress, below=start)
     return {"examples": len(examples.decisions), "up_share": round(examples.up_share, 4), **numbers}
@@ -135,17 +136,22 @@ def validation_figures(answers: list[list[Answer]], truths: list[Outcome], confi
         config: weights and bands of the rewards.
     """
     pairs = [(answer, truth) for several, truth in zip(answers, truths, strict=True) for answer in several]
+    return {
+        "reward": fmean(total(answer, truth, config.grpo.rewards, config.shape) for answer, truth in pairs),
+        "accuracy": accuracy(pairs),
+        "up_share": _up_share(pairs),
+        "readable_share": fmean(isinstance(answer, Call) for answer, _ in pairs),
+    }
+
+
+def accuracy(pairs: Pairs[Call, Outcome]) -> float:
+    """Computes the share of answers whose side is right on days that moved; an unreadable one counts half."""
     right = [
         COMPONENTS["direction"](answer, truth) if isinstance(answer, Call) else 0.5
         for answer, truth in pairs
         if not truth.flat
     ]
-    return {
-        "reward": fmean(total(answer, truth, config.grpo.rewards, config.shape) for answer, truth in pairs),
-        "accuracy": fmean(right) if right else 0.5,
-        "up_share": _up_share(pairs),
-        "readable_share": fmean(isinstance(answer, Call) for answer, _ in pairs),
-    }
+    return fmean(right) if right else 0.5
 
 
 ONE = Stage("stage1_training", CallPolicyStage, run)

@@ -8,7 +8,7 @@ from stonk_pipeline.contract import Answers, Plan
 from stonk_pipeline.contracts.direction import question
 from stonk_pipeline.contracts.direction.cases import read_decisions
 from stonk_pipeline.contracts.direction.settings import CallPolicyConfig, DirectionConfig
-from stonk_pipeline.contracts.direction.steps import EXAMPLES
+from stonk_pipeline.contracts.direction.steps import EXAMPLES, WARM_UP
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import read_manifest
 from stonk_pipeline.sampling.prompts import check_lengths, render
@@ -64,9 +64,12 @@ def work(config: DirectionConfig, prompt: int, examples: Mapping[str, int]) -> d
         said = f"{answers} answers of {'three models' if models > 1 else 'the model'}"
         return said, 6 * answers * (prompt + comparison.max_tokens)
 
-    return {
-        **({} if config.records is not None else {"preprocess": ("indicators and windows", 0.0)}),
-        EXAMPLES: ("labels and headlines", 0.0),
+    room = config.stage_one.max_completion_length
+    first = {} if config.records is not None else {"preprocess": ("indicators and windows", 0.0)}
+    first[EXAMPLES] = ("labels and headlines", 0.0)
+    if config.warmup.when != "never":
+        first[WARM_UP] = effort.of_warmup(config.warmup, config.model, prompt, room)
+    return first | {
         "stage-one": stage(config.stage_one, "balanced"),
         "gate": asked("val", 1),
         "stage-two": stage(config.stage_two, "natural"),

@@ -10,7 +10,7 @@ from stonk_pipeline.config.data import EMBEDDED, DataConfig, MarketConfig
 from stonk_pipeline.config.evaluation import ComparisonConfig
 from stonk_pipeline.config.news import MarketNewsConfig, NewsConfig
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig, WarmupConfig
 from stonk_pipeline.contracts.direction.sections import (
     STAGE_ONE,
     STAGE_TWO,
@@ -73,8 +73,10 @@ class DirectionConfig(RunConfig):
     """What the model is shown."""
     shape: RewardShape = RewardShape()
     """Bands of the rewards."""
+    warmup: WarmupConfig = WarmupConfig()
+    """The warm-up, which teaches a base model the form of an answer and nothing else."""
     stage_one: CallPolicyConfig = CallPolicyConfig()
-    """Stage I: from the base model, on the balanced set."""
+    """Stage I: from the base model, or from the warm-up's, on the balanced set."""
     gate: GateConfig = GateConfig()
     """The step from stage I to stage II."""
     stage_two: StageTwoConfig = StageTwoConfig()
@@ -120,6 +122,14 @@ class DirectionConfig(RunConfig):
         market = None if self.real_data else self.data.market
         return self.part(ExamplesStage, market=market, split=self.data if self.records is not None else None)
 
+    def warmup_stage(self) -> "CallWarmupStage":
+        """Returns the settings of the warm-up, whose adapter stage I continues."""
+        first, days = self.stage_one, self.examples.days_ahead
+        room = first.max_completion_length
+        return self.part(
+            CallWarmupStage, lora=first.lora, temperature=first.temperature, max_tokens=room, days_ahead=days
+        )
+
     def policy_stage(self, which: Literal["one", "two"]) -> "CallPolicyStage":
         """Returns the settings of stage I or II."""
         first, days = which == "one", self.examples.days_ahead
@@ -142,6 +152,21 @@ class ExamplesStage(Settings):
     examples: ExamplesConfig
     clock: NewsConfig
     market_news: MarketNewsConfig
+    seed: int
+
+
+class CallWarmupStage(Settings):
+    """Settings of the warm-up."""
+
+    model: ModelConfig
+    prompt: DirectionPrompt
+    lora: LoraConfig
+    warmup: WarmupConfig
+    temperature: float
+    """Of the answers that are asked for, as in stage I."""
+    max_tokens: int
+    """Of such an answer."""
+    days_ahead: int
     seed: int
 
 

@@ -1,14 +1,13 @@
-"""Defines the steps of a direction run: examples, a balanced stage, a gate, a stage on all days, a comparison."""
+"""Defines the steps of a direction run: examples, a warm-up, a balanced stage, a gate, all days, a comparison."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from stonk_pipeline.contracts.direction import notes as own
 from stonk_pipeline.contracts.direction.settings import DirectionConfig
 from stonk_pipeline.pipeline import notes
-from stonk_pipeline.pipeline.graph import PREPROCESS, Step, Steps, graph
+from stonk_pipeline.pipeline.graph import PREPROCESS, Step, Steps, graph, without
 
-EXAMPLES = "examples"
+EXAMPLES, WARM_UP = "examples", "warm-up"
 _EXAMPLES = {"examples": EXAMPLES}
 _FEWER_ANSWERS = "lower model.gpu_memory_utilization, model.max_seq_length or comparison.samples"
 _SMALLER_PASSES = "lower {}.micro_batch (answers in one pass), or model.max_seq_length"
@@ -46,12 +45,23 @@ STEPS = graph(
         wording=own.examples,
     ),
     Step(
+        WARM_UP,
+        "Warm-up",
+        "stonk_pipeline.contracts.direction.warmup:STAGE",
+        "warm_up",
+        DirectionConfig.warmup_stage,
+        _EXAMPLES,
+        optional=True,
+        smaller=_SMALLER_PASSES.format("warmup"),
+        wording=notes.warmed_up,
+    ),
+    Step(
         "stage-one",
         "Stage I",
         "stonk_pipeline.contracts.direction.lesson:ONE",
         "stage1_training",
         lambda config: config.policy_stage("one"),
-        _EXAMPLES,
+        _EXAMPLES | {"warm_up": WARM_UP},
         "direction_lora_1st",
         smaller=_SMALLER_PASSES.format("stage_one"),
         wording=_REWARD,
@@ -90,11 +100,8 @@ STEPS = graph(
     ),
 )
 
-ON_RECORDS = graph(*(replace(step, needs={}) if step.name == EXAMPLES else step for step in STEPS.values()))
-del ON_RECORDS["preprocess"]
-"""The steps on records, which need no windows to be cut."""
-
 
 def steps_of(config: DirectionConfig) -> Steps:
     """Returns the graph of a run with these settings."""
-    return STEPS if config.records is None else ON_RECORDS
+    steps = STEPS if config.records is None else without(STEPS, PREPROCESS.name)  # records need no windows to be cut
+    return without(steps, WARM_UP) if config.warmup.when == "never" else steps

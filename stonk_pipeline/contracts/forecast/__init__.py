@@ -5,7 +5,7 @@ from pathlib import Path
 from stonk_pipeline.contract import Contract, Later, Option
 from stonk_pipeline.contracts.forecast.commands import COMMANDS
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.contracts.forecast.steps import POOLED, STEPS
+from stonk_pipeline.contracts.forecast.steps import POOLED, STEPS, steps_of
 
 FORECAST = Contract(
     name="forecast",
@@ -13,7 +13,7 @@ FORECAST = Contract(
     settings=PipelineConfig,
     recipes=Path(__file__).parent / "recipes",
     graph=STEPS,
-    steps=lambda config: STEPS,
+    steps=steps_of,
     pooled=POOLED,
     options=(
         Option(
@@ -26,7 +26,18 @@ FORECAST = Contract(
     plan=Later(f"{__name__}.plan:plan"),
     answers=Later(f"{__name__}.plan:answers"),
     training=Later(f"{__name__}.contest:training"),
-    distinguishing=("data", "prompt", "model", "lora", "grpo_first", "sampling", "sft", "grpo_second", "seed"),
+    distinguishing=(
+        "data",
+        "prompt",
+        "model",
+        "lora",
+        "warmup",
+        "grpo_first",
+        "sampling",
+        "sft",
+        "grpo_second",
+        "seed",
+    ),
     suffix="",
     losses=Later(f"{__name__}.contest:losses"),
     kept=Later(f"{__name__}.scores.calibrate:kept"),

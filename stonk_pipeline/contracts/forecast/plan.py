@@ -8,7 +8,8 @@ from stonk_pipeline.contract import Answers, Plan
 from stonk_pipeline.contracts.forecast.prompts import questions
 from stonk_pipeline.contracts.forecast.question import SHORTER, answer
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
-from stonk_pipeline.contracts.forecast.tiny import thought
+from stonk_pipeline.contracts.forecast.steps import WARM_UP
+from stonk_pipeline.contracts.forecast.unskilled import thought
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import read_manifest
@@ -53,11 +54,11 @@ def answers(run: Run) -> Answers:
     """Writes answers to questions of a run as if it had been known what came, each after two sentences of thinking."""
     config: PipelineConfig = run.config
     windows, targets = reading.read_split(run.stage_dir(PREPROCESS.name), "val")
-    every, decimals = max(1, len(windows) // ANSWERS), config.prompt.decimals
+    every, prompt = max(1, len(windows) // ANSWERS), config.prompt
     texts = []
     for window, target in zip(windows[::every], targets[::every], strict=True):
         move, days = target.values[-1] - window.last, len(target.values)
-        texts.append(answer(thought(window, move, (days + 1) // 2, days, decimals), target.values, decimals))
+        texts.append(answer(thought(window, move, (days + 1) // 2, days, prompt), target.values, prompt.decimals))
     return Answers(f"{config.data.horizon} closes", texts, limits(config))
 
 
@@ -75,8 +76,10 @@ def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[s
     compared = 4 * min(config.comparison.windows, windows["test"]) * config.comparison.samples
     steps = math.ceil(config.sft.epochs * kept / config.sft.batch_size)
     length = prompt + config.sampling.max_tokens
-    return {
-        "preprocess": ("indicators and windows", 0.0),
+    room, first = config.grpo_first.max_completion_length, {"preprocess": ("indicators and windows", 0.0)}
+    if config.warmup.when != "never":
+        first[WARM_UP] = effort.of_warmup(config.warmup, config.model, prompt, room)
+    return first | {
         "grpo-first": effort.of_policy(config.grpo_first, prompt, "windows"),
         "sample": (f"{answers} answers", 6 * answers * length),
         "sft": (f"at most {steps} steps of {config.sft.batch_size}", 6 * config.sft.epochs * kept * length),

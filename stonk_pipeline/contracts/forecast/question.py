@@ -47,8 +47,8 @@ def messages(window: Window, prompt: PromptConfig, horizon: int) -> Messages:
     Returns:
         A system and a user message.
     """
-    period = _period(window, prompt)
-    system = SYSTEM.replace("daily", adjective(period)).replace("each day", f"each {noun(period)}")
+    spanned = period(window, prompt)
+    system = SYSTEM.replace("daily", adjective(spanned)).replace("each day", f"each {noun(spanned)}")
     return [{"role": "system", "content": system}, {"role": "user", "content": question(window, prompt, horizon)}]
 
 
@@ -113,6 +113,11 @@ def _values(inner: str, horizon: int, lowest: float, highest: float) -> Forecast
     return Forecast(values)
 
 
+def period(window: Window, prompt: PromptConfig) -> str:
+    """Returns what one bar of a window spans, as the question names it: a key of `periods.A_YEAR`."""
+    return window.period if prompt.name_period else TRADING_DAY
+
+
 def lowest_value(window: Window) -> float:
     """Returns the value on the window's prompt scale that stands for a price of zero."""
     return -window.price_offset / window.price_unit
@@ -135,12 +140,8 @@ def read_all(texts: list[list[str]], windows: list[Window], horizon: int) -> lis
     ]
 
 
-def _period(window: Window, prompt: PromptConfig) -> str:
-    return window.period if prompt.name_period else TRADING_DAY
-
-
 def _statistics(window: Window, prompt: PromptConfig) -> str:
-    decimals, bar = prompt.decimals, noun(_period(window, prompt))
+    decimals, bar = prompt.decimals, noun(period(window, prompt))
     values = window.statistics
     places = ", ".join(
         f"{name} {number(values[name], decimals)} at {values[f'{name}_timestep']:.0f}"

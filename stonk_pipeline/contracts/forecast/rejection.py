@@ -91,8 +91,8 @@ def nothing_kept(record: Mapping[str, Any], sampling: SamplingConfig, rejected: 
     if all(reason in question.REASONS for reason in reasons):
         return (
             f"none of {count} answers could be read (most often: {question.REASONS[next(iter(reasons))]}); they are in "
-            f"{rejected}. If they are cut off, raise sampling.max_tokens ({sampling.max_tokens}); else train the first "
-            "model longer, or choose an instruction-tuned one"
+            f"{rejected}. If they are cut off, raise sampling.max_tokens ({sampling.max_tokens}); else set warmup.when "
+            "to always, which teaches the form first, train the first model longer, or choose an instruction-tuned one"
         )
     return (
         f"none of {count} answers had a skill of {sampling.min_skill:g}: {reasons}; they are in {rejected}. Lower "

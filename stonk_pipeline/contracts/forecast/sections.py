@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stonk_pipeline.config.base import PositiveInt, Settings
 from stonk_pipeline.config.evaluation import ComparisonConfig
-from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig, WarmupConfig
 
 
 class PromptConfig(Settings):
@@ -73,6 +73,20 @@ class SamplingConfig(Settings):
     """`best`: by skill, at least `min_skill`. `random`: any readable answers, for controls."""
     max_examples: PositiveInt = 4000
     """Most examples in the set."""
+
+
+class WarmupStage(Settings):
+    """Settings of the warm-up."""
+
+    model: ModelConfig
+    prompt: PromptConfig
+    lora: LoraConfig
+    warmup: WarmupConfig
+    temperature: float
+    """Of the answers that are asked for, as in the first GRPO."""
+    max_tokens: int
+    """Of such an answer."""
+    seed: int
 
 
 class GRPOStage(Settings):

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.config.training import LoraConfig, ModelConfig, SFTConfig, SFTStage
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, SFTConfig, SFTStage, WarmupConfig
 from stonk_pipeline.contracts.forecast.sections import (
     ComparisonStage,
     GRPOConfig,
@@ -13,6 +13,7 @@ from stonk_pipeline.contracts.forecast.sections import (
     PromptConfig,
     SamplingConfig,
     SamplingStage,
+    WarmupStage,
 )
 from stonk_pipeline.errors import ConfigError
 
@@ -26,8 +27,10 @@ class PipelineConfig(RunConfig):
     """What the model is shown."""
     lora: LoraConfig = LoraConfig()
     """The adapters that are trained."""
+    warmup: WarmupConfig = WarmupConfig()
+    """The warm-up, which teaches a base model the form of an answer and nothing else."""
     grpo_first: GRPOConfig = GRPOConfig()
-    """The first GRPO, from the base model."""
+    """The first GRPO, from the base model, or from the warm-up's."""
     sampling: SamplingConfig = SamplingConfig()
     """Rejection sampling: which answers become examples."""
     sft: SFTConfig = SFTConfig()
@@ -47,8 +50,6 @@ class PipelineConfig(RunConfig):
             raise ValueError(
                 f"model.max_seq_length ({self.model.max_seq_length}) must exceed the longest answer ({longest} tokens)"
             )
-        if self.sft.batch_size % min(self.sft.micro_batch, self.sft.batch_size):
-            raise ValueError("sft: batch_size must be a multiple of micro_batch, or smaller")
         if self.data.bars != "daily" and self.prompt.name_period and self.model.name == ModelConfig().name:
             raise ValueError(
                 f"data.bars: {self.model.name} was taught the words of daily bars alone; give another model, or set "
@@ -68,6 +69,11 @@ class PipelineConfig(RunConfig):
         if self.data.stale_windows:
             return "stale indicators"
         return None if self.prompt.indicators or self.prompt.statistics else "no indicators"
+
+    def warmup_stage(self) -> WarmupStage:
+        """Returns the settings of the warm-up."""
+        first = self.grpo_first
+        return self.part(WarmupStage, temperature=first.temperature, max_tokens=first.max_completion_length)
 
     def grpo_stage(self, which: Literal["first", "second"]) -> GRPOStage:
         """Returns the settings of the first or the second GRPO run."""

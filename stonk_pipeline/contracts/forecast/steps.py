@@ -1,10 +1,11 @@
-"""Defines the steps of a forecast run: GRPO, rejection sampling, fine-tuning, GRPO again, a comparison."""
+"""Defines the steps of a forecast run: a warm-up, GRPO, rejection sampling, fine-tuning, GRPO again, a comparison."""
 
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.pipeline import notes
-from stonk_pipeline.pipeline.graph import PREPROCESS, Step, graph
+from stonk_pipeline.pipeline.graph import PREPROCESS, Step, Steps, graph, without
 
-_DATASET = {"dataset": PREPROCESS.name}
+WARM_UP = "warm-up"
+_DATASET, _WARMED_UP = {"dataset": PREPROCESS.name}, {"start": WARM_UP}
 _FEWER_ANSWERS = "lower model.gpu_memory_utilization, model.max_seq_length or {}"
 _SMALLER_PASSES = "lower {}.micro_batch (answers in one pass), or model.max_seq_length"
 _SKILL = notes.trained("skill_median", "skill", "+.1%")
@@ -12,12 +13,23 @@ _SKILL = notes.trained("skill_median", "skill", "+.1%")
 STEPS = graph(
     PREPROCESS,
     Step(
+        WARM_UP,
+        "Warm-up",
+        "stonk_pipeline.contracts.forecast.warmup:STAGE",
+        "warm_up",
+        PipelineConfig.warmup_stage,
+        _DATASET,
+        optional=True,
+        smaller=_SMALLER_PASSES.format("warmup"),
+        wording=notes.warmed_up,
+    ),
+    Step(
         "grpo-first",
         "First GRPO",
         "stonk_pipeline.contracts.forecast.lesson:FIRST",
         "stage1_grpo_training",
         lambda config: config.grpo_stage("first"),
-        _DATASET,
+        _DATASET | _WARMED_UP,
         "grpo_lora_1st",
         smaller=_SMALLER_PASSES.format("grpo_first"),
         wording=_SKILL,
@@ -39,7 +51,7 @@ STEPS = graph(
         "stonk_pipeline.training.sft:STAGE",
         "stage2_sft_training",
         PipelineConfig.sft_stage,
-        {"examples": "sample"},
+        {"examples": "sample"} | _WARMED_UP,
         "sft_lora",
         smaller="lower sft.micro_batch, or model.max_seq_length",
         wording=notes.fine_tuned,
@@ -66,6 +78,12 @@ STEPS = graph(
         wording=notes.judged("windows"),
     ),
 )
+
+
+def steps_of(config: PipelineConfig) -> Steps:
+    """Returns the graph of a run with these settings."""
+    return without(STEPS, WARM_UP) if config.warmup.when == "never" else STEPS
+
 
 POOLED = Step(
     "compare",

@@ -256,7 +256,7 @@ def test_stages_of_two_base_models_are_not_mixed(model, tmp_path):
     """Stages run one by one: the base model was changed after the last training, and before the comparison."""
     from stonk_pipeline.runs.manifest import Stage, execute
 
-    run = write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path, warmup="never"))
 
     def body(config, inputs, out, progress):
         (out / "out.txt").write_text("done")
@@ -276,14 +276,14 @@ def test_stages_of_two_base_models_are_not_mixed(model, tmp_path):
 def test_a_step_that_a_run_does_not_have_is_named(model, tmp_path):
     run = write_run(tmp_path / "run", config_of(model, tmp_path))
     for ask in (run.require_inputs, run.loads_model, run.title):
-        with pytest.raises(StageError, match=r"no step stage-one; it has preprocess, grpo-first, sample"):
+        with pytest.raises(StageError, match=r"no step stage-one; it has preprocess, warm-up, grpo-first, sample"):
             ask("stage-one")
 
 
 def test_a_step_that_ended_on_changed_files_says_which(model, tmp_path):
     from stonk_pipeline.runs.manifest import Stage, execute
 
-    run = write_run(tmp_path / "run", config_of(model, tmp_path))
+    run = write_run(tmp_path / "run", config_of(model, tmp_path, warmup="never"))
 
     def body(config, inputs, out, progress):
         (out / "out.txt").write_text("done")

@@ -43,7 +43,7 @@ with live.shown(Console(), settings(sys.argv[1])):
 
 def settings(name):
     changes = {"data": {"folds": 2}} if name == "folds" else {}
-    return load_config("direction" if name == "direction" else "default", changes)
+    return load_config("direction" if name == "direction" else "default", changes | {"warmup": "never"})
 
 
 def happened(name, seen: Board):

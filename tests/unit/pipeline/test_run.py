@@ -48,6 +48,7 @@ def test_steps_lead_to_the_comparison():
 def test_steps_lie_where_the_specification_says():
     assert {step.name: step.directory for step in FORECAST.values()} == {
         "preprocess": "preprocessing",
+        "warm-up": "warm_up",
         "grpo-first": "stage1_grpo_training",
         "sample": "sft_data_generation",
         "sft": "stage2_sft_training",
@@ -139,7 +140,11 @@ def test_run_inputs_are_the_directories_of_earlier_steps(tmp_path):
     run = create_run(config_for(tmp_path), "now")
     assert run.inputs("preprocess") == {}  # the generated market needs no files
     model = tiny.DIRECTORY
-    assert run.inputs("sft") == {"examples": run.directory / "sft_data_generation", "model": model}
+    assert run.inputs("sft") == {
+        "examples": run.directory / "sft_data_generation",
+        "start": run.directory / "warm_up",
+        "model": model,
+    }
     assert run.inputs("grpo-second") == {
         "dataset": run.directory / "preprocessing",
         "start": run.directory / "stage2_sft_training",

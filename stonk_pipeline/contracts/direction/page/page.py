@@ -1,5 +1,6 @@
 """Renders `report.html` of a direction run from the files of its stages."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from stonk_pipeline.pipeline.run import CONFIG
 from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import Chapter
+from stonk_pipeline.report.warmup import Figure, warmup_chapters
 
 TRAININGS = {
     "stage_one": (
@@ -105,12 +107,18 @@ def examples(files: RunFiles, comparison: CallComparison) -> list[Shown]:
 
 
 def chapters(files: RunFiles) -> list[Chapter]:
-    """Shows both trainings, as far as they left something to show."""
+    """Shows the warm-up and both trainings, as far as they left something to show."""
     found = []
     for name, (directory, about) in TRAININGS.items():
         log, validation = files.table(directory, "training_log.csv"), files.table(directory, "validation.csv")
         found.append(Chapter(title(name), about, [], learned(name, log, validation)))
-    return [chapter for chapter in found if chapter.pictures]
+    warm_up = warmup_chapters(files, [Figure("accuracy", "accuracy", False)], skilled)
+    return warm_up + [chapter for chapter in found if chapter.pictures]
+
+
+def skilled(numbers: Mapping[str, Any]) -> bool:
+    """Tells whether a warm-up's accuracy is above that of a coin by more than two standard errors of its answers."""
+    return float(numbers["val_accuracy"]) > 0.5 + 2 * 0.5 / math.sqrt(numbers["asked"])
 
 
 def sets(record: Mapping[str, Any] | None) -> list[tuple[str, dict[str, int], int]]:

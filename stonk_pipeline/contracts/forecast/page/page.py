@@ -8,7 +8,7 @@ from stonk_pipeline.contracts.forecast.page.fans import fans
 from stonk_pipeline.contracts.forecast.page.first import coverage, first_screen, generated, settings_of
 from stonk_pipeline.contracts.forecast.page.looks import dot, label
 from stonk_pipeline.contracts.forecast.page.pictures import by_day_picture, by_month_picture, skill_picture
-from stonk_pipeline.contracts.forecast.page.trainings import bars_picture, grpo_pictures, sft_pictures
+from stonk_pipeline.contracts.forecast.page.trainings import bars_picture, grpo_pictures
 from stonk_pipeline.contracts.forecast.page.trust import equity_picture, ranks_picture
 from stonk_pipeline.contracts.forecast.scores.results import Comparison, GroupSkill, read_comparison
 from stonk_pipeline.contracts.forecast.steps import STEPS
@@ -19,9 +19,15 @@ from stonk_pipeline.report import frame
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.frame import Chapter, number
 from stonk_pipeline.report.style import Picture, percent
+from stonk_pipeline.report.warmup import Figure, loss_pictures, warmup_chapters
 
 TITLES = {"reasons": "Why answers were put aside"}
 """Better words for keys of `selection.json`."""
+FIGURES = (
+    Figure("skill_median", "skill of the median of a few answers", True),
+    Figure("skill_single", "skill of one answer", True),
+)
+"""Of a warm-up."""
 
 
 def render(files: RunFiles, remark: str) -> str:
@@ -60,7 +66,7 @@ def render(files: RunFiles, remark: str) -> str:
 
 
 def chapters(files: RunFiles) -> list[Chapter]:
-    """Shows the four trainings in their order, as far as they left something to show."""
+    """Shows the trainings in their order, as far as they left something to show."""
     first, second = (
         grpo_pictures(key, name, files.table(stage, "training_log.csv"), files.table(stage, "validation.csv"))
         for key, name, stage in (
@@ -81,11 +87,20 @@ def chapters(files: RunFiles) -> list[Chapter]:
         ),
         Chapter("Rejection sampling", "Its best answers are kept as examples, and the rest put aside.", numbers, bars),
         Chapter(
-            "Supervised fine-tuning", "The base model learns to write the kept answers.", told, sft_pictures(losses)
+            "Supervised fine-tuning",
+            "The base model learns to write the kept answers.",
+            told,
+            loss_pictures("sft", "supervised fine-tuning", losses),
         ),
         Chapter("Second GRPO", "The fine-tuned model is trained as in the first stage.", [], second),
     ]
-    return [chapter for chapter in found if chapter.pictures or chapter.numbers]
+    warm_up = warmup_chapters(files, FIGURES, skilled)
+    return warm_up + [chapter for chapter in found if chapter.pictures or chapter.numbers]
+
+
+def skilled(numbers: Mapping[str, Any]) -> bool:
+    """Tells whether a warm-up's numbers speak of skill: its median is better than the last price, and than before."""
+    return float(numbers["val_skill_median"]) > max(0.0, float(numbers["val_skill_median_start"]))
 
 
 def groups(comparison: Comparison) -> dict[str, list[GroupSkill]]:

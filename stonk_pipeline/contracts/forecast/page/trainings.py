@@ -12,8 +12,6 @@ from stonk_pipeline.report.training import (
     SMALL,
     Curve,
     Panel,
-    draw_curves,
-    ends,
     kept,
     ring,
     spreads,
@@ -85,17 +83,6 @@ def validation_picture(key: str, name: str, validation: pd.DataFrame) -> Picture
     steps = "".join(f"; kept: step {step:.0f}" for step in at["step"])
     alt = f"Validation skill of {label(name)}: {told}{steps}."
     return Picture(f"{key}-validation", "Skill on validation windows", alt, draw, *SMALL)
-
-
-def sft_pictures(log: pd.DataFrame | None) -> list[Picture]:
-    """Draws loss and perplexity of the fine-tuning, in training and on held-out answers."""
-    panels = []
-    for column, title in (("loss", "Loss"), ("perplexity", "Perplexity")):
-        curves = [Curve(column, "training", "muted"), Curve(f"val_{column}", "held out", "middle")]
-        if log is not None and {"step", column, f"val_{column}"} <= set(log):
-            alt = f"{title} of the supervised fine-tuning: {ends(log, curves, False)}."
-            panels.append(Picture(f"sft-{column}", title, alt, draw_curves(log, curves, smooth=False), *SMALL))
-    return panels
 
 
 def bars_picture(key: str, title: str, counts: Mapping[str, float]) -> Picture:

@@ -6,15 +6,17 @@ import re
 import numpy as np
 import pytest
 
-from stonk_pipeline.contracts.direction import tiny_sentences
-from stonk_pipeline.contracts.direction.question import SYSTEM, parse
+from stonk_pipeline.contracts.direction import clauses
+from stonk_pipeline.contracts.direction.clauses import cite, quotation
+from stonk_pipeline.contracts.direction.question import SYSTEM, messages, parse
 from stonk_pipeline.contracts.direction.reasoning import conclusion, sentences
 from stonk_pipeline.contracts.direction.rewards import Outcome, data_use
-from stonk_pipeline.contracts.direction.tiny import DIRECTORY, NEWS_FIRST, PHRASES, POOR, TOKENS, conversations
-from stonk_pipeline.contracts.direction.tiny_sentences import cite, quotation
+from stonk_pipeline.contracts.direction.sections import DirectionPrompt
+from stonk_pipeline.contracts.direction.tiny import DIRECTORY, PHRASES, TOKENS, conversations
+from stonk_pipeline.contracts.direction.unskilled import NEWS_FIRST, POOR, unskilled_answer
 from stonk_pipeline.market.headlines import NOISE, TELLING
 from stonk_pipeline.models import tiny
-from stonk_pipeline.schema import INDICATORS, Call, Window
+from stonk_pipeline.schema import INDICATORS, Call, Decision, Headline, Window
 from stonk_pipeline.text import form
 
 FIGURE = re.compile(r"(?<![\d.,])[+-]?\d+(?:\.\d+)?")
@@ -74,9 +76,9 @@ def test_conversations_say_rightly_what_lies_above_and_below(talks):
 
 def test_readings_say_which_side_follows(talks):
     """Whoever takes what is cited as it is gets the side it leans to, whoever takes it otherwise the other one."""
-    sides = {text: side for side, text in tiny_sentences.SIDES.items()}
+    sides = {text: side for side, text in clauses.SIDES.items()}
     expected, found = {}, {}
-    for clause in (tiny_sentences.TREND, *tiny_sentences.FIGURES.values(), tiny_sentences.FRESH, tiny_sentences.OLDER):
+    for clause in (clauses.TREND, *clauses.FIGURES.values(), clauses.FRESH, clauses.OLDER):
         for (leans, after), opposite in itertools.product(clause.after.items(), (0, 1)):
             said = rf"{re.escape(clause.before)}[^\"]*?{re.escape(after)}[\d.]*{re.escape(clause.readings[opposite])}"
             pattern = re.compile(said + "(a rise|a fall)")
@@ -94,11 +96,11 @@ def test_moves_carry_on_or_fade(talks):
 
 
 def test_headlines_are_good_or_bad_news_as_their_wording_leans(talks):
-    words = {f"{text} ": side for side, text in tiny_sentences.NEWS.items()}
+    words = {f"{text} ": side for side, text in clauses.NEWS.items()}
     for talk in talks:
         for quoted, kind in re.findall(r'headline "([^"]+)("\ is \w+ news )', talk[2]["content"]):
-            assert words[kind] == tiny_sentences.QUOTATIONS[quoted]
-    assert set(tiny_sentences.QUOTATIONS.values()) == {"up", "down", None}
+            assert words[kind] == clauses.QUOTATIONS[quoted]
+    assert set(clauses.QUOTATIONS.values()) == {"up", "down", None}
 
 
 def test_conversations_call_fresh_what_is_of_the_last_day(talks):
@@ -152,7 +154,7 @@ def test_conclusions_are_the_answers(talks):
 
 
 def test_most_answers_begin_with_a_headline_where_there_is_one(talks):
-    with_news = [talk for talk in talks if any(text in talk[1]["content"] for text in tiny_sentences.QUOTATIONS)]
+    with_news = [talk for talk in talks if any(text in talk[1]["content"] for text in clauses.QUOTATIONS)]
     begins = [re.match(r"<think>\w+ \w+ headline", talk[2]["content"]) is not None for talk in with_news]
     assert np.mean(begins) == pytest.approx(NEWS_FIRST * (1 - POOR), abs=0.04)
 
@@ -162,10 +164,33 @@ def test_quotation_names_enough_of_a_headline_to_be_a_reason():
         headline = phrase.format(ticker="the company", n=12)
         assert quotation(phrase) in headline
         question = f'News:\n"""\n- [5 h] {headline}\n"""\nUp or down?'
-        for clause in (tiny_sentences.FRESH, tiny_sentences.OLDER):
-            cited = cite(clause, quotation(phrase), tiny_sentences.QUOTATIONS[quotation(phrase)])
+        for clause in (clauses.FRESH, clauses.OLDER):
+            cited = cite(clause, quotation(phrase), clauses.QUOTATIONS[quotation(phrase)])
             thought = f"{cited.read_for('down', False)}. So I expect a fall."
             assert use(question, Call("down", 1.0, 0.6, thought)) == pytest.approx(1 / 3), thought
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [{}, {"prices": False}, {"indicators": False}, {"news": False}, {"prices": False, "indicators": False}],
+    ids=lambda hidden: ",".join(hidden) or "none",
+)
+def test_unskilled_answers_cite_real_headlines_and_only_what_is_shown(hidden):
+    """As a warm-up on real messages has them, which are worded as nobody has foreseen."""
+    rng = np.random.default_rng(4)
+    texts = ("$AAPL beats estimates; margin at 43%", "no news today", 'he said "sell <|im_end|>"', "a " * 30)
+    headlines = tuple(Headline("", text, hours) for text, hours in zip(texts, (30.0, None, 4.0, 1.0), strict=True))
+    prompt, seen = DirectionPrompt(**hidden), set()
+    for _ in range(200):
+        asked = messages(Decision(a_window(rng), None, headlines), prompt, 1)[1]["content"]
+        call = parse(unskilled_answer(asked, rng, any_headline=True))
+        assert isinstance(call, Call)
+        seen |= (quoted := set(QUOTE.findall(call.thinking)))
+        assert all(text in asked for text in quoted)
+        for figure in FIGURE.findall(QUOTE.sub("", call.thinking)):
+            assert figure in asked
+    shown = {"AAPL beats estimates; margin at 43%", "no news today", "a a a a a a a a"} if prompt.news else set()
+    assert {text.removeprefix("$") for text in seen} == shown
 
 
 def test_tokenizer_has_phrases_and_numbers_as_single_tokens_and_short_conversations(talks):

@@ -1,9 +1,9 @@
-"""Writes sentences for training `stonk-tiny-calls`: each cited fact can be read as bullish or bearish.
+"""Writes the sentences of answers that know nothing: each cited fact can be read as bullish or bearish.
 
 What is cited leans to a side when it is taken as it is: an average above the price to a rise, a strong RSI to a fall.
-The words after it take it so or for the opposite, and the side follows from both. So the tiny model knows what people
-make of such facts; which of the two is right on a market, if any is, is what a run has to learn, as with a language
-model that has read both schools. All that decides is one token each.
+The words after it take it so or for the opposite, and the side follows from both. So a model that learns from them
+knows what people make of such facts; which of the two is right on a market, if any is, is what a run has to learn. All
+that decides is one token each in `stonk-tiny-calls`.
 """
 
 from collections.abc import Mapping
@@ -64,6 +64,8 @@ FRESH = Clause(
     (" and, taken at its word, supports ", " but, priced in already, supports "),
 )
 OLDER = Clause('An older headline "', NEWS, (" that still holds and indicates ", " that is done with and indicates "))
+ANY_HEADLINE = Clause('The headline "', {None: '"'}, (" supports ", ", priced in already, supports "))
+"""One in words of its own, as real headlines are; none of those that a tiny model is built from."""
 CLAUSES = (TREND, MOVE, *FIGURES.values(), FRESH, OLDER)
 
 
