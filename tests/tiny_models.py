@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stonk_pipeline.contracts.forecast import tiny
+from stonk_pipeline.contracts.forecast import question, tiny
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 TURNS = (
@@ -69,7 +69,7 @@ def fresh_llama(directory: Path) -> Path:
     made = Tokenizer(models.BPE())
     digits, letters = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.pre_tokenizer, made.decoder = pre_tokenizers.Sequence([digits, letters]), decoders.ByteLevel()
-    texts = ["The last move was small. I expect a close below, in some days, half of it by the first day."] * 9
+    texts = [question.SYSTEM, "Closes, oldest first: . Forecast the next closes. The last move was by day, half of it."]
     special = ["<pad>", "<turn>", "<end>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator(

@@ -77,6 +77,20 @@ def test_resumed_training_gives_the_same_adapter(whole: Run, small_run: Run, tmp
     assert_resumed_is_whole(whole, broken, step)
 
 
+def test_resumed_warm_up_gives_the_same_adapter_and_figures(small_run: Run, tmp_path: Path) -> None:
+    warmup = {"when": "always", "examples": 48, "batch_size": 8, "evaluations": 4, "windows": 4}
+    settings = SETTINGS | {"warmup": warmup, "models_dir": str(tmp_path / "models")}
+    runs = [write_run(tmp_path / name, load_config("small", settings)) for name in ("whole", "broken")]
+    for run in runs:
+        shutil.copytree(small_run.stage_dir("preprocess"), run.stage_dir("preprocess"))
+    assert_resumed_is_whole(*runs, "warm-up")
+    numbers = runs[0].execute("warm-up", lambda *_: None).numbers
+    assert (numbers["trained"], numbers["why"].partition(" (")[0]) == (True, "always asked for")
+    assert min(numbers["val_readable_share_start"], numbers["val_readable_share"]) > 0.5
+    about = json.loads((runs[0].stage_dir("warm-up") / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert (about["base_model_name_or_path"], about["r"]) == ("stonk-tiny", runs[0].config.lora.rank)
+
+
 def test_tracked_training_gives_the_same_adapter_and_is_one_run_of_the_tracker(
     whole: Run, small_run: Run, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def test_make_config_names_an_unknown_field(path):
     [
         ("sft.epoch", 3, "sft.epochs"),
         ("sft_epochs", 3, "sft.epochs"),
-        ("epochs", 3, "sft.epochs"),
+        ("epochs", 3, "warmup.epochs or sft.epochs"),
         ("grpo_frist", {"steps": 3}, "grpo_first"),
         ("grpo", {"steps": 3}, "grpo_first or grpo_second"),
         ("sft.LearningRate", 1e-4, "sft.learning_rate"),
@@ -169,7 +169,7 @@ def test_make_config_refuses_a_micro_batch_that_does_not_divide_the_step(which):
 
 def test_make_config_refuses_an_sft_micro_batch_that_does_not_divide_the_step():
     """20 examples a step in parts of 16 would silently be 16."""
-    with pytest.raises(ConfigError, match=r"sft: batch_size must be a multiple of micro_batch"):
+    with pytest.raises(ConfigError, match=r"sft: .*batch_size must be a multiple of micro_batch"):
         make("sft", {"batch_size": 20, "micro_batch": 16})
     assert make("sft", {"batch_size": 32, "micro_batch": 16})
     assert make("sft", {"batch_size": 8, "micro_batch": 16})  # one part is enough
@@ -351,9 +351,12 @@ def test_merge_joins_mappings_and_changes_neither():
         ("sampling.samples", 3, {"sampling"}),
         ("sft.epochs", 1.0, {"sft"}),
         ("comparison.samples", 3, {"comparison"}),
-        ("lora.rank", 3, {"first", "second", "sft"}),
-        ("model.name", "other", {"first", "second", "sft", "sampling", "comparison"}),
-        ("seed", 3, {"preprocess", "first", "second", "sft", "sampling", "comparison"}),
+        ("warmup", "always", {"warmup"}),
+        ("warmup.epochs", 3.0, {"warmup"}),
+        ("grpo_first.temperature", 0.7, {"warmup", "first"}),
+        ("lora.rank", 3, {"warmup", "first", "second", "sft"}),
+        ("model.name", "other", {"warmup", "first", "second", "sft", "sampling", "comparison"}),
+        ("seed", 3, {"preprocess", "warmup", "first", "second", "sft", "sampling", "comparison"}),
         ("results_dir", "elsewhere", set()),
         ("cuda_devices", "1", set()),
     ],
@@ -362,6 +365,7 @@ def test_a_setting_changes_the_stages_that_use_it_alone(path, value, changed):
     def slices(config):
         return {
             "preprocess": config.preprocess_stage(),
+            "warmup": config.warmup_stage(),
             "first": config.grpo_stage("first"),
             "sampling": config.sampling_stage(),
             "sft": config.sft_stage(),

@@ -248,7 +248,7 @@ def test_records_take_the_place_of_bars_and_news(tmp_path):
         tmp_path / "run",
         make_config({"contract": "direction", "records": str(tmp_path / "deepstock.jsonl")}, source="x"),
     )
-    assert list(run.graph) == ["examples", "stage-one", "gate", "stage-two", "compare"]
+    assert list(run.graph) == ["examples", "warm-up", "stage-one", "gate", "stage-two", "compare"]
     assert re.fullmatch("DEEPSTOCK-[0-9A-F]{6}", run.config.stock_name)
     assert run.config.real_data
     assert list(run.inputs("examples")) == ["records/deepstock.jsonl"]
