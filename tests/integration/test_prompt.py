@@ -71,7 +71,7 @@ def test_ended_run_says_last_how_to_go_on(tmp_path: Path, ending: str, exit_code
     bars.mkdir()
     (bars / "AAA.csv").write_text("date,open,high,low,close,volume\n2020-01-02,1,2,0.5,nonsense,10\n")
     options = ["--data-dir", str(bars), "--stock", "AAA"] if not stopped else []
-    reached = r"First GRPO +runs" if stopped else None
+    reached = r"Warm-up +runs" if stopped else None
     end = command(tmp_path, *options, interrupt=reached, kill=ending == "terminated")
     assert end.code == exit_code
     assert end.awaited == 0
@@ -83,7 +83,7 @@ def test_ended_run_says_last_how_to_go_on(tmp_path: Path, ending: str, exit_code
     how = "stopped" if stopped else "failed"
     state = {title: [line for line in lines if line.startswith(title)] for title in TITLES}
     assert all(len(found) == 1 for found in state.values()), "\n".join(lines)
-    assert how in state["First GRPO" if stopped else "Preprocessing"][0]
+    assert how in state["Warm-up" if stopped else "Preprocessing"][0]
     assert how in state["Whole run"][0]
     assert ("error: " in text) is not stopped
     assert not {word for word in ("Traceback", "Error logging", "Exception", "Crash", "^C") if word in text}

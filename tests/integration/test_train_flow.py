@@ -132,7 +132,7 @@ def test_terminal_shows_one_table_and_warnings_above_it(small_run: run.Run, watc
     first, last = lines.index(table[0]), lines.index(table[-1])
     assert lines[first : last + 1] == table
     assert max(map(len, table)) <= 80 - MARGIN
-    warned = "grpo-first: waiting for accelerator "
+    warned = "warm-up: waiting for accelerator "
     assert 0 < text.index(warned) < 80 * first
     assert text.count("changes that)") == 1  # how the warning ends
     assert "{" not in text

@@ -1,18 +1,31 @@
 """The warm-up: its settings, when it is a part of a run and an input, what it says, and what it does to a model."""
 
+from functools import partial
+from statistics import fmean
+from types import SimpleNamespace
+
 import pytest
 
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, WarmupConfig
 from stonk_pipeline.contracts import CONTRACTS
+from stonk_pipeline.contracts.forecast import question, tiny
 from stonk_pipeline.contracts.forecast.page.page import FIGURES, skilled
+from stonk_pipeline.contracts.forecast.sections import PromptConfig
+from stonk_pipeline.contracts.forecast.warmup import _prompts, examples
 from stonk_pipeline.contracts.recipes import load_config, make_config
 from stonk_pipeline.contracts.runs import run_at, write_run
-from stonk_pipeline.errors import ConfigError
+from stonk_pipeline.errors import ConfigError, PromptError, StageError
+from stonk_pipeline.models.chat import Chat
+from stonk_pipeline.models.load import load_tokenizer
+from stonk_pipeline.models.tiny import walk_windows
 from stonk_pipeline.report.files import RunFiles
 from stonk_pipeline.report.warmup import warmup_chapters
 from stonk_pipeline.runs.manifest import Stage, execute
+from stonk_pipeline.schema import Forecast
+from stonk_pipeline.training.warmup import Form, _require_room, warm_up
+from tests.tiny_models import SHAPE, random_model
 
 NAMES = [contract.name for contract in CONTRACTS]
-FIRST = {"forecast": "grpo-first", "direction": "stage-one"}
 AFTER = {"forecast": {"grpo-first": "start", "sft": "start"}, "direction": {"stage-one": "warm_up"}}
 TOLD = {
     "trained": True,
@@ -134,3 +147,60 @@ def test_report_says_that_none_was_needed(tmp_path):
 
 def test_report_of_a_run_without_one_says_nothing(tmp_path):
     assert warmup_chapters(RunFiles(tmp_path), FIGURES, skilled) == []
+
+
+# With the real trainer
+
+
+def form_of(windows, room):
+    horizon, prompt, asked = 5, PromptConfig(decimals=1), windows[:4]
+    return Form(
+        examples=examples(windows, prompt, horizon, 24, 0),
+        prompts=partial(_prompts, asked, prompt, horizon),
+        read=partial(question.read_all, windows=asked, horizon=horizon),
+        figures=lambda given: {"readable_share": fmean(isinstance(one, Forecast) for own in given for one in own)},
+        reasons=question.REASONS,
+        temperature=1.0,
+        room=("grpo_first.max_completion_length", room),
+    )
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return walk_windows([(0.015, 10, 5)], 1)[0][:40]
+
+
+def warmed_up(model, windows, out, **settings):
+    out.mkdir()
+    config = WarmupConfig(examples=24, batch_size=8, evaluations=1, **settings)
+    model = ModelConfig(name=str(model), backend="peft", max_seq_length=600)
+    return warm_up(model, LoraConfig(rank=2), config, 0, form_of(windows, 60), out, lambda *_: None)
+
+
+def test_a_model_that_can_be_read_is_left_alone(windows, tmp_path):
+    numbers = warmed_up("stonk-tiny", windows, tmp_path / "out")
+    assert (numbers["trained"], numbers["asked"]) == (False, 8)
+    assert numbers["val_readable_share_start"] >= 0.5
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_warm_up_in_vain_says_what_was_answered_and_what_to_raise(windows, tmp_path):
+    from transformers import LlamaConfig
+
+    model = random_model(tmp_path / "model", LlamaConfig(**SHAPE))
+    with pytest.raises(StageError) as caught:
+        warmed_up(model, windows, tmp_path / "out")
+    for words in (
+        "does not begin with <think>",
+        "The last one: '",
+        "warmup.examples 24",
+        "warmup.learning_rate is 0.0002",
+    ):
+        assert words in str(caught.value)
+
+
+def test_answers_that_every_grpo_would_cut_off_are_not_taught(windows):
+    spelled = SimpleNamespace(chat=Chat.of(load_tokenizer(str(tiny.DIRECTORY)), []))
+    _require_room(spelled, form_of(windows, 60))
+    with pytest.raises(PromptError, match=r"max_completion_length is 20, and .* have up to \d\d tokens: .*raise"):
+        _require_room(spelled, form_of(windows, 20))
