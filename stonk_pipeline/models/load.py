@@ -257,8 +257,7 @@ def load_adapter_weights(network: Any, adapter: Path, lora: LoraConfig) -> None:
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    rank = read_adapter(adapter).rank
-    if rank != lora.rank:
+    if (rank := read_adapter(adapter).rank) != lora.rank:
         raise ConfigError(f"lora.rank is {lora.rank}, but {adapter} has rank {rank}; use the same rank in every stage")
     set_peft_model_state_dict(network, load_file(adapter / "adapter_model.safetensors"))
 

@@ -88,6 +88,13 @@ def without(steps: Steps, name: str) -> Steps:
     }
 
 
+def earlier_steps(graph: Steps, step: str) -> list[str]:
+    """Lists all steps whose outputs a step rests on, in the order of the graph."""
+    needed = set(graph[step].needs.values())
+    needed |= {earlier for other in needed for earlier in earlier_steps(graph, other)}
+    return [name for name in graph if name in needed]
+
+
 def graph(*steps: Step) -> Steps:
     """Makes a graph of these steps, in their order."""
     return {step.name: step for step in steps}

@@ -14,7 +14,7 @@ from stonk_pipeline.contract import Contract
 from stonk_pipeline.errors import StageError
 from stonk_pipeline.files import locks
 from stonk_pipeline.models.locations import base_directory, base_location
-from stonk_pipeline.pipeline.graph import COMPARE, Step, Steps
+from stonk_pipeline.pipeline.graph import COMPARE, Step, Steps, earlier_steps
 from stonk_pipeline.pipeline.places import CONFIG as CONFIG
 from stonk_pipeline.pipeline.places import FOLDS as FOLDS
 from stonk_pipeline.pipeline.places import LOG as LOG
@@ -237,13 +237,6 @@ class Run:
     def models_dir(self) -> Path:
         """Returns where the run's adapters are published: `models/{MODEL}/{STOCK}`."""
         return Path(self.config.models_dir) / self.config.model_name / self.config.stock_name
-
-
-def earlier_steps(graph: Steps, step: str) -> list[str]:
-    """Lists all steps whose outputs a step rests on, in the order of the graph."""
-    needed = set(graph[step].needs.values())
-    needed |= {earlier for other in needed for earlier in earlier_steps(graph, other)}
-    return [name for name in graph if name in needed]
 
 
 def discard(run: Run, step: str) -> None:
