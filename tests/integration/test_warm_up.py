@@ -24,7 +24,7 @@ SETTINGS = {
     "grpo_first": {"max_completion_length": 120},
     "sampling": {"max_tokens": 120, "min_skill": -10.0},
     "grpo_second": {"max_completion_length": 120},
-    "comparison": {"max_tokens": 120},
+    "comparison": {"max_tokens": 120, "temperature": 0.5, "top_p": 0.97},
 }
 pytestmark = pytest.mark.long
 
