@@ -54,6 +54,7 @@ def settings(model: str, options: argparse.Namespace, home: Path) -> Any:
     recipe = model if model in MODELS else MODELS[0]
     few: dict[str, Any] = {
         "models_dir": str(home / "models"),
+        "warmup": "never",
         "data": {"market": {"days": 500}},
         "grpo_first": {"steps": options.steps, "validation_windows": 4, "validation_samples": 2},
         "sft": {"evaluations": 1, "epochs": 1},
