@@ -1,5 +1,6 @@
 """Finds out what a run would do (data, tokens, memory and time of each step) without training anything."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ def look(config: RunConfig, *, measure: bool = False, say: Callable[[str], None]
         PipelineError: whatever a run would refuse before it trains: data, settings, prompts too long, too little
             memory.
     """
+    if config.cuda_devices is not None:  # before torch is imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = config.cuda_devices
     from transformers.utils import logging
 
     from stonk_pipeline.models.load import load_tokenizer

@@ -16,7 +16,7 @@ from stonk_pipeline.errors import CapacityError
 from stonk_pipeline.estimates.memory import GB, Place, held, least
 from stonk_pipeline.estimates.shape import Weights, weights_of
 from stonk_pipeline.models.locations import base_directory
-from stonk_pipeline.runs.machine import Memory, memory_of
+from stonk_pipeline.runs.machine import Memory, memory_of, on_card
 from stonk_pipeline.training.effort import TRAINER, Drawing, Part, Teaching, Work
 
 ANYWAY = "beyond_memory"
@@ -25,10 +25,10 @@ Needed = Callable[[Work], float]
 """Bytes that a step needs."""
 
 
-def place_of(memory: Memory | None) -> Place:
-    """Tells where a run computes, by what `memory_of` found."""
-    on_gpu = memory is not None and memory.place.startswith("GPU")
-    return Place(on_gpu, importlib.util.find_spec("vllm") is not None, memory.total if memory and on_gpu else None)
+def place_of(config: RunConfig, memory: Memory | None) -> Place:
+    """Tells where a run computes, and with which memory."""
+    on_gpu, vllm = on_card(config.cuda_devices), importlib.util.find_spec("vllm") is not None
+    return Place(on_gpu, vllm, memory.total if memory is not None and on_gpu else None)
 
 
 def require_room(config: RunConfig, contract: Contract, parameters: int | None = None) -> list[str]:
@@ -60,7 +60,7 @@ def require_room(config: RunConfig, contract: Contract, parameters: int | None =
 
 def refusal(config: RunConfig, contract: Contract, weights: Weights, memory: Memory) -> str:
     """Says which step cannot fit and what would; empty if all can."""
-    place, model = place_of(memory), config.model
+    place, model = place_of(config, memory), config.model
     graph = contract.steps(config)
     ranks = {
         name: contract.lora(config).rank if step.publishes else None for name, step in graph.items() if step.loads_model

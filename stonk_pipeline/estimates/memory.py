@@ -28,7 +28,7 @@ PASS = 3
 """Widest parts of a layer that exist at once while prompts are read, or gradients go back."""
 CPU_CACHE = 1 << 30
 """Keys and values of vLLM on a CPU, as `sampling.engines` sets it."""
-LIBRARIES = {"training": 0.9e9, "asking": 0.7e9, "vllm": 1.4e9, "card": 0.6e9}
+LIBRARIES = {"training": 0.84e9, "asking": 0.7e9, "vllm": 0.92e9, "card": 0.6e9}
 """Main memory of torch, transformers and TRL; of torch and transformers; of vLLM; memory of a card that CUDA takes."""
 
 

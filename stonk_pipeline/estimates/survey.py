@@ -63,7 +63,7 @@ def survey(config: RunConfig, lora: LoraConfig, length: float) -> Survey:
     """
     found = memory_of(config.cuda_devices)
     directory = outline_location(config.model)
-    shape, place = without_numbers(directory), fit.place_of(found)
+    shape, place = without_numbers(directory), fit.place_of(config, found)
     probe = _probe(directory, lora, config.model.name, shape, found)
     kept = usual_activations(shape)
     if probe is not None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +38,17 @@ def memory_of(cuda_devices: str | None) -> Memory | None:
     Returns:
         None where it cannot be known.
     """
-    devices = locks.accelerators(cuda_devices)
-    return main_memory() if devices == [locks.CPU] else card_memory(devices)
+    return card_memory(locks.accelerators(cuda_devices)) if on_card(cuda_devices) else main_memory()
+
+
+def on_card(cuda_devices: str | None) -> bool:
+    """Tells whether stages compute on an NVIDIA card: there is one, and torch is not the build for a CPU."""
+    if locks.accelerators(cuda_devices) == [locks.CPU]:
+        return False
+    try:
+        return not metadata.version("torch").endswith("+cpu")
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def main_memory(root: Path = ROOT) -> Memory | None:

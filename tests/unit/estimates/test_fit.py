@@ -37,6 +37,7 @@ def large(tmp_path):
 
 def test_require_room_refuses_weights_that_exceed_the_machine(monkeypatch, large):
     monkeypatch.setattr(fit, "memory_of", lambda devices: MACHINE)
+    monkeypatch.setattr(fit, "on_card", lambda devices: False)
     with pytest.raises(CapacityError) as refused:
         fit.require_room(large, contract_of(large))
     said = str(refused.value)
@@ -69,7 +70,7 @@ def test_require_room_refuses_nothing_before_the_weights_are_here(monkeypatch, l
 
 
 def test_refusal_on_a_card_names_values_with_which_it_fits(monkeypatch, large):
-    monkeypatch.setattr(fit, "place_of", lambda memory: Place(True, True, memory.total))
+    monkeypatch.setattr(fit, "place_of", lambda config, memory: Place(True, True, memory.total))
     card = Memory(int(24 * GB), int(24 * GB), 0, "GPU 0")
     weights = weights_of(fit.base_directory(large.model))
     said = fit.refusal(large, contract_of(large), weights, card)
@@ -80,7 +81,7 @@ def test_refusal_on_a_card_names_values_with_which_it_fits(monkeypatch, large):
     said = fit.refusal(large, contract_of(large), weights, roomy)
     share = float(re.search(r"set model.gpu_memory_utilization to ([\d.]+)", said)[1])
     changed = large.model.model_copy(update={"gpu_memory_utilization": share})
-    assert all(least(weights, changed, fit.place_of(roomy), rank=rank) <= roomy.total for rank in (None, 16))
+    assert all(least(weights, changed, fit.place_of(large, roomy), rank=rank) <= roomy.total for rank in (None, 16))
 
 
 def test_warnings_name_the_largest_micro_batch_that_fits():

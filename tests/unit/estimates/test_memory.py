@@ -12,7 +12,15 @@ SHAPE = Shape(Weights(1_000, adapted=100), vocabulary=50, width=8, inner=16, lay
 LENGTHS = Lengths(longest=20, usual=18.0, answer=4.0)
 LORA = LoraConfig(rank=4)
 CPU, CARD = Place(on_gpu=False, vllm=True), Place(on_gpu=True, vllm=True, card=10_000_000)
-GRPO = PolicyConfig(steps=1, prompts_per_step=2, group_size=4, micro_batch=4, max_completion_length=5)
+GRPO = PolicyConfig(
+    steps=1,
+    prompts_per_step=2,
+    group_size=4,
+    micro_batch=4,
+    max_completion_length=5,
+    validation_windows=1,
+    validation_samples=1,
+)
 
 
 def test_need_of_a_grpo_training_is_the_sum_of_what_is_held_and_the_largest_phase():
@@ -27,15 +35,17 @@ def test_need_of_a_grpo_training_is_the_sum_of_what_is_held_and_the_largest_phas
     }
 
 
-def test_need_of_drawing_counts_the_cache_of_all_answers_of_a_step():
-    parts = need(of_policy("grpo", GRPO, LORA, LENGTHS, "windows"), SHAPE, ModelConfig(), CPU, activations=0.0)
-    rows = 32  # of the validation: as many as the batch of 40,000 tokens has room for, or there are
-    drawn = Drawing("grpo", "transformers", 128, 4, 5, LENGTHS)
-    assert batch_rows(drawn, SHAPE, CPU) == min(128, 40_000 // (4 * 25)) * 4
-    assert parts["keys and values"] == batch_rows(drawn, SHAPE, CPU) * 25 * 24 * 4 * 1.5
-    small = GRPO.model_copy(update={"validation_windows": 8, "group_size": 16})
-    parts = need(of_policy("grpo", small, LORA, LENGTHS, "windows"), SHAPE, ModelConfig(), CPU, activations=0.0)
-    assert parts["keys and values"] == rows * 25 * 24 * 4 * 1.5  # 2 prompts x 16 answers of the trainer
+def test_need_of_drawing_counts_the_cache_of_all_answers_at_once():
+    wide = GRPO.model_copy(update={"group_size": 16})
+    parts = need(of_policy("grpo", wide, LORA, LENGTHS, "windows"), SHAPE, ModelConfig(), CPU, activations=0.0)
+    assert parts["keys and values"] == 2 * 16 * 25 * 24 * 4 * 1.5  # and once more those of one layer of two
+    valid = GRPO.model_copy(update={"validation_windows": 2_000, "validation_samples": 4})
+    parts = need(of_policy("grpo", valid, LORA, LENGTHS, "windows"), SHAPE, ModelConfig(), CPU, activations=0.0)
+    assert parts["keys and values"] == 40_000 // (4 * 25) * 4 * 25 * 24 * 4 * 1.5  # as many as a batch has room for
+
+
+def test_batch_rows_are_those_that_there_are():
+    assert batch_rows(Drawing("comparison", "transformers", 3, 2, 5, LENGTHS), SHAPE, CPU) == 6
 
 
 def test_need_keeps_one_layer_where_activations_are_computed_again():
