@@ -36,6 +36,7 @@ from stonk_pipeline.contracts.runs import open_run, write_run  # noqa: E402
 from stonk_pipeline.errors import StageError  # noqa: E402
 from stonk_pipeline.files.yaml import parse_yaml  # noqa: E402
 from stonk_pipeline.models.locations import EMBEDDED_MODELS  # noqa: E402
+from stonk_pipeline.runs.machine import peak_of_process  # noqa: E402
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm2-135m": (
@@ -131,9 +132,10 @@ def taken(directory: Path, name: str, *, alone: bool) -> Taken:
         _, status, used = os.wait4(child.pid, 0)
     gone = time.monotonic() - begun
     seconds = min(gone, (used.ru_utime + used.ru_stime) / threads) if threads else gone
-    unit = 1 if sys.platform == "darwin" else 1024
     last = (directory / f"{name}.log").read_text(encoding="utf-8").strip().splitlines()[-1:]
-    return Taken(seconds, used.ru_maxrss * unit, f"failed: {last}" if status else "")
+    if status:
+        return Taken(seconds, 1.0, f"failed: {last}")
+    return Taken(seconds, float((directory / f"{name}.peak").read_text(encoding="utf-8")), "")
 
 
 def estimate(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
@@ -158,10 +160,12 @@ def main() -> None:
     parser.add_argument("--say", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        return step(options.home, options.step, alone=options.alone)
+        step(options.home, options.step, alone=options.alone)
+        (options.home / f"{options.step}.peak").write_text(str(peak_of_process()), encoding="utf-8")
+        return
     if options.say:
         print(f"\n{json.dumps(estimate(options, options.home))}")
-        return None
+        return
     with tempfile.TemporaryDirectory() as scratch:
         home = options.home or Path(scratch)
         run = write_run(home / "run", settings(options, home))
@@ -184,7 +188,6 @@ def main() -> None:
             row += f"{size / 1e9:.2f} | {found.memory / 1e9:.2f} | {size / found.memory:.2f} |"
             told = ", ".join(f"{part} {bytes_ / 1e9:.2f}" for part, bytes_ in needs.items())
             print(f"{row} {found.said or told}", flush=True)
-    return None
 
 
 if __name__ == "__main__":

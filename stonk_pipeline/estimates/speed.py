@@ -18,8 +18,8 @@ from stonk_pipeline.estimates.shape import Shape, shape_of
 
 LAYERS = 3
 """That are built; more say no more, and have to be waited for."""
-PIECE = 1e11
-"""Arithmetic of one measured pass on a CPU: a second or so on two cores."""
+PIECE = 3e10
+"""Arithmetic of one measured pass on a CPU: a second or less on two cores."""
 ON_CARD = 100.0
 """Times as much on a card."""
 LEAST = 32

@@ -9,7 +9,6 @@ say earns nothing here, so that a model which cannot write the form yet can be t
 import csv
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from stonk_pipeline.contract import Plan
 from stonk_pipeline.estimates.memory import LIBRARIES, Place, batch_rows
 from stonk_pipeline.estimates.shape import Shape
 from stonk_pipeline.runs import capacity, child
+from stonk_pipeline.runs.machine import peak_of_process
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.training.effort import TRAINER, Drawing, Part, Teaching
 
@@ -239,8 +239,7 @@ def peak() -> float:
 
     if torch.cuda.is_available():
         return torch.cuda.max_memory_reserved() + LIBRARIES["card"]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    return float(peak_of_process())
 
 
 def main() -> int:

@@ -1,8 +1,10 @@
 """Reads how much memory this machine or its graphics card has, with the limits of control groups (containers)."""
 
 import os
+import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -73,6 +75,16 @@ def main_memory(root: Path = ROOT) -> Memory | None:
         if limit < found.total:
             found = Memory(limit, min(found.free, max(limit - used, 0)), min(found.swap, swap), "this container")
     return found
+
+
+def peak_of_process() -> int:
+    """Returns the largest main memory that this process has had, in bytes."""
+    own = _meminfo(ROOT / "proc/self/status").get("VmHWM")
+    if own is not None:
+        return own
+    # Elsewhere. On Linux this is at least what the parent had: a child begins with its parent's memory.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _meminfo(path: Path) -> dict[str, int]:
