@@ -26,6 +26,8 @@ DRAWN_COPIES = 6
 """Of the logits of the next token while it is drawn: scores, probabilities, their sum."""
 PASS = 3
 """Widest parts of a layer that exist at once while prompts are read, or gradients go back."""
+FREED = 1.7
+"""Times the weights of the layers: what the C library keeps of the memory that a backward pass on a CPU frees (glibc)."""
 CPU_CACHE = 1 << 30
 """Keys and values of vLLM on a CPU, as `sampling.engines` sets it."""
 LIBRARIES = {"training": 0.84e9, "asking": 0.7e9, "vllm": 0.92e9, "card": 0.6e9}
@@ -106,6 +108,9 @@ def need(work: Work, shape: Shape, model: ModelConfig, place: Place, activations
     parts["libraries"] = LIBRARIES[
         "card" if place.on_gpu else "training" if teaching else "vllm" if "vllm" in engines else "asking"
     ]
+    if teaching is not None and not place.on_gpu:
+        of_layers = shape.weights.parameters - shape.vocabulary * shape.width
+        parts["freed, not given back"] = max(of_layers, 0) * SINGLE * FREED
     if "vllm" in engines and place.on_gpu:
         share = max(model.gpu_memory_utilization * (place.card or 0), shape.weights.parameters * HALF)
         if teaching is None:

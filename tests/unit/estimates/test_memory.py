@@ -30,6 +30,7 @@ def test_need_of_a_grpo_training_is_the_sum_of_what_is_held_and_the_largest_phas
         "weights": 1_000 * 4,
         "adapter and optimizer": 4 * 100 * 16,
         "libraries": memory.LIBRARIES["training"],
+        "freed, not given back": pytest.approx((1_000 - 50 * 8) * 4 * 1.7),
         "activations": tokens * 1_000 * 2 + 3 * tokens * 16 * 4,
         "logits": 4 * 6 * 50 * 4 * memory.LOGIT_COPIES,
     }
