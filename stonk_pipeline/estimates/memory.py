@@ -27,7 +27,7 @@ DRAWN_COPIES = 6
 PASS = 3
 """Widest parts of a layer that exist at once while prompts are read, or gradients go back."""
 FREED = 1.7
-"""Times the weights of the layers: what the C library keeps of the memory that a backward pass on a CPU frees (glibc)."""
+"""Times the weights of the layers: what the C library (glibc) keeps of what a backward pass on a CPU frees."""
 CPU_CACHE = 1 << 30
 """Keys and values of vLLM on a CPU, as `sampling.engines` sets it."""
 LIBRARIES = {"training": 0.84e9, "asking": 0.7e9, "vllm": 0.92e9, "card": 0.6e9}
