@@ -99,7 +99,7 @@ PREPROCESS = Step(
     files=bar_files,
     loads_model=False,
     smaller="take fewer stocks (data.stocks), or a larger data.stride",
-    start_seconds=3,
+    start_seconds=5,
     wording=notes.windows,
 )
 """Bars to windows, with which every graph on bars begins."""
