@@ -123,7 +123,7 @@ def warnings(work: Mapping[str, Work], needed: Needed, memory: Memory | None) ->
         if needed(does) > memory.total:
             said.setdefault(_smaller(does, needed, memory.total), []).append(step)
     return [
-        f"{' and '.join(steps)} will probably not fit: about "
+        f"{', '.join(steps)} will probably not fit: about "
         f"{max(needed(work[step]) for step in steps) / GB:.1f} GB, and {memory.place} has {memory.total / GB:.1f} GB; "
         f"{remedy}"
         for remedy, steps in said.items()

@@ -28,6 +28,8 @@ PASS = 3
 """Widest parts of a layer that exist at once while prompts are read, or gradients go back."""
 FREED = 1.7
 """Times the weights of the layers: what the C library (glibc) keeps of what a backward pass on a CPU frees."""
+GIVEN_BACK = 1 << 25
+"""Pieces of memory of more bytes than this glibc gives back at once."""
 CPU_CACHE = 1 << 30
 """Keys and values of vLLM on a CPU, as `sampling.engines` sets it."""
 LIBRARIES = {"training": 0.84e9, "asking": 0.7e9, "vllm": 0.92e9, "card": 0.6e9}
@@ -108,7 +110,7 @@ def need(work: Work, shape: Shape, model: ModelConfig, place: Place, activations
     parts["libraries"] = LIBRARIES[
         "card" if place.on_gpu else "training" if teaching else "vllm" if "vllm" in engines else "asking"
     ]
-    if teaching is not None and not place.on_gpu:
+    if teaching is not None and not place.on_gpu and shape.width * shape.inner * SINGLE < GIVEN_BACK:
         of_layers = shape.weights.parameters - shape.vocabulary * shape.width
         parts["freed, not given back"] = max(of_layers, 0) * SINGLE * FREED
     if "vllm" in engines and place.on_gpu:

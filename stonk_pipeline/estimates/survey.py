@@ -101,8 +101,11 @@ def warnings_of(run: Run) -> list[str]:
     weights = weights_of(directory)
     if found is None or weights is None or weights.parameters * SINGLE < SMALL_SHARE * found.total:
         return []
+    from transformers.utils import logging as progress
+
     from stonk_pipeline.models.load import load_tokenizer
 
+    progress.disable_progress_bar()  # of weights that are not loaded
     plan = run.contract.plan(run, load_tokenizer(str(directory)))
     return survey(config, run.contract.lora(config), text_length(plan)).warnings(plan.work, config)
 
