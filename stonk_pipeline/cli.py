@@ -13,7 +13,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,8 +29,7 @@ from stonk_pipeline.errors import ConfigError, PipelineError, StageError, of_imp
 from stonk_pipeline.files import locks
 from stonk_pipeline.files.brief import words
 from stonk_pipeline.files.untrusted import read_table
-from stonk_pipeline.models.locations import base_directory, local_model
-from stonk_pipeline.pipeline import room
+from stonk_pipeline.models.locations import local_model
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
 from stonk_pipeline.pipeline.publishing import publish_missed
@@ -195,20 +193,11 @@ def _run_step(args: argparse.Namespace) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = run.config.cuda_devices
     result = _execute(run, args.command)
     sys.stdout.write(f"{result.directory}: done; {words(result.numbers)}\n")
-    if _asks_next(run, args.command):
-        with suppress(ImportError):  # where only data are made, and nothing that asks a model is installed
-            for warning in room.warnings(run):
-                child.report_warning(warning)
+    from stonk_pipeline.estimates import notices
+
+    for warning in notices.after(run, args.command):
+        child.report_warning(warning)
     return 0
-
-
-def _asks_next(run: Run, step: str) -> bool:
-    """Whether the model is asked for the first time by the step after this one, and its tokenizer is here."""
-    steps = list(run.graph)
-    first = next((place for place, name in enumerate(steps) if run.loads_model(name)), 0)
-    once = run.config.data.fold in (None, 1)  # the folds of a walk-forward differ in their dates
-    here = (base_directory(run.config.model) / "config.json").is_file()
-    return once and first > 0 and step == steps[first - 1] and here
 
 
 def _run_fold(fold: Run, step: str) -> None:
@@ -240,6 +229,11 @@ def _run_fold(fold: Run, step: str) -> None:
 
 def _execute(run: Run, step: str) -> StageResult:
     """Runs a step on an accelerator of its own; a flow that started this process holds the accelerator already."""
+    if run.loads_model(step):
+        from stonk_pipeline.estimates import notices  # stages that make data are told apart by less code
+
+        for warning in notices.before(run, step):
+            child.report_warning(warning)
     devices = [] if child.has_parent() or run.finished(step) else run.devices(step)
     wait = run.config.wait_minutes * 60
     try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stonk_pipeline.report.files import RunFiles
     from stonk_pipeline.runs.manifest import Progress
     from stonk_pipeline.text.form import Messages
+    from stonk_pipeline.training.effort import Lengths, Work
 
 Resolve = Callable[["argparse.Namespace"], "RunConfig"]
 """Turns parsed options into settings: `commands.options.resolve_config`."""
@@ -85,14 +86,16 @@ class Training(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a dry run reports about a run that has made its data."""
+    """What a run would do that has made its data, as time and memory are estimated from it."""
 
-    prompt_tokens: int
-    """Of the longest prompt."""
-    work: dict[str, tuple[str, float]]
-    """Step -> what it does, and its arithmetic in operations a parameter; empty where nobody estimates it."""
-    at_once: int = 0
-    """Tokens of the answers in one pass of the trainings, for the memory of their logits; prompts need none."""
+    lengths: "Lengths"
+    """Tokens of prompts and answers."""
+    work: "dict[str, Work]"
+    """Step -> what it does; empty where nobody estimates it."""
+    asked: "list[Messages]"
+    """Some of the questions, to be tried."""
+    said: list[str]
+    """Whole answers, to be taught in a trial."""
 
 
 class Card(NamedTuple):

@@ -8,11 +8,14 @@ from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.runs import write_run
+from stonk_pipeline.estimates.fit import require_room
 from stonk_pipeline.files import roots
 from stonk_pipeline.pipeline.base_model import settled
 from stonk_pipeline.pipeline.publishing import require_publishable
@@ -43,6 +46,7 @@ def begin_run(config: RunConfig) -> Run:
 
     Raises:
         BusyError: another process works on this run.
+        CapacityError: the model needs more memory than this machine has.
         ConfigError: there is no such model, it cannot be trained, or a path lies outside of the served folders.
         EngineError: the tracker that trainings are to report to is not installed.
         DownloadError: the model is not on this machine, and its hub cannot be asked.
@@ -54,6 +58,8 @@ def begin_run(config: RunConfig) -> Run:
     new = new_directory(config, f"{start:%Y%m%d-%H%M%S}-{str(flow_run.id)[:4]}")
     directory = Path(config.run_dir) if config.run_dir else new
     config = settled(config, directory)  # in a terminal it was asked before; a form's name is looked at here first
+    for warning in require_room(config, contract_of(config)):
+        get_run_logger().warning("%s", warning)
     guard_run()
     take(directory, f"flow run {flow_run.name}")
     run = write_run(directory, config)

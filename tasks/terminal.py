@@ -18,6 +18,7 @@ from stonk_pipeline.contracts import contract_of
 from stonk_pipeline.contracts.recipes import make_config
 from stonk_pipeline.contracts.runs import open_run, run_at
 from stonk_pipeline.errors import ConfigError, PipelineError, of_system
+from stonk_pipeline.estimates.fit import require_room
 from stonk_pipeline.models.readiness import require_libraries
 from stonk_pipeline.pipeline.base_model import resettled
 from stonk_pipeline.pipeline.graph import COMPARE
@@ -44,6 +45,9 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--dry-run", action="store_true", help="show data, settings and an estimate of time and memory, and do nothing"
     )
+    parser.add_argument(
+        "--measure", action="store_true", help="with --dry-run: load the model, and time one step of each kind"
+    )
     parser.add_argument("--json", action="store_true", help="with --dry-run: print all settings as JSON, alone")
     add_completion(parser, "run_pipeline.sh")
     args = parser.parse_args(argv)
@@ -63,7 +67,9 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         )  # this, a wrong folder or symbol: said before a server is started
         _chosen(config, args.force)
         if args.dry_run:
-            return _describe(config, console, as_json=args.json)
+            return _describe(config, console, as_json=args.json, measure=args.measure)
+        for warning in require_room(config, contract_of(config)):
+            console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
         for step in run_at(Path(), config).graph.values():
             step.files(config)
         discard(config, args.force)
@@ -77,12 +83,12 @@ def main(flows: Flows, argv: list[str] | None = None) -> int:
         return 1
 
 
-def _describe(config: RunConfig, console: Console, *, as_json: bool) -> int:
+def _describe(config: RunConfig, console: Console, *, as_json: bool, measure: bool) -> int:
     """Prints what a run would do, or all its settings as JSON; of a run that would be refused, the error alone."""
     from stonk_pipeline.commands.outlook import show
     from stonk_pipeline.commands.plan import look
 
-    outlook = look(config)
+    outlook = look(config, measure=measure, say=partial(console.print, style="dim", markup=False, highlight=False))
     if as_json:
         sys.stdout.write(f"{outlook.run.config.model_dump_json(indent=2)}\n")
     else:
@@ -94,6 +100,8 @@ def _config(args: argparse.Namespace) -> RunConfig:
     """The settings of the options alone, or of a run that is continued with the options on top."""
     if args.json and not args.dry_run:
         raise ConfigError("--json goes with --dry-run: a run prints a table")
+    if args.measure and not args.dry_run:
+        raise ConfigError("--measure goes with --dry-run: a run shows the time that is left as it goes")
     if args.run_dir is None:
         return options.resolve_config(args)
     directory = Path(args.run_dir)

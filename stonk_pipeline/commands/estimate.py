@@ -2,7 +2,8 @@
 
     python -m stonk_pipeline.commands.estimate RUN_DIR
 
-A run with a table in the terminal starts this once its data are made; it reads no weights and holds no accelerator.
+A run with a table in the terminal starts this once its data are made. It reads no weights, builds a few layers to time
+them, and holds no accelerator.
 """
 
 import json
@@ -10,9 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from stonk_pipeline.commands.plan import CPU_FLOPS, GPU_FLOPS
+from stonk_pipeline.commands.plan import estimated
 from stonk_pipeline.contracts.runs import open_run
-from stonk_pipeline.files import locks
+from stonk_pipeline.estimates.survey import survey, text_length
+from stonk_pipeline.models.locations import outline_location
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs import child
 
@@ -24,22 +26,14 @@ def step_seconds(run: Run) -> dict[str, float]:
     """Estimates the seconds of each step of a run, or of each of its folds; the data of the first have to be there.
 
     Returns:
-        Step -> seconds, imports and engine starts included; empty where the contract estimates nothing.
+        Step -> seconds, imports and engine starts included; empty where nothing can be measured.
     """
     from stonk_pipeline.models.load import load_tokenizer
-    from stonk_pipeline.models.locations import outline_location
-    from stonk_pipeline.models.trial import outline
 
     one = (run.folds or [run])[0]
-    directory = outline_location(one.config.model)
-    plan = one.contract.plan(one, load_tokenizer(str(directory)))
-    parameters = sum(parameter.numel() for parameter in outline(directory).parameters())
-    on_gpu = locks.accelerators(one.config.cuda_devices) != [locks.CPU]
-    speed = GPU_FLOPS if on_gpu else CPU_FLOPS
-    return {
-        step: operations * parameters / speed + one.graph[step].start_seconds
-        for step, (_, operations) in plan.work.items()
-    }
+    plan = one.contract.plan(one, load_tokenizer(str(outline_location(one.config.model))))
+    found = survey(one.config, one.contract.lora(one.config), text_length(plan))
+    return estimated(one, plan, found)[0]
 
 
 def main() -> int:

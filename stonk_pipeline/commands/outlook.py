@@ -11,6 +11,7 @@ from rich.text import Text
 from stonk_pipeline.commands.plan import Outlook
 from stonk_pipeline.config.data import EMBEDDED, DataConfig
 from stonk_pipeline.config.run import RunConfig
+from stonk_pipeline.estimates.memory import GB
 from stonk_pipeline.files.brief import first_names, words
 from stonk_pipeline.files.untrusted import shown
 from stonk_pipeline.pipeline.graph import PREPROCESS
@@ -26,10 +27,9 @@ PLACES = ("contract", "results_dir", "models_dir", "forecasts_dir", "run_dir", "
 
 def show(outlook: Outlook, console: Console) -> None:
     """Prints it, on 40 lines of 80 columns at most."""
-    plan, config = outlook.plan, outlook.run.config
-    model = f"{config.model.name}, {outlook.parameters / 1e6:,.1f} million parameters"
-    longest = f"longest prompt {plan.prompt_tokens:,} tokens, of {config.model.max_seq_length:,} with the answer"
-    before = _table([*_data(outlook), ("model", f"{model}; {longest}")])
+    config = outlook.run.config
+    model = f"{config.model.name}, {outlook.shape.weights.parameters / 1e6:,.1f} million parameters"
+    before = _table([*_data(outlook), ("model", model), ("tokens", _tokens(outlook))])
     after = Group(*_work(outlook), *(Text(f"\nwarning: {text}", style="yellow") for text in outlook.warnings))
     room = LINES - len(console.render_lines(Group(before, after)))
     for part in (before, _settings(config, console, room), after):
@@ -121,21 +121,56 @@ def _first(parts: list[str]) -> str:
     return shown(first_names([str(part) for part in parts], FEW), 130)
 
 
+def _tokens(outlook: Outlook) -> str:
+    lengths = outlook.plan.lengths
+    answers = f", a whole answer {lengths.answer:,.0f}" if lengths.answer else ""
+    limit = outlook.run.config.model.max_seq_length
+    return f"a prompt {lengths.usual:,.0f} (the longest {lengths.longest:,}){answers}; {limit:,} have room"
+
+
 def _work(outlook: Outlook) -> Iterator[RenderableType]:
-    """What each step does and how long it takes, and the memory that all of it takes."""
-    where = "GPU" if outlook.on_gpu else "main"
-    memory = f"about {outlook.memory_gb:.1f} GB of {where} memory, within a factor of three"
-    folds = f"; the last of {len(outlook.run.folds)} folds, the others alike" if outlook.run.folds else ""
+    """What each step does, the memory that it needs, and how long it takes."""
+    work, run = outlook.plan.work, outlook.run
+    if not work:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("\nstep", "\nwhat"):
+        table.add_column(heading)
+    for heading in ("\nmemory", "\ntime"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for step, does in work.items():
+        size = sum(outlook.needs.get(step, {}).values())
+        seconds = outlook.seconds.get(step)
+        table.add_row(
+            step, does.what, f"{size / GB:.1f} GB" if size else "", "?" if seconds is None else _duration(seconds)
+        )
+    times = len(run.folds) or 1
+    every = f"{times} folds, each as the last one, above" if run.folds else ""
     if outlook.seconds:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("\nstep", "\nwhat", "\nabout"):
-            table.add_column(heading)
-        for step, seconds in outlook.seconds.items():
-            table.add_row(step, outlook.plan.work[step][0], _duration(seconds))
-        table.add_row("all", f"{memory}{folds}", _duration(sum(outlook.seconds.values())))
-        yield table
-    else:
-        yield Text(f"\n{memory}{folds}")
+        table.add_row("all", every, "", _duration(times * sum(outlook.seconds.values())))
+    yield table
+    yield Text(f"\n{_most(outlook)}; {_source(outlook)}")
+
+
+def _most(outlook: Outlook) -> str:
+    """The step that needs most memory, what for, and what there is."""
+    sums = {step: sum(parts.values()) for step, parts in outlook.needs.items()}
+    step = max(sums, key=lambda name: sums[name])
+    parts = sorted(outlook.needs[step].items(), key=lambda part: -part[1])
+    told = ", ".join(f"{name} {size / GB:.1f}" for name, size in parts if size >= 0.05 * GB)
+    memory = outlook.memory
+    there = "how much there is cannot be told"
+    if memory is not None:
+        there = f"{memory.place} has {memory.total / GB:.1f} GB, {memory.free / GB:.1f} free now"
+    return f"{step} needs most ({told}); {there}"
+
+
+def _source(outlook: Outlook) -> str:
+    if outlook.measured:
+        return "one step of each kind was timed with the model itself"
+    if outlook.seconds:
+        return "times follow from a second measured here, --measure tries the model itself"
+    return "no time could be measured with a few layers, --measure tries the model itself"
 
 
 def _duration(seconds: float) -> str:

@@ -1,5 +1,7 @@
-"""Finds out what a run would do (data, prompt lengths, time and memory) without loading a model's weights."""
+"""Finds out what a run would do (data, tokens, memory and time of each step) without training anything."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,12 +10,14 @@ from typing import Any
 from stonk_pipeline.config.run import RunConfig
 from stonk_pipeline.contract import Plan
 from stonk_pipeline.contracts.runs import run_at
+from stonk_pipeline.estimates import fit
+from stonk_pipeline.estimates.shape import Shape
+from stonk_pipeline.estimates.survey import Survey, survey, text_length
+from stonk_pipeline.files import locks
 from stonk_pipeline.pipeline import room
 from stonk_pipeline.pipeline.base_model import remarks, settled
 from stonk_pipeline.pipeline.run import Run
-
-CPU_FLOPS, GPU_FLOPS = 1e11, 1e14
-"""Useful arithmetic a second that the estimate assumes: two cores of a server CPU, one recent GPU."""
+from stonk_pipeline.runs.machine import Memory
 
 
 @dataclass(frozen=True)
@@ -22,27 +26,38 @@ class Outlook:
 
     run: Run
     """Its settings hold the commit of a model of the hub."""
-    parameters: int
+    shape: Shape
     """Of the model."""
     data: dict[str, dict[str, Any]]
     """Title of each step that makes data -> its numbers; of a walk-forward, those of each fold."""
     plan: Plan
     """Of a walk-forward, the last fold's."""
     seconds: dict[str, float]
-    """Step -> seconds that it takes, within a factor of three; empty where nobody estimates it."""
-    memory_gb: float
-    """At the peak."""
+    """Step -> seconds that it takes; empty where nobody estimates it."""
+    needs: dict[str, dict[str, float]]
+    """Step -> what it needs memory for -> bytes, at the time when it needs most."""
+    memory: Memory | None
+    """Of this machine or its card; None where it cannot be known."""
     on_gpu: bool
     warnings: list[str]
+    measured: bool = False
+    """Whether whole steps were timed with the real model."""
 
 
-def look(config: RunConfig) -> Outlook:
+def look(config: RunConfig, *, measure: bool = False, say: Callable[[str], None] = lambda text: None) -> Outlook:
     """Makes the data of a run in a scratch folder, measures its prompts and answers, and estimates its work.
 
+    Args:
+        config: settings of the run.
+        measure: load the model, and time one step of each kind.
+        say: receives what is tried meanwhile.
+
     Raises:
-        PipelineError: whatever a run would refuse before it loads a model: data, settings, prompts too long.
+        PipelineError: whatever a run would refuse before it trains: data, settings, prompts too long, too little
+            memory.
     """
-    import torch
+    if config.cuda_devices is not None:  # before torch is imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = config.cuda_devices
     from transformers.utils import logging
 
     from stonk_pipeline.models.load import load_tokenizer
@@ -53,17 +68,55 @@ def look(config: RunConfig) -> Outlook:
     numbers: dict[str, dict[str, Any]] = {}
     with TemporaryDirectory() as scratch:
         whole = run_at(Path(scratch), config)
-        parameters = tried(whole)
+        warnings = fit.require_room(config, whole.contract, tried(whole))
         for run in whole.folds or [whole]:
             for step in (name for name, spec in run.graph.items() if not spec.loads_model):
                 numbers[run.title(step)] = run.execute(step, lambda *_: None).numbers
         plan = run.contract.plan(run, load_tokenizer(str(outline_location(config.model))))
-        warnings = room.warnings(run) + remarks(config)
-    on_gpu = torch.cuda.is_available()
-    one = parameters / (GPU_FLOPS if on_gpu else CPU_FLOPS)
-    seconds = {step: work * one + run.graph[step].start_seconds for step, (_, work) in plan.work.items()}
-    memory = memory_gb(config, parameters, plan.at_once, on_gpu=on_gpu)
-    return Outlook(whole, parameters, numbers, plan, seconds, memory, on_gpu, warnings)
+        warnings += room.warnings(run) + remarks(config)
+        found = survey(config, run.contract.lora(config), text_length(plan))
+        warnings += found.warnings(plan.work, config)
+        seconds, needs = estimated(run, plan, found)
+        found = found._replace(probe=None)  # its memory is free for what is tried
+        if measure:
+            seconds, needs = measured(run, plan, found, needs, Path(scratch) / "trials", say)
+    return Outlook(
+        whole, found.shape, numbers, plan, seconds, needs, found.memory, found.place.on_gpu, warnings, measure
+    )
+
+
+def estimated(run: Run, plan: Plan, found: Survey) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Estimates seconds and memory of each step from a measured second."""
+    works = found.seconds(plan.work)
+    seconds = {step: time + run.graph[step].start_seconds for step, time in works.items()}
+    return seconds, {step: found.needs(does, run.config) for step, does in plan.work.items()}
+
+
+def measured(
+    run: Run,
+    plan: Plan,
+    found: Survey,
+    needs: dict[str, dict[str, float]],
+    out: Path,
+    say: Callable[[str], None],
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Measures seconds and memory of each step with the real model, alone on its accelerator."""
+    from stonk_pipeline.estimates import trial
+    from stonk_pipeline.models.locations import base_location
+
+    base_location(run.config.model)  # fetched before anything is timed
+    devices, wait = locks.accelerators(run.config.cuda_devices), 60 * run.config.wait_minutes
+    with locks.accelerator(devices, "dry run", wait=wait, say=say):
+        trials = trial.tried(
+            plan, run.config, found.shape, found.place, out, lambda done, total, note: say(f"{done + 1}/{total} {note}")
+        )
+    seconds = {
+        step: tried.start + tried.seconds if tried.memory else run.graph[step].start_seconds
+        for step, tried in trials.items()
+    }
+    return seconds, {
+        step: {"measured": tried.memory} if tried.memory else needs[step] for step, tried in trials.items()
+    }
 
 
 def tried(run: Run) -> int:
@@ -81,10 +134,3 @@ def tried(run: Run) -> int:
     config = run.config
     directory = outline_location(config.model)
     return try_adapters(directory, run.contract.lora(config), config.model.name)
-
-
-def memory_gb(config: RunConfig, parameters: int, at_once: int, *, on_gpu: bool) -> float:
-    """Estimates memory in GB: weights, adapter and optimizer state, logits of a micro-batch; on a CPU libraries too."""
-    weight_bytes = 0.7 if config.model.load_in_4bit else 2 if on_gpu else 4
-    logits = (4 + 4 + 2) * at_once * 150_000 / 1e9 if on_gpu else 0.1  # float32, their gradient, and bfloat16
-    return parameters * weight_bytes * (2 if on_gpu else 1) / 1e9 + logits + (2 if on_gpu else 1.5)

@@ -40,6 +40,9 @@ class RunConfig(Settings):
     """Value of CUDA_VISIBLE_DEVICES for every stage; not given: as the shell has it."""
     wait_minutes: Annotated[float, Field(ge=0, le=100_000)] = 1440.0
     """Longest wait for an accelerator that another run's stage is using."""
+    beyond_memory: Literal["refuse", "warn"] = "refuse"
+    """What becomes of a run whose weights, adapters and optimizer alone need more memory than this machine has. `warn`:
+    it begins all the same."""
     report_to: Literal["trackio", "wandb", "mlflow", "tensorboard"] | None = None
     """An experiment tracker that the trainings report to as well; `trackio` writes into the run's directory. It changes
     no result, so that finished stages stay done with another one."""

@@ -12,7 +12,9 @@ from stonk_pipeline import PACKAGE
 CODE = ("stonk_pipeline", "preprocessing")
 STARTING = (
     "__main__", "cli", "commands.outlook", "commands.parser", "commands.plan", "runs.child", "runs.program",
-    "files.locks", "files.spelling", "errors", "runs.capacity", "pipeline.room",
+    "files.locks", "files.spelling", "errors", "runs.capacity", "runs.machine", "pipeline.room",
+    "estimates", "estimates.fit", "estimates.memory", "estimates.notices", "estimates.shape", "estimates.speed",
+    "estimates.survey", "estimates.times", "estimates.trial", "training.effort",
 )  # fmt: skip
 NO_CODE = frozenset(f"stonk_pipeline.{name}" for name in STARTING)
 LIBRARIES = (

@@ -48,7 +48,7 @@ class Step:
     """A step that decides whether this one is part of the run, by its number `go_on`."""
     smaller: str = "use a smaller model"
     """What to do where its memory runs out, for the message."""
-    start_seconds: float = 15
+    start_seconds: float = 12
     """What imports and engine starts take, for the estimate of a dry run."""
     wording: notes.Wording = notes.nothing
     """What a person reads of its numbers when it is done."""

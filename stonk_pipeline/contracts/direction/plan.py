@@ -1,4 +1,4 @@
-"""Estimates the work of a direction run from its settings and examples, and the length of prompts and answers."""
+"""Describes the work of a direction run from its settings and examples, with the length of prompts and answers."""
 
 import math
 from collections.abc import Mapping
@@ -11,11 +11,13 @@ from stonk_pipeline.contracts.direction.settings import CallPolicyConfig, Direct
 from stonk_pipeline.contracts.direction.steps import EXAMPLES, WARM_UP
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import read_manifest
-from stonk_pipeline.sampling.prompts import check_lengths, render
+from stonk_pipeline.sampling.prompts import render, token_ids
 from stonk_pipeline.training import effort
 
 PROMPTS = 500
 """Of the training examples, whose tokens are counted."""
+TRIED = 64
+"""Questions that a trial of the real model is given."""
 MODELS = 3
 """That are compared: the base model, and those of both stages."""
 THOUGHT = (
@@ -26,7 +28,7 @@ THOUGHT = (
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
-    """Estimates what a run would do, once its examples are made.
+    """Describes what a run would do, once its examples are made.
 
     Raises:
         PromptError: a prompt does not fit.
@@ -36,43 +38,54 @@ def plan(run: Run, tokenizer: Any) -> Plan:
     asked = [question.messages(decision, config.prompt, config.examples.days_ahead) for decision in decisions]
     room, limit = max(limits(config).values()), config.model.max_seq_length
     prompts = render(tokenizer, asked, room=room, limit=limit, shorter=question.SHORTER)
-    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=question.SHORTER)
+    said = answers(run).texts
+    lengths = effort.measured(token_ids(tokenizer, prompts), token_ids(tokenizer, said))
     sides = read_manifest(run.stage_dir(EXAMPLES)).numbers["examples"]
     examples = {name: sum(counts.values()) for name, counts in sides.items()}
-    at_once = config.stage_one.micro_batch * config.stage_one.max_completion_length
-    return Plan(longest, work(config, longest, examples), at_once)
+    return Plan(lengths, work(config, lengths, examples), asked[:TRIED], said)
 
 
-def work(config: DirectionConfig, prompt: int, examples: Mapping[str, int]) -> dict[str, tuple[str, float]]:
-    """Estimates the work of each step: (what it does, operations a parameter).
+def work(config: DirectionConfig, lengths: effort.Lengths, examples: Mapping[str, int]) -> dict[str, effort.Work]:
+    """Describes what each step does.
 
     Args:
         config: settings.
-        prompt: tokens of the longest prompt.
+        lengths: tokens of prompts and answers.
         examples: set -> its examples.
     """
 
-    def stage(grpo: CallPolicyConfig, name: str) -> tuple[str, float]:
+    def stage(setting: str, grpo: CallPolicyConfig, name: str) -> effort.Work:
         steps = grpo.steps
         if grpo.epochs is not None:
             steps = math.ceil(grpo.epochs * examples[name] / grpo.prompts_per_step)
-        return effort.of_policy(grpo.model_copy(update={"steps": steps}), prompt, "decisions")
+        grpo = grpo.model_copy(update={"steps": steps})
+        return effort.of_policy(setting, grpo, grpo.lora, lengths, "decisions")
 
-    def asked(name: str, models: int) -> tuple[str, float]:
+    def asked(name: str, models: int) -> effort.Work:
         comparison = config.comparison
-        answers = models * min(comparison.windows, examples[name]) * comparison.samples
-        said = f"{answers} answers of {'three models' if models > 1 else 'the model'}"
-        return said, 6 * answers * (prompt + comparison.max_tokens)
+        count, engine = min(comparison.windows, examples[name]), comparison.engine
+        drawn = effort.Drawing(
+            "comparison",
+            engine,
+            count,
+            comparison.samples,
+            comparison.max_tokens,
+            lengths,
+            times=models,
+            starts=models,
+        )
+        said = f"{models * drawn.answers:,} answers of {'three models' if models > 1 else 'the model'}"
+        return effort.Work(said, (drawn,))
 
-    room = config.stage_one.max_completion_length
-    first = {} if config.records is not None else {"preprocess": ("indicators and windows", 0.0)}
-    first[EXAMPLES] = ("labels and headlines", 0.0)
-    if config.warmup.when != "never":
-        first[WARM_UP] = effort.of_warmup(config.warmup, config.model, prompt, room)
-    return first | {
-        "stage-one": stage(config.stage_one, "balanced"),
+    return {
+        **({} if config.records is not None else {"preprocess": effort.Work("indicators and windows")}),
+        EXAMPLES: effort.Work("labels and headlines"),
+        **effort.of_warmup(
+            WARM_UP, config.warmup, config.model, config.stage_one.lora, lengths, config.stage_one.max_completion_length
+        ),
+        "stage-one": stage("stage_one", config.stage_one, "balanced"),
         "gate": asked("val", 1),
-        "stage-two": stage(config.stage_two, "natural"),
+        "stage-two": stage("stage_two", config.stage_two, "natural"),
         "compare": asked("test", MODELS),
     }
 

@@ -1,29 +1,32 @@
-"""Estimates the work of a forecast run from its settings and its data, and the length of prompts and answers."""
+"""Describes the work of a forecast run from its settings and its data, with the length of prompts and answers."""
 
-import math
 from typing import Any
 
 from preprocessing import reading
 from stonk_pipeline.contract import Answers, Plan
 from stonk_pipeline.contracts.forecast.prompts import questions
-from stonk_pipeline.contracts.forecast.question import SHORTER, answer
+from stonk_pipeline.contracts.forecast.question import SHORTER, answer, messages
 from stonk_pipeline.contracts.forecast.settings import PipelineConfig
 from stonk_pipeline.contracts.forecast.steps import WARM_UP
 from stonk_pipeline.contracts.forecast.unskilled import thought
 from stonk_pipeline.pipeline.graph import PREPROCESS
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.manifest import read_manifest
-from stonk_pipeline.sampling.prompts import check_lengths
+from stonk_pipeline.sampling.prompts import check_lengths, token_ids
 from stonk_pipeline.training import effort
 
 PROMPTS = 500
 """Of the training windows, whose tokens are counted."""
 ANSWERS = 100
 """Of the validation windows, whose answers' tokens are counted."""
+TRIED = 64
+"""Questions that a trial of the real model is given."""
+MODELS = 4
+"""That are compared: the base model, and those of the three trainings."""
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
-    """Estimates what a run would do, once its windows are made.
+    """Describes what a run would do, once its windows are made.
 
     Raises:
         PromptError: a prompt does not fit.
@@ -33,11 +36,14 @@ def plan(run: Run, tokenizer: Any) -> Plan:
     some = windows[:: max(1, len(windows) // PROMPTS)]
     rooms, limit = limits(config).values(), config.model.max_seq_length
     least, room = min(rooms), max(rooms)
-    prompts = questions(tokenizer, some, config.prompt, len(targets[0].values), room=least, limit=limit)
-    longest = check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
+    horizon = len(targets[0].values)
+    prompts = questions(tokenizer, some, config.prompt, horizon, room=least, limit=limit)
+    check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER)
+    said = answers(run).texts
+    lengths = effort.measured(token_ids(tokenizer, prompts), token_ids(tokenizer, said))
     counts = read_manifest(run.stage_dir(PREPROCESS.name)).numbers["windows"]
-    at_once = config.grpo_first.micro_batch * config.grpo_first.max_completion_length
-    return Plan(longest, work(config, longest, counts), at_once)
+    asked = [messages(window, config.prompt, horizon) for window in some[:TRIED]]
+    return Plan(lengths, work(config, lengths, counts), asked, said)
 
 
 def limits(config: PipelineConfig) -> dict[str, int]:
@@ -62,27 +68,47 @@ def answers(run: Run) -> Answers:
     return Answers(f"{config.data.horizon} closes", texts, limits(config))
 
 
-def work(config: PipelineConfig, prompt: int, windows: dict[str, int]) -> dict[str, tuple[str, float]]:
-    """Estimates the work of each step: (what it does, operations a parameter): 2 for each token forward, 4 backward.
+def work(config: PipelineConfig, lengths: effort.Lengths, windows: dict[str, int]) -> dict[str, effort.Work]:
+    """Describes what each step does.
 
     Args:
         config: settings.
-        prompt: tokens of the longest prompt.
+        lengths: tokens of prompts and answers.
         windows: part of the split -> its windows.
     """
-    sampled = min(config.sampling.windows, windows["train"])
-    answers = sampled * config.sampling.samples
-    kept = min(config.sampling.max_examples, sampled * config.sampling.keep_per_window)
-    compared = 4 * min(config.comparison.windows, windows["test"]) * config.comparison.samples
-    steps = math.ceil(config.sft.epochs * kept / config.sft.batch_size)
-    length = prompt + config.sampling.max_tokens
-    room, first = config.grpo_first.max_completion_length, {"preprocess": ("indicators and windows", 0.0)}
-    if config.warmup.when != "never":
-        first[WARM_UP] = effort.of_warmup(config.warmup, config.model, prompt, room)
-    return first | {
-        "grpo-first": effort.of_policy(config.grpo_first, prompt, "windows"),
-        "sample": (f"{answers} answers", 6 * answers * length),
-        "sft": (f"at most {steps} steps of {config.sft.batch_size}", 6 * config.sft.epochs * kept * length),
-        "grpo-second": effort.of_policy(config.grpo_second, prompt, "windows"),
-        "compare": (f"{compared} answers of four models", 6 * compared * length),
+    sampling, comparison = config.sampling, config.comparison
+    sampled = min(sampling.windows, windows["train"])
+    kept = min(sampling.max_examples, sampled * sampling.keep_per_window)
+    compared = min(comparison.windows, windows["test"])
+    lots = compared + (min(comparison.windows, windows["val"]) if comparison.conformal else 0)
+    drawn = effort.Drawing(
+        "sampling",
+        sampling.engine,
+        sampled,
+        sampling.samples,
+        sampling.max_tokens,
+        lengths,
+        starts=1,
+        prefers_vllm=True,
+    )
+    asked = effort.Drawing(
+        "comparison",
+        comparison.engine,
+        lots,
+        comparison.samples,
+        comparison.max_tokens,
+        lengths,
+        times=MODELS,
+        starts=MODELS,
+    )
+    return {
+        "preprocess": effort.Work("indicators and windows"),
+        **effort.of_warmup(
+            WARM_UP, config.warmup, config.model, config.lora, lengths, config.grpo_first.max_completion_length
+        ),
+        "grpo-first": effort.of_policy("grpo_first", config.grpo_first, config.lora, lengths, "windows"),
+        "sample": effort.Work(f"{drawn.answers:,} answers", (drawn,)),
+        "sft": effort.of_fine_tuning("sft", config.sft, config.lora, lengths, kept),
+        "grpo-second": effort.of_policy("grpo_second", config.grpo_second, config.lora, lengths, "windows"),
+        "compare": effort.Work(f"{MODELS * asked.answers:,} answers of four models", (asked,)),
     }

@@ -42,7 +42,7 @@ STEPS = graph(
         PipelineConfig.sampling_stage,
         _DATASET | {"policy": "grpo-first"},
         smaller=_FEWER_ANSWERS.format("sampling.samples"),
-        start_seconds=30,
+        start_seconds=25,
         wording=notes.kept,
     ),
     Step(
@@ -75,6 +75,7 @@ STEPS = graph(
         PipelineConfig.comparison_stage,
         _DATASET | {"grpo_1st": "grpo-first", "sft": "sft", "grpo_2nd": "grpo-second"},
         smaller=_FEWER_ANSWERS.format("comparison.samples"),
+        start_seconds=9,
         wording=notes.judged("windows"),
     ),
 )

@@ -24,9 +24,10 @@ from stonk_pipeline.registry.store import Registry
 from stonk_pipeline.report import frame
 from stonk_pipeline.runs.manifest import Progress, Stage, write_atomic
 from stonk_pipeline.sampling.ask import alone, draw, part
-from stonk_pipeline.sampling.prompts import check_lengths, render
+from stonk_pipeline.sampling.prompts import render, token_ids
 from stonk_pipeline.schema import Unreadable, Window
 from stonk_pipeline.text import form
+from stonk_pipeline.training.effort import measured
 from stonk_pipeline.training.lesson import HeldOut, Lesson
 from stonk_pipeline.training.policy import train
 
@@ -155,11 +156,11 @@ COMPARE = Stage("model_comparison", RangeStage, _compare)
 
 
 def plan(run: Run, tokenizer: Any) -> Plan:
-    """The longest prompt of a run."""
+    """The lengths of a run's prompts."""
     asked = cases(run.stage_dir("preprocess"), "train", 500, 0)
     room, limit = run.config.grpo.max_completion_length, run.config.model.max_seq_length
     prompts = _prompts(asked, tokenizer, room, limit)
-    return Plan(check_lengths(tokenizer, prompts, room=room, limit=limit, shorter=SHORTER), {})
+    return Plan(measured(token_ids(tokenizer, prompts), []), {}, [], [])
 
 
 def training(run: Run) -> Training:

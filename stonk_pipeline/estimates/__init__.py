@@ -1,0 +1,1 @@
+"""Estimates what memory and time a run takes on this machine, and refuses what cannot fit."""
