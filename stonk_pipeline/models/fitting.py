@@ -21,7 +21,9 @@ def outlined(location: str) -> Any:
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of weights that are not loaded
     with told(location):
         config = AutoConfig.from_pretrained(location, trust_remote_code=False)
         quantised = getattr(config, "quantization_config", None) is not None  # has other names than the model itself

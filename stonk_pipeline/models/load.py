@@ -195,7 +195,9 @@ def _load_peft(model: ModelConfig, lora: LoraConfig, seed: int, fast_inference: 
 def load_base(model: ModelConfig, *, quantise: bool = False) -> tuple[Any, Any]:
     """Loads the unmodified base model and its tokenizer with transformers; safetensors only, no remote code."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of weights that are read or written in a moment
     options: dict[str, Any] = {}
     if quantise:
         options["quantization_config"] = BitsAndBytesConfig(

