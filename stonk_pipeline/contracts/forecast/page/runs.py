@@ -17,10 +17,12 @@ from stonk_pipeline.contracts.forecast.scores.rows import Row
 from stonk_pipeline.contracts.forecast.settings import of_forecasts
 from stonk_pipeline.contracts.runs import open_run, require_comparison
 from stonk_pipeline.errors import StageError
-from stonk_pipeline.pipeline.places import require_outside
+from stonk_pipeline.pipeline.compared import DIRECTORY
+from stonk_pipeline.pipeline.places import CONFIG, require_outside
 from stonk_pipeline.report.frame import duration, environment, flat, stylesheet
 from stonk_pipeline.report.own import GENERATOR, require_own
-from stonk_pipeline.runs.manifest import write_atomic
+from stonk_pipeline.runs import program
+from stonk_pipeline.runs.manifest import MANIFEST, write_atomic
 
 SHOWN_SETTINGS = 8
 """Differing settings named for a run; of more, the number is given."""
@@ -156,6 +158,17 @@ def write_runs_page(directories: Sequence[Path], path: Path) -> Path:
 
 
 def command(args: argparse.Namespace, resolve: Resolve) -> int:
-    """Runs `runs`, and prints where the page is."""
-    sys.stdout.write(f"{write_runs_page(args.directories, args.out)}\n")
+    """Runs `runs`, and prints where the page is; runs that are not finished are named and left out."""
+    done = []
+    for directory in args.directories:
+        if (directory / CONFIG).is_file() and not (directory / DIRECTORY / MANIFEST).is_file():
+            go_on = program.pipeline(f"--continue {directory}")
+            sys.stderr.write(
+                f"{directory}: left out, as its models have not been compared yet; to finish it: {go_on}\n"
+            )
+        else:
+            done.append(directory)
+    if not done:
+        raise StageError("none of these runs is finished, so there is nothing to set side by side")
+    sys.stdout.write(f"{write_runs_page(done, args.out)}\n")
     return 0

@@ -151,6 +151,19 @@ def test_runs_page_says_whether_a_control_gained_as_much(tmp_path, capsys):
     assert capsys.readouterr().out.strip().endswith("runs.html")
 
 
+def test_runs_leaves_out_what_is_not_finished_and_says_how_to_finish_it(tmp_path, capsys):
+    real, stopped = compared(tmp_path / "real", "default", 0.8), tmp_path / "stopped"
+    stopped.mkdir()
+    (stopped / "config.json").write_text((real / "config.json").read_text())
+    out = str(tmp_path / "runs.html")
+    assert main(["runs", str(stopped), str(real), "--out", out]) == 0
+    said = capsys.readouterr().err
+    assert f"{stopped}: left out" in said and f"./run_pipeline.sh --continue {stopped}" in said
+    assert "1 run compared" in (tmp_path / "runs.html").read_text()
+    assert main(["runs", str(stopped), "--out", out]) == 1
+    assert "none of these runs is finished" in capsys.readouterr().err
+
+
 def test_runs_page_refuses_what_is_no_run(tmp_path):
     with pytest.raises(StageError):
         read_runs([tmp_path])
