@@ -62,7 +62,8 @@ for line in sys.stdin:
 @contextmanager
 def process(home, address, **more):
     """A process that asks this hub, and answers what it is asked: the hub's library reads its settings once."""
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    of_hub = ("HF_", "TRANSFORMERS_OFFLINE")  # Unsloth sets the second, where a test before this one has imported it
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(of_hub)}
     settings |= {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HOME": str(home)}
     command = [sys.executable, "-c", ANSWERING]
     with subprocess.Popen(
