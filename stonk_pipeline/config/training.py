@@ -21,7 +21,7 @@ class ModelConfig(Settings):
     """Commit, tag or branch of a model of the hub; a run keeps the commit that it stands for when the run begins. Not
     given: the newest commit of the main branch at that time."""
     backend: Literal["auto", "unsloth", "peft"] = "auto"
-    """Who loads it for training; `auto` takes Unsloth where it can be imported."""
+    """Who loads it for training; `auto` takes Unsloth on a GPU, where it is installed."""
     load_in_4bit: bool = False
     """Quantise the frozen weights to 4 bits while training (needs CUDA and bitsandbytes)."""
     cpu_bfloat16: bool = False

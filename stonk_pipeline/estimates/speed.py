@@ -222,7 +222,7 @@ class Probe:
         """
         import torch
 
-        from stonk_pipeline.sampling.engines import _cache, _read_once
+        from stonk_pipeline.sampling.engines import _cache, read_once
 
         self.network.eval()
         batch = {"input_ids": self._ids(1, max(round(length), 2))}
@@ -230,7 +230,7 @@ class Probe:
 
         def some() -> Split:
             with torch.inference_mode(), _cache(self.network):
-                given = _read_once(self.network, batch, rows)
+                given = read_once(self.network, batch, rows)
                 self._forward.clear()
                 self.network.generate(
                     **given, max_new_tokens=WORDS, do_sample=True, top_k=0, temperature=1.0, pad_token_id=0

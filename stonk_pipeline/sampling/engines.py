@@ -149,7 +149,7 @@ class TransformersEngine:
                 )
                 batch = batch.to(self.network.device)
                 ids = self.network.generate(
-                    **_read_once(self.network, batch, draws.n),
+                    **read_once(self.network, batch, draws.n),
                     max_new_tokens=draws.max_tokens,
                     pad_token_id=self.tokenizer.pad_token_id,
                     **choice,
@@ -196,7 +196,7 @@ def kept_bytes(config: Any, itemsize: int) -> int:
     return int(2 * config.num_hidden_layers * size * itemsize)
 
 
-def _read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:
+def read_once(network: Any, batch: dict[str, Any], n: int) -> dict[str, Any]:
     """What `generate` needs for `n` answers to each prompt; the prompt itself is computed once and not `n` times.
 
     Args:

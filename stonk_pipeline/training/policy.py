@@ -92,6 +92,8 @@ def _trainer(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    from stonk_pipeline.training.group_trainer import group_trainer
+
     on_cuda = load.cuda()
     answers = grpo.prompts_per_step * grpo.group_size
     vllm = {
@@ -139,7 +141,8 @@ def _trainer(
         **(vllm if load.colocates() else {}),
     )
     with layers_as_named(loaded.model) if grpo.beta else nullcontext():  # it copies the adapter as its reference
-        return GRPOTrainer(
+        trainer = GRPOTrainer if loaded.backend == "unsloth" else group_trainer()
+        return trainer(
             model=loaded.model,
             processing_class=loaded.tokenizer,
             reward_funcs=[Reward(name, marks) for name in marks.lesson.weights],
