@@ -87,7 +87,7 @@ def look(config: RunConfig, *, measure: bool = False, say: Callable[[str], None]
 
 def estimated(run: Run, plan: Plan, found: Survey) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Estimates seconds and memory of each step from a measured second."""
-    works = found.seconds(plan.work)
+    works = found.seconds(plan.work, run.config)
     seconds = {step: time + run.graph[step].start_seconds for step, time in works.items()}
     return seconds, {step: found.needs(does, run.config) for step, does in plan.work.items()}
 

@@ -27,8 +27,11 @@ Needed = Callable[[Work], float]
 
 def place_of(config: RunConfig, memory: Memory | None) -> Place:
     """Tells where a run computes, and with which memory."""
-    on_gpu, vllm = on_card(config.cuda_devices), importlib.util.find_spec("vllm") is not None
-    return Place(on_gpu, vllm, memory.total if memory is not None and on_gpu else None)
+    on_gpu = on_card(config.cuda_devices)
+    vllm, unsloth = (importlib.util.find_spec(name) is not None for name in ("vllm", "unsloth"))
+    card = memory.total if memory is not None and on_gpu else None
+    backend = config.model.backend
+    return Place(on_gpu, vllm, card, shares=backend != "unsloth" and not (backend == "auto" and on_gpu and unsloth))
 
 
 def require_room(config: RunConfig, contract: Contract, parameters: int | None = None) -> list[str]:

@@ -4,12 +4,14 @@ What is held all the time is added; of what comes and goes (answers are drawn, t
 validated) the largest counts.
 """
 
+import math
 from typing import NamedTuple
 
 from stonk_pipeline.config.training import ModelConfig, PolicyConfig
 from stonk_pipeline.estimates.shape import Shape, Weights
-from stonk_pipeline.models.load import SMALL
+from stonk_pipeline.models.activations import recomputes
 from stonk_pipeline.training.effort import TRAINER, Drawing, Teaching, Work
+from stonk_pipeline.training.packing import Cost, answers_in_a_row
 
 GB = 1e9
 SINGLE, HALF, PACKED = 4, 2, 0.6
@@ -44,6 +46,8 @@ class Place(NamedTuple):
     """Whether vLLM is installed."""
     card: int | None = None
     """Bytes of its memory, of which vLLM takes a share; None if unknown."""
+    shares: bool = True
+    """Whether the answers of a group share their prompt in GRPO; Unsloth's do not."""
 
     def engine(self, drawing: Drawing) -> str:
         """Names who draws: `vllm`, `transformers` or `trainer`."""
@@ -111,8 +115,7 @@ def need(work: Work, shape: Shape, model: ModelConfig, place: Place, activations
         "card" if place.on_gpu else "training" if teaching else "vllm" if "vllm" in engines else "asking"
     ]
     if teaching is not None and not place.on_gpu and shape.width * shape.inner * SINGLE < GIVEN_BACK:
-        of_layers = shape.weights.parameters - shape.vocabulary * shape.width
-        parts["freed, not given back"] = max(of_layers, 0) * SINGLE * FREED
+        parts["freed, not given back"] = shape.of_layers * SINGLE * FREED
     if "vllm" in engines and place.on_gpu:
         share = max(model.gpu_memory_utilization * (place.card or 0), shape.weights.parameters * HALF)
         if teaching is None:
@@ -120,20 +123,44 @@ def need(work: Work, shape: Shape, model: ModelConfig, place: Place, activations
         parts["vLLM's share"] = share
     elif "vllm" in engines:
         parts["vLLM's cache"] = CPU_CACHE
-    phases = [_phase(part, shape, place, activations) for part in work.parts]
+    phases = [_phase(part, shape, model, place, activations) for part in work.parts]
     largest = max(phases, key=lambda phase: sum(phase.values()), default={})
     return parts | {name: size for name, size in largest.items() if size}
 
 
-def _phase(part: Drawing | Teaching, shape: Shape, place: Place, activations: float) -> dict[str, float]:
+class Pass(NamedTuple):
+    """A forward and backward pass of a training."""
+
+    rows: int
+    length: float
+    """Tokens of a row."""
+    answers: float
+    """Tokens of the answers in it."""
+
+
+def one_pass(part: Teaching, shape: Shape, place: Place, prompt: float) -> Pass:
+    """Describes a pass of a training, with prompts of so many tokens."""
+    policy, most = part.settings, 1
+    if isinstance(policy, PolicyConfig) and place.shares and prompt + part.answer <= shape.reach:
+        group = min(policy.group_size, part.micro_batch)
+        cost = Cost(shape.of_layers, 2 * shape.layers * shape.width)
+        most = answers_in_a_row(cost, round(prompt), round(part.answer), group)
+    return Pass(math.ceil(part.micro_batch / most), prompt + most * part.answer, most * part.answer)
+
+
+def _phase(
+    part: Drawing | Teaching, shape: Shape, model: ModelConfig, place: Place, activations: float
+) -> dict[str, float]:
     """What comes and goes with a part of a step."""
     itemsize = HALF if place.on_gpu else SINGLE
     if isinstance(part, Teaching):
-        length = part.lengths.longest + part.answer
-        tokens = part.micro_batch * length
+        rows, length, _ = one_pass(part, shape, place, part.lengths.longest)
+        tokens = rows * length
         wide = PASS * tokens * shape.inner * itemsize
         kept = tokens * activations * shape.layers
-        if recomputes(shape.weights.parameters, on_gpu=place.on_gpu):
+        if recomputes(
+            part.micro_batch * model.max_seq_length, shape.layers, shape.width, shape.inner, on_gpu=place.on_gpu
+        ):
             kept = tokens * (shape.width * itemsize * shape.layers + activations)
         of_answers = part.micro_batch * (part.answer + 1) if isinstance(part.settings, PolicyConfig) else CHUNK
         return {"activations": kept + wide, "logits": of_answers * shape.vocabulary * SINGLE * LOGIT_COPIES}
@@ -142,7 +169,7 @@ def _phase(part: Drawing | Teaching, shape: Shape, place: Place, activations: fl
         return {}
     rows = batch_rows(part, shape, place)
     length = part.lengths.longest + part.limit
-    read = (rows if engine == TRAINER else rows / part.samples) * part.lengths.longest
+    read = (rows if engine == TRAINER and not place.shares else rows / part.samples) * part.lengths.longest
     return {
         "keys and values": rows * length * shape.kept * itemsize * (1 + 1 / max(shape.layers, 1)),
         "activations": PASS * read * shape.inner * itemsize,
@@ -164,8 +191,3 @@ def batch_rows(drawing: Drawing, shape: Shape, place: Place) -> int:
         tokens = batch_tokens(place.card, shape.kept * HALF)
     prompts = max(1, tokens // (drawing.samples * (drawing.lengths.longest + drawing.limit)))
     return min(prompts, drawing.prompts) * drawing.samples
-
-
-def recomputes(parameters: int, *, on_gpu: bool) -> bool:
-    """Tells whether a training computes activations again in the backward pass; see `load.saves_memory`."""
-    return on_gpu or parameters > SMALL

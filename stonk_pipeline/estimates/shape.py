@@ -43,6 +43,13 @@ class Shape(NamedTuple):
     layers: int
     kept: int
     """Keys and values that a token leaves in the cache."""
+    reach: float = math.inf
+    """Tokens that every layer sees; see `packing.reach`."""
+
+    @property
+    def of_layers(self) -> int:
+        """Counts the numbers of all layers, without the vocabulary's."""
+        return max(self.weights.parameters - self.vocabulary * self.width, 0)
 
 
 def weights_of(directory: Path) -> Weights | None:
@@ -70,8 +77,9 @@ def count(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Weights:
 
 def shape_of(network: Any) -> Shape:
     """Reads the sizes of a network of transformers, which needs no numbers (torch's `meta` device)."""
-    from stonk_pipeline.models.layers import linear_shapes
+    from stonk_pipeline.models.layers import linear_shapes, widest
     from stonk_pipeline.sampling.engines import kept_bytes
+    from stonk_pipeline.training.packing import reach
 
     config = network.config.get_text_config()
     last = network.get_output_embeddings()
@@ -83,9 +91,10 @@ def shape_of(network: Any) -> Shape:
         weights,
         vocabulary=config.vocab_size,
         width=config.hidden_size,
-        inner=max((max(sizes) for sizes in named.values()), default=4 * config.hidden_size),
+        inner=widest(network),
         layers=config.num_hidden_layers,
         kept=kept_bytes(config, 1),
+        reach=reach(config),
     )
 
 

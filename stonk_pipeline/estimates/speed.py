@@ -12,8 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stonk_pipeline.config.training import LoraConfig
-from stonk_pipeline.estimates.memory import recomputes
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.estimates.shape import Shape, shape_of
 
 LAYERS = 3
@@ -59,15 +58,16 @@ class Probe:
     Args:
         directory: of the model's settings.
         lora: the adapter.
-        name: of the model, for errors.
+        model: settings of the model.
     """
 
-    def __init__(self, directory: Path, lora: LoraConfig, name: str) -> None:
+    def __init__(self, directory: Path, lora: LoraConfig, model: ModelConfig) -> None:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM
 
         from stonk_pipeline.models import load
         from stonk_pipeline.models.layers import put_adapters
+        from stonk_pipeline.models.precision import train_in_bfloat16
 
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         self.dtype, self.device = load.compute_dtype(), "cuda" if load.cuda() else "cpu"
@@ -81,11 +81,11 @@ class Probe:
         if getattr(text, "layer_types", None):
             text.layer_types = text.layer_types[: self.layers]
         self.per_layer = sum(parameter.numel() for parameter in stack[0].parameters())
-        self.network = put_adapters(network, lora, name).to_empty(device=self.device)
+        self.network = put_adapters(network, lora, model.name).to_empty(device=self.device)
         _fill(self.network)
         self.network.generation_config.eos_token_id = None
         self.network.config.use_cache = True
-        self.recomputes = recomputes(self.shape.weights.parameters, on_gpu=load.cuda())
+        train_in_bfloat16(self.network, model)
         self._watch(stack)
 
     @property
@@ -150,14 +150,16 @@ class Probe:
         del out
         return sum(kept.values()) / (tokens * self.layers)
 
-    def learn(self, rows: int, length: float, answer: float) -> float:
+    def learn(self, rows: int, length: float, answer: float, *, recomputes: bool = False) -> float:
         """Estimates the seconds of a forward and backward pass.
 
         Args:
             rows: texts of the pass.
             length: tokens of each text.
             answer: those at its end that are learned.
+            recomputes: whether the backward pass computes activations again.
         """
+        self.recomputes = recomputes
         return self._whole(rows, length, answer, backward=True)
 
     def read(self, rows: int, length: float, answer: float = 1) -> float:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stonk_pipeline.config.run import RunConfig
-from stonk_pipeline.config.training import LoraConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig
 from stonk_pipeline.contract import Plan
 from stonk_pipeline.estimates import fit, memory, times
 from stonk_pipeline.estimates.memory import SINGLE, Place
 from stonk_pipeline.estimates.shape import Shape, weights_of, without_numbers
 from stonk_pipeline.estimates.speed import LAYERS, Probe
+from stonk_pipeline.models.activations import usual_activations
 from stonk_pipeline.models.locations import base_directory, outline_location
 from stonk_pipeline.pipeline.run import Run
 from stonk_pipeline.runs.machine import Memory, memory_of
@@ -38,12 +39,12 @@ class Survey(NamedTuple):
         """Estimates the memory of a step: what for -> bytes."""
         return memory.need(work, self.shape, config.model, self.place, self.activations)
 
-    def seconds(self, work: Mapping[str, Work]) -> dict[str, float]:
+    def seconds(self, work: Mapping[str, Work], config: RunConfig) -> dict[str, float]:
         """Estimates the seconds of each step without its start; empty where nothing could be measured."""
         if self.probe is None:
             return {}
         try:
-            return times.seconds(work, self.shape, self.place, self.probe)
+            return times.seconds(work, self.shape, self.place, self.probe, config.model)
         except UNTOLD as error:
             logging.getLogger(__name__).info("not measured: %s", error)
             return {}
@@ -64,8 +65,8 @@ def survey(config: RunConfig, lora: LoraConfig, length: float) -> Survey:
     found = memory_of(config.cuda_devices)
     directory = outline_location(config.model)
     shape, place = without_numbers(directory), fit.place_of(config, found)
-    probe = _probe(directory, lora, config.model.name, shape, found)
-    kept = usual_activations(shape)
+    probe = _probe(directory, lora, config.model, shape, found)
+    kept = usual_activations(shape.width, shape.inner)
     if probe is not None:
         try:
             kept = probe.activations(max(16, round(min(length, 1024))))
@@ -74,21 +75,16 @@ def survey(config: RunConfig, lora: LoraConfig, length: float) -> Survey:
     return Survey(shape, place, found, kept, probe)
 
 
-def _probe(directory: Path, lora: LoraConfig, name: str, shape: Shape, found: Memory | None) -> Probe | None:
+def _probe(directory: Path, lora: LoraConfig, model: ModelConfig, shape: Shape, found: Memory | None) -> Probe | None:
     layer = shape.weights.parameters / shape.layers
     size = (2 * shape.vocabulary * shape.width + LAYERS * layer) * SINGLE
     if found is not None and size > found.free / 2:
         return None
     try:
-        return Probe(directory, lora, name)
+        return Probe(directory, lora, model)
     except UNTOLD as error:
-        logging.getLogger(__name__).info("no layers of %s can be built alone: %s", name, error)
+        logging.getLogger(__name__).info("no layers of %s can be built alone: %s", model.name, error)
         return None
-
-
-def usual_activations(shape: Shape) -> float:
-    """Bytes that a layer of Llama's kind keeps of a token in training, float32, where they could not be counted."""
-    return float(SINGLE * (14 * shape.width + 6 * shape.inner))
 
 
 def warnings_of(run: Run) -> list[str]:

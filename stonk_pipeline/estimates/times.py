@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from stonk_pipeline.config.training import SFTConfig
-from stonk_pipeline.estimates.memory import Place, batch_rows
+from stonk_pipeline.config.training import ModelConfig, SFTConfig
+from stonk_pipeline.estimates.memory import Place, batch_rows, one_pass
 from stonk_pipeline.estimates.shape import Shape
+from stonk_pipeline.models.activations import recomputes
 from stonk_pipeline.training.effort import TRAINER, Drawing, Teaching, Work
 
 CHUNKED = 1.25
@@ -16,7 +17,7 @@ CHUNKED = 1.25
 class Speed(Protocol):
     """What `speed.Probe` measures."""
 
-    def learn(self, rows: int, length: float, answer: float) -> float:
+    def learn(self, rows: int, length: float, answer: float, *, recomputes: bool = False) -> float:
         """Seconds of a forward and backward pass."""
         ...
 
@@ -29,7 +30,7 @@ class Speed(Protocol):
         ...
 
 
-def seconds(work: Mapping[str, Work], shape: Shape, place: Place, speed: Speed) -> dict[str, float]:
+def seconds(work: Mapping[str, Work], shape: Shape, place: Place, speed: Speed, model: ModelConfig) -> dict[str, float]:
     """Estimates the seconds of each step, starts left out.
 
     Equal parts of several steps are measured once.
@@ -40,10 +41,10 @@ def seconds(work: Mapping[str, Work], shape: Shape, place: Place, speed: Speed) 
         if isinstance(part, Teaching):
             key: tuple[object, ...] = (type(part.settings), part.micro_batch, part.answer, part.lengths)
             if key not in known:
-                known[key] = _taught(part, speed)
+                known[key] = _taught(part, shape, place, speed, model)
             read = 0.0
             if part.unlearned:
-                read = part.unlearned * _read(part, speed)
+                read = part.unlearned * _read(part, shape, place, speed)
             return part.texts / part.micro_batch * known[key] + read
         engine = place.engine(part)
         key = (engine, batch_rows(part, shape, place), part.samples, part.limit, part.lengths)
@@ -54,21 +55,23 @@ def seconds(work: Mapping[str, Work], shape: Shape, place: Place, speed: Speed) 
     return {step: sum(map(of, does.parts)) for step, does in work.items()}
 
 
-def _taught(part: Teaching, speed: Speed) -> float:
+def _taught(part: Teaching, shape: Shape, place: Place, speed: Speed, model: ModelConfig) -> float:
     """Seconds of one pass of a training."""
-    one = speed.learn(part.micro_batch, part.lengths.usual + part.answer, part.answer)
+    tokens = part.micro_batch * model.max_seq_length
+    again = recomputes(tokens, shape.layers, shape.width, shape.inner, on_gpu=place.on_gpu)
+    one = speed.learn(*one_pass(part, shape, place, part.lengths.usual), recomputes=again)
     return one * (CHUNKED if isinstance(part.settings, SFTConfig) else 1)
 
 
-def _read(part: Teaching, speed: Speed) -> float:
+def _read(part: Teaching, shape: Shape, place: Place, speed: Speed) -> float:
     """Seconds of one text without a backward pass."""
-    return speed.read(part.micro_batch, part.lengths.usual + part.answer, part.answer) / part.micro_batch
+    return speed.read(*one_pass(part, shape, place, part.lengths.usual)) / part.micro_batch
 
 
 def _answer(part: Drawing, shape: Shape, place: Place, speed: Speed) -> float:
     """Seconds of one answer, of many that are drawn side by side."""
     engine, rows, lengths = place.engine(part), batch_rows(part, shape, place), part.lengths
-    prompts = rows if engine == TRAINER else rows / part.samples
+    prompts = rows if engine == TRAINER and not place.shares else rows / part.samples
     # A batch is done with its longest answer; vLLM begins the next one where one has ended.
     tokens = min(lengths.answer, part.limit) if engine == "vllm" and lengths.answer else part.limit
     read = speed.read(max(1, math.ceil(prompts)), lengths.usual)

@@ -111,6 +111,14 @@ def _linear(network: Any) -> Iterator[tuple[str, Any]]:
             yield path, module
 
 
+def widest(network: Any) -> int:
+    """Counts the numbers of a token in the widest part of a layer, with or without adapters."""
+    last = network.get_output_embeddings()
+    shapes = linear_shapes(network)
+    inside = [max(sizes) for path, sizes in shapes.items() if network.get_submodule(path) is not last]
+    return max(inside, default=4 * network.config.get_text_config().hidden_size)
+
+
 def linear_shapes(network: Any) -> dict[str, tuple[int, int]]:
     """Returns outputs and inputs of each linear layer, the last one included, whichever way its weights are turned."""
     from torch.nn import Linear

@@ -26,8 +26,6 @@ from stonk_pipeline.models.tokenizer import prepare_tokenizer
 from stonk_pipeline.models.trial import try_adapters
 from stonk_pipeline.models.vocabulary import require_embeddings
 
-SMALL = 50_000_000
-"""Parameters up to which a model's activations fit into any machine's memory."""
 ADAPTER = "adapter"
 """Subdirectory of a training stage that holds the adapter it kept."""
 
@@ -68,14 +66,6 @@ def compute_dtype() -> Any:
     if not cuda():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def saves_memory(loaded: Loaded) -> bool:
-    """Tells whether activations are recomputed in the backward pass: less memory, a third more work.
-
-    Always on CUDA; on a CPU not for a small model. TRL's own default is always.
-    """
-    return cuda() or loaded.model.num_parameters() > SMALL
 
 
 def choose_backend(model: ModelConfig) -> str:

@@ -24,12 +24,12 @@ def group_trainer() -> type[Any]:
     from trl import GRPOTrainer
     from trl.trainer.utils import split_tensor_dict
 
-    class GroupTrainer(GRPOTrainer):  # type: ignore[misc]
+    class GroupTrainer(GRPOTrainer):
         """A GRPOTrainer that computes a prompt once; see the module."""
 
         shares: bool | None = None
         """Whether it does; None as long as it was not tried."""
-        _shared: SharedPrompts | None = None
+        _buffered_inputs: Any
 
         def _prepare_inputs(self, generation_batch: Any) -> Any:
             if not self.model.training:
@@ -79,9 +79,10 @@ def group_trainer() -> type[Any]:
             asked = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **more}
             rows = Rows(input_ids, attention_mask, logits_to_keep)
             other = compute_aux_loss or any(value is not None for value in more.values())
-            if other or not self._may_share(model, rows, plain):
+            shared = None if other else self._sharing(model, rows, plain)
+            if shared is None:
                 return plain(model, input_ids, attention_mask, logits_to_keep, batch_size=batch_size, **asked)
-            shared, found = self._shared, []
+            found = []
             for part in rows.parts(batch_size or len(input_ids)):
                 if packed := shared.packed(part):
                     found.append(shared.logps(model, part, packed, entropy=compute_entropy))
@@ -90,22 +91,20 @@ def group_trainer() -> type[Any]:
             logps, entropies = zip(*found, strict=True)
             return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
 
-        def _may_share(self, model: Any, rows: Rows, plain: Callable[..., Any]) -> bool:
-            if self.shares is None:
-                network = self.accelerator.unwrap_model(model)
-                self._shared = SharedPrompts(network, self.temperature, "logits_to_keep" in self.model_kwarg_keys)
-                some = rows.siblings(TRIED)
-                if len(some.ids) < 2 or sum(some.longest) > self._shared.reach:
-                    return False
+        def _sharing(self, model: Any, rows: Rows, plain: Callable[..., Any]) -> SharedPrompts | None:
+            network = self.accelerator.unwrap_model(model)
+            shared = SharedPrompts(network, self.temperature, "logits_to_keep" in self.model_kwarg_keys)
+            some = rows.siblings(TRIED)
+            if self.shares is None and len(some.ids) > 1 and shared.fits(some):
                 training = network.training
                 network.eval()  # dropout would make a difference
                 with torch.no_grad():
                     apart = plain(model, some.ids, some.mask, some.kept)[0]
-                self.shares = self._shared.agrees(model, some, apart)
+                self.shares = shared.agrees(model, some, apart)
                 network.train(training)
                 if not self.shares:
-                    logging.getLogger(__name__).info("a prompt is computed for each answer: the model needs that")
-            return self.shares
+                    logging.getLogger(__name__).info("the prompt is computed for each answer: the model needs that")
+            return shared if self.shares else None
 
     return GroupTrainer
 

@@ -45,6 +45,16 @@ def answers_in_a_row(cost: Cost, prompt: int, answer: int, group: int) -> int:
     return min(range(1, group + 1), key=lambda size: cost.of_rows(-(-group // size), prompt + size * answer))
 
 
+def reach(config: Any) -> float:
+    """Counts the tokens that every layer of a model sees: a mask of one's own takes the place of a sliding window.
+
+    Args:
+        config: of its text (`get_text_config`).
+    """
+    limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((limit for limit in limits if limit), default=float("inf"))
+
+
 @dataclass(frozen=True)
 class Packed:
     """Rows of R prompts with several answers each, padded on both sides to L tokens."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from stonk_pipeline.config.training import ModelConfig, PolicyConfig
 from stonk_pipeline.models import load
+from stonk_pipeline.models.activations import recomputes_in
 from stonk_pipeline.models.layers import layers_as_named
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress
 from stonk_pipeline.sampling.engines import Draws
@@ -114,7 +115,7 @@ def _trainer(
         warmup_steps=grpo.warmup_steps,
         max_grad_norm=grpo.max_grad_norm,
         optim="adamw_torch",
-        gradient_checkpointing=load.saves_memory(loaded),
+        gradient_checkpointing=recomputes_in(loaded.model, grpo.micro_batch * model.max_seq_length),
         temperature=grpo.temperature,
         top_p=1.0,  # truncated sampling biases the importance ratio
         top_k=0,

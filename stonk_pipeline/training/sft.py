@@ -15,6 +15,7 @@ from typing import Any
 
 from stonk_pipeline.config.training import SFTConfig, SFTStage
 from stonk_pipeline.models import load
+from stonk_pipeline.models.activations import recomputes_in
 from stonk_pipeline.runs.manifest import CHECKPOINTS, Progress, Stage
 from stonk_pipeline.training import tracking
 from stonk_pipeline.training.checkpoints import (
@@ -147,7 +148,7 @@ def _trainer(
         warmup_steps=sft.warmup_steps,
         weight_decay=sft.weight_decay,
         optim="adamw_torch",
-        gradient_checkpointing=load.saves_memory(loaded),
+        gradient_checkpointing=recomputes_in(loaded.model, sft.micro_batch * config.model.max_seq_length),
         max_length=config.model.max_seq_length,
         packing=False,
         eval_strategy="steps",

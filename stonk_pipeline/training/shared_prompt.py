@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stonk_pipeline.training.packing import Cost, Packed, answers_in_a_row, pack
+from stonk_pipeline.training.packing import Cost, Packed, answers_in_a_row, pack, reach
 
 TAKES_MASKS = ("sdpa", "eager")
 """Implementations of attention in transformers that take a mask of one's own."""
@@ -76,19 +76,15 @@ class SharedPrompts:
         config = self.network.config.get_text_config()
         return Cost(weights, 2 * config.num_hidden_layers * config.hidden_size)
 
-    @cached_property
-    def reach(self) -> float:
-        """Tokens that every layer sees at least: a mask of one's own takes the place of a sliding window."""
-        config = self.network.config.get_text_config()
-        limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-        return min((limit for limit in limits if limit), default=float("inf"))
+    def fits(self, rows: Rows) -> bool:
+        """Tells whether every layer sees the whole of prompt and answer."""
+        return sum(rows.longest) <= reach(self.network.config.get_text_config())
 
     def packed(self, rows: Rows) -> Packed | None:
         """Packs answers behind their prompts; None where it would not be the same, or would not pay."""
-        prompt, answer = rows.longest
-        if prompt + answer > self.reach:
+        if not self.fits(rows):
             return None
-        packed = rows.pack(answers_in_a_row(self.cost, prompt, answer, len(rows.ids)))
+        packed = rows.pack(answers_in_a_row(self.cost, *rows.longest, len(rows.ids)))
         return packed if len(packed.ids) < len(rows.ids) else None
 
     def logps(self, model: Any, rows: Rows, packed: Packed, *, entropy: bool) -> tuple[Any, Any]:
@@ -115,8 +111,14 @@ class SharedPrompts:
         logits, written = out.logits[:, -packed.kept :].flatten(0, 1), rows.written
         chosen = logits.index_select(0, packed.source[written])[None]
         tokens = rows.ids[:, -rows.kept :][written][None]
-        found = [selective_log_softmax(chosen, tokens, self.temperature)] if not entropy else (
-            selective_log_softmax_and_entropy(chosen, tokens, entropy_requires_grad=False, temperature=self.temperature)
+        found = (
+            [selective_log_softmax(chosen, tokens, self.temperature)]
+            if not entropy
+            else (
+                selective_log_softmax_and_entropy(
+                    chosen, tokens, entropy_requires_grad=False, temperature=self.temperature
+                )
+            )
         )
         spread = [each.new_zeros(written.shape).masked_scatter(written, each) for each in found]
         return spread[0], spread[1] if entropy else None

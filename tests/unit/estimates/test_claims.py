@@ -10,7 +10,7 @@ from stonk_pipeline.contracts.recipes import load_config, recipe_files
 from stonk_pipeline.estimates import fit
 from stonk_pipeline.estimates.memory import Place, need
 from stonk_pipeline.estimates.shape import Shape, Weights
-from stonk_pipeline.estimates.survey import usual_activations
+from stonk_pipeline.models.activations import usual_activations
 from stonk_pipeline.runs.machine import Memory
 from stonk_pipeline.training.effort import Lengths
 
@@ -40,7 +40,10 @@ def largest(config, card, vllm):
     """Bytes of the step that needs most."""
     shape, place = SHAPES[config.model.name], Place(on_gpu=True, vllm=vllm, card=card)
     work = import_module(f"stonk_pipeline.contracts.{config.contract}.plan").work(config, LENGTHS, COUNTS)
-    return max(sum(need(does, shape, config.model, place, usual_activations(shape)).values()) for does in work.values())
+    return max(
+        sum(need(does, shape, config.model, place, usual_activations(shape.width, shape.inner)).values())
+        for does in work.values()
+    )
 
 
 @pytest.mark.parametrize("vllm", [True, False])
