@@ -49,7 +49,7 @@ def largest(config, card, vllm):
 @pytest.mark.parametrize("vllm", [True, False])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_recipe_fits_on_the_card_that_it_asks_for(monkeypatch, recipe, vllm):
-    monkeypatch.setattr(fit, "place_of", lambda config, memory: Place(True, vllm, memory.total))
+    monkeypatch.setattr(fit, "place_of", lambda config, memory: Place(True, vllm, memory.total, shares=False))
     head = recipe_files()[recipe].read_text().partition("contract:")[0].partition("model:")[0]
     card = int(int(re.search(r"(\d+) GB or more", head)[1]) * GIB * DRIVER)
     config = load_config(recipe)

@@ -6,6 +6,8 @@ from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig
 from stonk_pipeline.estimates import memory
 from stonk_pipeline.estimates.memory import Place, batch_rows, held, least, need
 from stonk_pipeline.estimates.shape import Shape, Weights
+from stonk_pipeline.models import activations
+from stonk_pipeline.runs.machine import Memory
 from stonk_pipeline.training.effort import Drawing, Lengths, Teaching, Work, of_policy
 
 SHAPE = Shape(Weights(1_000, adapted=100), vocabulary=50, width=8, inner=16, layers=2, kept=24)
@@ -25,7 +27,7 @@ GRPO = PolicyConfig(
 
 def test_need_of_a_grpo_training_is_the_sum_of_what_is_held_and_the_largest_phase():
     parts = need(of_policy("grpo", GRPO, LORA, LENGTHS, "windows"), SHAPE, ModelConfig(), CPU, activations=1_000.0)
-    tokens = 4 * (20 + 5)  # of a micro-batch
+    tokens = 20 + 4 * 5  # of a micro-batch: four answers to one prompt
     assert parts == {
         "weights": 1_000 * 4,
         "adapter and optimizer": 4 * 100 * 16,
@@ -34,6 +36,15 @@ def test_need_of_a_grpo_training_is_the_sum_of_what_is_held_and_the_largest_phas
         "activations": tokens * 1_000 * 2 + 3 * tokens * 16 * 4,
         "logits": 4 * 6 * 50 * 4 * memory.LOGIT_COPIES,
     }
+
+
+def test_answers_that_do_not_share_their_prompt_need_more():
+    work = of_policy("grpo", GRPO, LORA, LENGTHS, "windows")
+    apart = need(work, SHAPE, ModelConfig(), CPU._replace(shares=False), activations=1_000.0)
+    tokens = 4 * (20 + 5)
+    assert apart["activations"] == tokens * 1_000 * 2 + 3 * tokens * 16 * 4
+    assert need(work, SHAPE._replace(reach=24), ModelConfig(), CPU, activations=1_000.0) == apart, "a window hides some"
+    assert need(work, SHAPE._replace(reach=25), ModelConfig(), CPU, activations=1_000.0) != apart
 
 
 def test_need_of_drawing_counts_the_cache_of_all_answers_at_once():
@@ -49,13 +60,13 @@ def test_batch_rows_are_those_that_there_are():
     assert batch_rows(Drawing("comparison", "transformers", 3, 2, 5, LENGTHS), SHAPE, CPU) == 6
 
 
-def test_need_keeps_one_layer_where_activations_are_computed_again():
-    large = SHAPE._replace(weights=Weights(memory.SMALL + 1, 100))
+def test_need_keeps_one_layer_where_activations_are_computed_again(monkeypatch):
+    monkeypatch.setattr(activations, "main_memory", lambda: Memory(16_000_000, 0, 0, "this machine"))
     work = Work("sft", (Teaching("sft", SFTConfig(micro_batch=4, batch_size=8), LORA, 100.0, LENGTHS),))
     tokens = 4 * (20 + 4)
-    kept = need(work, large, ModelConfig(), CPU, activations=1_000.0)["activations"]
+    kept = need(work, SHAPE, ModelConfig(), CPU, activations=1_000.0)["activations"]
     assert kept == tokens * (8 * 4 * 2 + 1_000) + 3 * tokens * 16 * 4
-    assert need(work, large, ModelConfig(), CPU, 1_000.0)["logits"] == 256 * 50 * 4 * memory.LOGIT_COPIES
+    assert need(work, SHAPE, ModelConfig(), CPU, 1_000.0)["logits"] == 256 * 50 * 4 * memory.LOGIT_COPIES
 
 
 def test_need_of_the_reference_adapter_comes_with_a_divergence():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stonk_pipeline.config.training import LoraConfig, PolicyConfig, SFTConfig
+from stonk_pipeline.config.training import LoraConfig, ModelConfig, PolicyConfig, SFTConfig
 from stonk_pipeline.estimates.memory import Place
 from stonk_pipeline.estimates.shape import Shape, Weights
 from stonk_pipeline.estimates.times import CHUNKED, seconds
@@ -16,7 +16,7 @@ CPU = Place(on_gpu=False, vllm=True)
 class Counted:
     """A machine that needs a thousandth of a second for each token."""
 
-    def learn(self, rows, length, answer):
+    def learn(self, rows, length, answer, *, recomputes=False):
         return 3e-3 * rows * length
 
     def read(self, rows, length, answer=1):
@@ -26,8 +26,8 @@ class Counted:
         return 1e-3 * rows
 
 
-def of(work):
-    return seconds({"step": work}, SHAPE, CPU, Counted())["step"]
+def of(work, place=CPU):
+    return seconds({"step": work}, SHAPE, place, Counted(), ModelConfig())["step"]
 
 
 def test_seconds_of_grpo_are_those_of_drawing_learning_and_validation():
@@ -41,16 +41,18 @@ def test_seconds_of_grpo_are_those_of_drawing_learning_and_validation():
         validation_windows=3,
         validation_samples=2,
     )
-    drawn = 10 * 8 * (18 + 5)
-    learned = 10 * 8 * 3 * (18 + 5)
-    validated = 3 * 3 * (18 + 2 * 5)  # each prompt is read once for its two answers
+    drawn = 10 * (2 * 18 + 8 * 5)  # each prompt is read once for its answers
+    learned = 10 * 2 * 3 * (18 + 4 * 5)
+    validated = 3 * 3 * (18 + 2 * 5)
     assert of(of_policy("grpo", grpo, LoraConfig(), LENGTHS, "windows")) == pytest.approx(
         1e-3 * (drawn + learned + validated)
     )
     compared = grpo.model_copy(update={"beta": 0.1})
     assert of(of_policy("grpo", compared, LoraConfig(), LENGTHS, "windows")) == pytest.approx(
-        1e-3 * (drawn + learned + validated + 10 * 8 * (18 + 5))
+        1e-3 * (drawn + learned + validated + 10 * 2 * (18 + 4 * 5))
     )
+    apart = of(of_policy("grpo", compared, LoraConfig(), LENGTHS, "windows"), CPU._replace(shares=False))
+    assert apart == pytest.approx(1e-3 * (10 * 8 * (1 + 3 + 1) * (18 + 5) + validated))
 
 
 def test_seconds_of_fine_tuning_count_whole_answers_and_those_held_out():
