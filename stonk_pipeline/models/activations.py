@@ -1,6 +1,6 @@
-"""Decides whether a training keeps what its backward pass needs, or computes it again: less memory, a third more work.
+"""Decides whether a training keeps what its backward pass needs, or computes it again (gradient checkpointing).
 
-TRL's own default is to compute it again.
+To compute it again takes less memory and a third more work; TRL always does.
 """
 
 from typing import Any

@@ -44,13 +44,17 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def watched(scratch: Path) -> Terminal:
-    """The terminal, 80 columns wide, in which `--recipe small` ran, and waited for an accelerator at first."""
+    """The terminal, 80 columns wide, in which `--recipe small` ran, and waited for an accelerator at first.
+
+    With Unsloth, which `auto` takes on a GPU alone.
+    """
     terminal, home = Terminal(80), scratch / "watched"
     places = ["--results-dir", str(scratch / "results"), "--models-dir", str(scratch / "models")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STONK_LOCKS", environment(home)["STONK_LOCKS"])
         with locks.accelerator(locks.accelerators(None), "another run"):
             command = [sys.executable, "-m", "flows.train_flow", "--recipe", "small", *places]
+            command += ["--set", "model.backend=unsloth"]
             terminal.run(command, ROOT, environment(home))
             terminal.until(lambda text: "waits" in text, 300)
     code = terminal.wait(800)
