@@ -17,6 +17,7 @@ from stonk_pipeline.models.generation import end_tokens, end_tokens_of
 from stonk_pipeline.models.locations import base_location, of_adapter
 from stonk_pipeline.runs.manifest import Progress
 from stonk_pipeline.sampling.known import UNKNOWN, in_its_place, require_answer, require_known, takes_adapters, unknown
+from stonk_pipeline.sampling.nucleus import Nucleus
 from stonk_pipeline.sampling.prompts import token_ids
 
 Answers = list[list[str]]
@@ -135,7 +136,8 @@ class TransformersEngine:
         size = max(1, _tokens_at_once(self.network) // (draws.n * (max(lengths, default=1) + draws.max_tokens)))
         choice: dict[str, Any] = {"do_sample": False}
         if draws.temperature > 0:
-            choice = {"do_sample": True, "temperature": draws.temperature, "top_p": draws.top_p, "top_k": 0}
+            nucleus = Nucleus(draws.temperature, draws.top_p)
+            choice = {"do_sample": True, "top_k": 0, "logits_processor": [nucleus]}
         training = self.network.training
         self.network.eval()
         with torch.random.fork_rng(), torch.inference_mode(), _cache(self.network):

@@ -1,7 +1,7 @@
 """How answers are packed behind their prompt, and how many of them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stonk_pipeline.training.packing import Cost, answers_in_a_row, pack
@@ -29,6 +29,7 @@ def test_answers_lie_behind_their_prompt_and_each_sees_the_prompt_and_itself():
     assert sees[0], "a row that sees nothing has no softmax"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(1, 9), min_size=1, max_size=5)), min_size=1, max_size=9),
     st.integers(1, 9),
