@@ -33,27 +33,49 @@ def pictures(tmp_path: Path, pytestconfig: pytest.Config) -> Path:
     return Path(pytestconfig.getoption("--pictures") or tmp_path / "pictures")
 
 
-def test_form_is_short_and_a_recipe_chosen_in_it_is_what_runs(served: Served, page: browser.Page) -> None:
-    site = served.url.removesuffix("/api")
-    tall = {"width": 1400, "height": 1800, "deviceScaleFactor": 1, "mobile": False}
-    page.send("Emulation.setDeviceMetricsOverride", **tall)  # so that all of it is seen at once
-    page.open(f"{site}/deployments/deployment/{served.deployment()['id']}/run")
+NOTE_REFUSALS = """
+window.refused = [];
+const send = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (...given) {
+    this.addEventListener("loadend", () => {
+        if (!this.status || this.status >= 400) window.refused.push([this.status, this.responseURL, this.response]);
+    });
+    return send.apply(this, given);
+};
+"""
+
+
+def filled_in(page: browser.Page, form: str) -> None:
+    """Opens the form of a run and asks for a recipe, with a setting that contradicts it: such a run ends at once."""
+    page.open(form)
     page.wait("document.body.innerText.includes('Advanced') && document.querySelector('select option[value=small]')")
-    assert page.ask("Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))") < FORM_PIXELS
-    labels = page.ask("[...document.querySelectorAll('label')].map((one) => one.innerText.split(' (')[0])")
-    short = ["Recipe", "Stocks", "Data folder", "Model", "Folds", "Seed", "Promotion", "Overrides", "Advanced"]
-    assert [label for label in labels if label not in ("Run Name", "config", "Validate parameters")] == short
+    page.ask(NOTE_REFUSALS + "true")
     recipe = "document.querySelector('select:has(option[value=small])')"
     page.choose(recipe, "qwen-1.5b")
     page.wait(f"{recipe}.value === 'qwen-1.5b'")
     text = "[...document.querySelectorAll('textarea')].find((one) => one.value.includes('results_dir='))"
-    page.write(text, "\nsampling.max_tokens=2048")  # which contradicts that recipe alone, so that the run ends at once
+    page.write(text, "\nsampling.max_tokens=2048")
+
+
+def test_form_is_short_and_a_recipe_chosen_in_it_is_what_runs(served: Served, page: browser.Page) -> None:
+    site = served.url.removesuffix("/api")
+    tall = {"width": 1400, "height": 1800, "deviceScaleFactor": 1, "mobile": False}
+    page.send("Emulation.setDeviceMetricsOverride", **tall)  # so that all of it is seen at once
+    form = f"{site}/deployments/deployment/{served.deployment()['id']}/run"
+    filled_in(page, form)
+    assert page.ask("Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))") < FORM_PIXELS
+    labels = page.ask("[...document.querySelectorAll('label')].map((one) => one.innerText.split(' (')[0])")
+    short = ["Recipe", "Stocks", "Data folder", "Model", "Folds", "Seed", "Promotion", "Overrides", "Advanced"]
+    assert [label for label in labels if label not in ("Run Name", "config", "Validate parameters")] == short
     before, until = made(served), time.monotonic() + 120
     while not (new := made(served) - before):
-        assert time.monotonic() < until, page.ask("document.body.innerText")
-        page.press("Submit")  # again where the server was too busy for the first time
+        page.press("Submit")
         with suppress(AssertionError):
             page.wait("document.body.innerText.includes('View run')", 15)
+            continue
+        refused = page.ask("window.refused")  # where the server was too busy: once more, on a new page
+        assert time.monotonic() < until, (refused, page.ask("document.body.innerText"))
+        filled_in(page, form)
     page.send("Emulation.clearDeviceMetricsOverride")
     run = new.pop()
     own = served.deployment()["parameters"]["config"]
