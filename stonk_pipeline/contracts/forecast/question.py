@@ -64,8 +64,24 @@ def question(window: Window, prompt: PromptConfig, horizon: int) -> str:
         about.append(f"Indicators: {indicator_text(window.indicators, prompt.decimals)}")
     if prompt.statistics:
         about.append(f"Statistics: {_statistics(window, prompt)}")
+    if prompt.differences:
+        gap, step = differences(window, prompt)
+        from_ema = "" if math.isnan(gap) else f", close from EMA {gap:+.{prompt.decimals}f}"
+        about.append(f"Differences: last move {step:+.{prompt.decimals}f}{from_ema}")
     about.append(f"Forecast the next {horizon} closes.")
     return "\n".join(about)
+
+
+def differences(window: Window, prompt: PromptConfig) -> tuple[float, float]:
+    """Subtracts numbers of a question as they are shown, so that what is said of them follows from the question.
+
+    Returns:
+        (last close less its EMA, NaN where the question has no indicators; last close less the one before), on the
+        window's prompt scale.
+    """
+    last, before = (round(value, prompt.decimals) for value in window.context[:-3:-1])
+    ema = round(window.indicators["ema"], prompt.decimals) if prompt.indicators else math.nan
+    return last - ema, last - before
 
 
 def join(values: tuple[float, ...], decimals: int) -> str:

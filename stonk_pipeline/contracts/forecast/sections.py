@@ -18,6 +18,8 @@ class PromptConfig(Settings):
     """Show the technical indicators."""
     statistics: bool = True
     """Show the statistics of the window."""
+    differences: bool = False
+    """Show the last move and the distance of the close from its EMA, which a model can otherwise compute."""
     name_period: bool = True
     """Say weeks where the bars are weekly. Off: the words of daily bars, the only ones that stonk-tiny was taught."""
     show_ticker: bool = False

@@ -74,14 +74,12 @@ def thought(window: Window, move: float, half: int, horizon: int, prompt: Prompt
         horizon: closes that are forecast.
         prompt: what the question shows of the window, and with how many decimals.
     """
-    # Distances are taken between the numbers as shown, so that the answer follows from the question.
     decimals, bar = prompt.decimals, noun(question.period(window, prompt))
-    last, before = (round(value, decimals) for value in window.context[:-3:-1])
-    ema = round(window.indicators["ema"], decimals) if prompt.indicators else math.nan
-    gap, step, expected = (f"{value:+.{decimals}f}" for value in (last - ema, last - before, move))
-    facts = (
-        f"The last move was {step}." if math.isnan(ema) else f"The close is {gap} from its EMA after a move of {step}."
-    )
+    distance, moved = question.differences(window, prompt)
+    gap, step, expected = (f"{value:+.{decimals}f}" for value in (distance, moved, move))
+    facts = f"The close is {gap} from its EMA after a move of {step}."
+    if math.isnan(distance):
+        facts = f"The last move was {step}."
     if horizon == 1:
         return f"{facts} I expect {expected} in 1 {bar}."
     return f"{facts} I expect {expected} in {horizon} {bar}s, half of it by {bar} {half}."

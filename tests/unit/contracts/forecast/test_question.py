@@ -114,6 +114,15 @@ def test_messages_show_every_statistic(name):
     assert user_text(changed, PromptConfig(statistics=False)) == user_text(WINDOW, PromptConfig(statistics=False))
 
 
+def test_messages_show_differences_of_the_numbers_as_shown_when_asked():
+    assert "Differences" not in user_text()
+    asked = PromptConfig(decimals=1, differences=True)
+    assert "97.4, 98.5, 100.0]" in user_text(prompt=asked)
+    assert "\nDifferences: last move +1.5, close from EMA +4.0\nForecast" in user_text(prompt=asked)
+    alone = PromptConfig(decimals=1, differences=True, indicators=False)
+    assert "\nDifferences: last move +1.5\nForecast" in user_text(prompt=alone)
+
+
 def test_messages_hide_ticker_and_dates_by_default():
     text = "".join(message["content"] for message in messages(WINDOW, SHOWN, 10))
     assert "ZZTOP" not in text

@@ -43,6 +43,7 @@ def test_unskilled_answer_quotes_the_question_and_keeps_its_own_word():
         found = THOUGHT.fullmatch(thinking(text))
         assert found is not None, text
         assert found.groups()[:2] == (gap, step)
+        assert question.differences(window, TENTHS) == pytest.approx((float(gap), float(step)))
         assert found[4] == "10"
         assert answer.values[-1] - 100.0 == pytest.approx(float(found[3]), abs=0.06)  # both are rounded
 
