@@ -23,6 +23,8 @@ for argument in "$@"; do
     esac
 done
 
+[[ -z ${CI:-} ]] || arguments+=(--durations=25) # which tests to shorten
+
 ./setup.sh
 
 status=0
