@@ -111,17 +111,16 @@ class SharedPrompts:
         logits, written = out.logits[:, -packed.kept :].flatten(0, 1), rows.written
         chosen = logits.index_select(0, packed.source[written])[None]
         tokens = rows.ids[:, -rows.kept :][written][None]
-        found = (
-            [selective_log_softmax(chosen, tokens, self.temperature)]
-            if not entropy
-            else (
-                selective_log_softmax_and_entropy(
-                    chosen, tokens, entropy_requires_grad=False, temperature=self.temperature
-                )
-            )
+
+        def spread(found: Any) -> Any:
+            return found.new_zeros(written.shape).masked_scatter(written, found)
+
+        if not entropy:
+            return spread(selective_log_softmax(chosen, tokens, self.temperature)), None
+        both = selective_log_softmax_and_entropy(
+            chosen, tokens, entropy_requires_grad=False, temperature=self.temperature
         )
-        spread = [each.new_zeros(written.shape).masked_scatter(written, each) for each in found]
-        return spread[0], spread[1] if entropy else None
+        return spread(both[0]), spread(both[1])
 
     def _mask(self, visible: Any) -> Any:
         import torch
